@@ -1,0 +1,40 @@
+"""The plugin interfaces: what a package implements to add basis functions and other parts."""
+
+from .basis_function import BasisFunction, BasisOptions, Shape
+from .data_source import ColumnOptions, DataOptions, DataSource, SplitOptions, StandardizeOptions, Table
+from .evidence_estimator import Estimate, EvidenceEstimator
+from .hookspecs import KINDS, hookimpl
+from .hypergradient import Hypergradient
+from .likelihood import Likelihood, TargetKind
+from .options import Options
+from .plugin import INTERFACE_VERSION, Plugin
+from .regime import Candidate, MemberRecord, Regime, RoundBound
+from .structure_distribution import Space, StructureDistribution
+
+__all__ = [
+    "INTERFACE_VERSION",
+    "KINDS",
+    "BasisFunction",
+    "BasisOptions",
+    "Candidate",
+    "ColumnOptions",
+    "DataOptions",
+    "DataSource",
+    "Estimate",
+    "EvidenceEstimator",
+    "Hypergradient",
+    "Likelihood",
+    "MemberRecord",
+    "Options",
+    "Plugin",
+    "Regime",
+    "RoundBound",
+    "Shape",
+    "Space",
+    "SplitOptions",
+    "StandardizeOptions",
+    "StructureDistribution",
+    "Table",
+    "TargetKind",
+    "hookimpl",
+]

@@ -1,0 +1,65 @@
+"""The contract of a data source: options in, one table out."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from pydantic import Field
+
+from .options import Options
+from .plugin import Plugin
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+class SplitOptions(Options):
+    """Rows held out for the test metrics; they never touch training or the choice."""
+
+    test: float = Field(0.0, ge=0.0, lt=1.0, description="Share of the rows held out.")
+    seed: int = Field(0, ge=0, description="Seed of the random split; the same rows for every seed of the study.")
+
+
+class StandardizeOptions(Options):
+    """Shift and scale to zero mean and unit variance, with the moments of the training rows."""
+
+    inputs: bool = True
+    targets: bool = Field(True, description="Only where the likelihood is over continuous targets.")
+
+
+class DataOptions(Options):
+    """Keys every data source has besides its own."""
+
+    split: SplitOptions = SplitOptions()
+    standardize: StandardizeOptions = StandardizeOptions()
+
+
+class ColumnOptions(DataOptions):
+    """Keys of the sources that read a table with named columns."""
+
+    target: tuple[str, ...] = Field(min_length=1, description="Column, or list of columns, to predict.")
+    inputs: tuple[str, ...] | None = Field(None, description="Input columns; by default all that are not targets.")
+
+
+@dataclass(frozen=True)
+class Table:
+    """What a source read: inputs (rows, *input_shape) in float64; targets (rows, targets), numbers or labels."""
+
+    inputs: np.ndarray
+    targets: np.ndarray
+    input_names: tuple[str, ...]
+    target_names: tuple[str, ...]
+
+
+class DataSource(Plugin):
+    """Reads a table. Errors are `SpecError`s whose path starts with `data.`."""
+
+    Options: ClassVar[type[DataOptions]] = DataOptions
+
+    @staticmethod
+    @abstractmethod
+    def read(options: Any, base: Path) -> Table:
+        """The whole table; relative paths start at `base`, the folder of the spec."""

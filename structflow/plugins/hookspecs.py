@@ -1,0 +1,66 @@
+"""The hooks a package implements to add plugins: each returns the classes it offers of one kind."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import pluggy
+
+from .basis_function import BasisFunction
+from .data_source import DataSource
+from .evidence_estimator import EvidenceEstimator
+from .hypergradient import Hypergradient
+from .likelihood import Likelihood
+from .regime import Regime
+from .structure_distribution import StructureDistribution
+
+PROJECT = "structflow"
+hookspec = pluggy.HookspecMarker(PROJECT)
+hookimpl = pluggy.HookimplMarker(PROJECT)
+
+
+@hookspec
+def basis_functions() -> Iterable[type[BasisFunction]]:  # type: ignore[empty-body]
+    """Candidate functions on edges."""
+
+
+@hookspec
+def likelihoods() -> Iterable[type[Likelihood]]:  # type: ignore[empty-body]
+    """Likelihoods p(y | f)."""
+
+
+@hookspec
+def data_sources() -> Iterable[type[DataSource]]:  # type: ignore[empty-body]
+    """Readers of data."""
+
+
+@hookspec
+def structure_distributions() -> Iterable[type[StructureDistribution]]:  # type: ignore[empty-body]
+    """Relaxed distributions over structure weights."""
+
+
+@hookspec
+def hypergradients() -> Iterable[type[Hypergradient]]:  # type: ignore[empty-body]
+    """Ways to optimise hyperparameters."""
+
+
+@hookspec
+def evidence_estimators() -> Iterable[type[EvidenceEstimator]]:  # type: ignore[empty-body]
+    """Estimators of log evidence."""
+
+
+@hookspec
+def regimes() -> Iterable[type[Regime]]:  # type: ignore[empty-body]
+    """Rules that say which members are trained after which."""
+
+
+KINDS: dict[str, type] = {
+    "basis_functions": BasisFunction,
+    "likelihoods": Likelihood,
+    "data_sources": DataSource,
+    "structure_distributions": StructureDistribution,
+    "hypergradients": Hypergradient,
+    "evidence_estimators": EvidenceEstimator,
+    "regimes": Regime,
+}
+"""Every kind by the name of its hook."""

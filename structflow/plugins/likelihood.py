@@ -1,0 +1,64 @@
+"""The contract of a likelihood p(y | f)."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from .basis_function import Shape
+from .plugin import Plugin
+
+if TYPE_CHECKING:
+    import numpy as np
+    from torch import Tensor
+
+TargetKind = Literal["continuous", "classes", "binary", "counts"]
+
+
+class Likelihood(Plugin):
+    """log p(y | f) for ONE member; f is the output node's value, y the targets as the data layer prepared them.
+
+    `target` says how the target column is read: `continuous` numbers (standardised on request), `classes` (any
+    labels, coded 0..C−1, one column), `binary` (two labels, coded 0 and 1, columns kept), `counts` (whole
+    numbers ≥ 0). Learned parameters (a noise level) are hyperparameters: one unconstrained tensor each.
+    """
+
+    target: ClassVar[TargetKind]
+
+    def __init__(self, options: Any, target_scale: np.ndarray):
+        """`target_scale` (targets,) is what the targets were divided by: 1 where they were not standardised."""
+        self.options = options
+        self.target_scale = target_scale
+
+    @classmethod
+    @abstractmethod
+    def output_shape(cls, options: Any, n_targets: int, n_classes: int) -> Shape:
+        """Shape of the output node."""
+
+    def parameters(self, out_shape: Shape) -> dict[str, np.ndarray]:
+        """Starting values of the learned parameters by name; empty where nothing is learned."""
+        return {}
+
+    @abstractmethod
+    def log_prob(self, parameters: dict[str, Tensor], y: Tensor, f: Tensor) -> Tensor:
+        """log p(y_i | f_i) of every row, shaped (rows,), for the prepared targets y and f (rows, *out_shape)."""
+
+    @property
+    def closed_form(self) -> bool:
+        """Whether `expected_log_prob` is available."""
+        return False
+
+    def expected_log_prob(self, parameters: dict[str, Tensor], y: Tensor, mean: Tensor, variance: Tensor) -> Tensor:
+        """E log p(y_i | f_i) for f_i ~ N(mean_i, variance_i), shaped (rows,); only where `closed_form`."""
+        raise TypeError(f"likelihood {self.type} has no closed-form expectation")
+
+    @abstractmethod
+    def moments(self, parameters: dict[str, Tensor], f: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and variance of y given f, both shaped as the prediction of one row, (rows, …).
+
+        For classes: the probabilities of the classes and their variances p(1 − p).
+        """
+
+    @abstractmethod
+    def metrics(self, y: np.ndarray, prediction: np.ndarray) -> dict[str, float]:
+        """Metrics of the mean prediction in prepared units scaled back by `target_scale`, such as `rmse`."""
