@@ -9,6 +9,7 @@ from .likelihood import Likelihood, TargetKind
 from .options import Options
 from .plugin import INTERFACE_VERSION, Plugin
 from .regime import Candidate, MemberRecord, Regime, RoundBound
+from .schedule import Metaparameter, NonNegativeMetaparameter, PositiveMetaparameter, Schedule, metaparameter_at
 from .structure_distribution import Space, StructureDistribution
 
 __all__ = [
@@ -25,10 +26,14 @@ __all__ = [
     "Hypergradient",
     "Likelihood",
     "MemberRecord",
+    "Metaparameter",
+    "NonNegativeMetaparameter",
     "Options",
     "Plugin",
+    "PositiveMetaparameter",
     "Regime",
     "RoundBound",
+    "Schedule",
     "Shape",
     "Space",
     "SplitOptions",
@@ -37,4 +42,5 @@ __all__ = [
     "Table",
     "TargetKind",
     "hookimpl",
+    "metaparameter_at",
 ]

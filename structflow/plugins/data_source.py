@@ -58,6 +58,7 @@ class DataSource(Plugin):
     """Reads a table. Errors are `SpecError`s whose path starts with `data.`."""
 
     Options: ClassVar[type[DataOptions]] = DataOptions
+    key: ClassVar[str] = "source"
 
     @staticmethod
     @abstractmethod

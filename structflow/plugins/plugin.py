@@ -19,5 +19,7 @@ class Plugin(ABC):
     """
 
     type: ClassVar[str]
+    key: ClassVar[str] = "type"
+    """The key of the spec that holds `type`."""
     Options: ClassVar[type[Options]] = Options
     interface: ClassVar[tuple[int, int]] = INTERFACE_VERSION

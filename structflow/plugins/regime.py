@@ -5,8 +5,9 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
+from ..errors import Problem
 from .plugin import Plugin
 
 if TYPE_CHECKING:
@@ -47,7 +48,10 @@ class MemberRecord:
 class Regime(Plugin):
     """A trajectory over rounds. `decide` is a pure function of the space, the settings and the records so far."""
 
-    needs_relaxation: ClassVar[bool] = False
+    @staticmethod
+    def conflicts(spec: Any, space: StructureSpace) -> list[Problem]:
+        """Settings of the validated spec, or a space of structures, that this regime can't work with."""
+        return []
 
     @staticmethod
     @abstractmethod

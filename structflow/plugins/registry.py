@@ -91,12 +91,10 @@ def check_contract(kind: str, plugin: Any) -> None:
 
 
 def options_with_type(plugin: type[Plugin]) -> type[BaseModel]:
-    """The plugin's options model with the discriminating key `type` added."""
+    """The plugin's options model with the discriminating key (`type`, for data `source`) added."""
+    discriminator: dict[str, Any] = {plugin.key: (Literal[plugin.type], plugin.type)}
     model: type[BaseModel] = create_model(
-        f"{plugin.__name__}Options",
-        __base__=plugin.Options,
-        __doc__=inspect.getdoc(plugin),
-        type=(Literal[plugin.type], plugin.type),
+        f"{plugin.__name__}Options", __base__=plugin.Options, __doc__=inspect.getdoc(plugin), **discriminator
     )
     return model
 

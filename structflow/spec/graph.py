@@ -1,0 +1,72 @@
+"""The graph of a spec with every name and shape resolved, on plain tuples: no tensors, no training."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from ..plugins import BasisFunction, Shape
+from .structures import EdgeChoice, StructureSpace
+
+INPUT = "x"
+OUTPUT = "y"
+
+
+@dataclass(frozen=True)
+class GraphFunction:
+    """A candidate on an edge: its name there, the plugin class and its options."""
+
+    name: str
+    plugin: type[BasisFunction]
+    options: Any
+
+    @property
+    def share(self) -> str | None:
+        share: str | None = self.options.share
+        return share
+
+
+@dataclass(frozen=True)
+class GraphEdge:
+    """An edge with its candidates, in spec order."""
+
+    source: str
+    target: str
+    space: Literal["one", "any", "all"]
+    smallest: int
+    functions: tuple[GraphFunction, ...]
+
+    @property
+    def key(self) -> str:
+        return f"{self.source}->{self.target}"
+
+
+@dataclass(frozen=True)
+class Graph:
+    """Nodes in topological order (`x` first, `y` last), edges in spec order.
+
+    `shapes` lists the shapes each node can have: one for most, several where the structure chooses.
+    """
+
+    nodes: tuple[str, ...]
+    shapes: Mapping[str, tuple[Shape, ...]]
+    edges: tuple[GraphEdge, ...]
+
+    def edges_into(self, node: str) -> list[tuple[int, GraphEdge]]:
+        """Edges that end in a node, with their index."""
+        return [(index, edge) for index, edge in enumerate(self.edges) if edge.target == node]
+
+    def node_shapes(self, chosen: Mapping[str, Shape] | None = None) -> dict[str, Shape]:
+        """The shape of every node under one assignment of the chosen ones."""
+        return {node: (chosen or {}).get(node, options[0]) for node, options in self.shapes.items()}
+
+    def structure_space(self) -> StructureSpace:
+        """All structures of the graph."""
+        return StructureSpace(
+            tuple(
+                EdgeChoice(edge.key, tuple(function.name for function in edge.functions), edge.space, edge.smallest)
+                for edge in self.edges
+            ),
+            tuple((node, options) for node, options in self.shapes.items() if len(options) > 1),
+        )

@@ -1,0 +1,215 @@
+"""The spec language, version 1: one pydantic model a section. Importing this loads the plugins."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, ConfigDict, Field, model_validator
+
+from ..plugins import BasisOptions, DataOptions, Metaparameter, NonNegativeMetaparameter, Options, PositiveMetaparameter
+from .choice import PluginChoice
+
+NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_.\-]*$"
+Name = Annotated[str, Field(pattern=NAME_PATTERN, max_length=64)]
+PositiveInteger = Annotated[int, Field(ge=1)]
+
+
+def _as_shape(value: Any) -> Any:
+    return [value] if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+NodeShape = Annotated[tuple[PositiveInteger, ...], BeforeValidator(_as_shape), Field(min_length=1)]
+
+
+class ShapeChoice(Options):
+    """Shapes among which the structure chooses."""
+
+    choose: tuple[NodeShape, ...] = Field(min_length=1)
+
+
+class Node(Options):
+    """A node f_j of the graph. `x` and `y` take their shapes from the data; every other node needs one."""
+
+    shape: NodeShape | ShapeChoice | None = None
+
+    def shapes(self) -> tuple[tuple[int, ...], ...]:
+        """The shapes it can have; empty where the data decides."""
+        if self.shape is None:
+            return ()
+        return self.shape.choose if isinstance(self.shape, ShapeChoice) else (self.shape,)
+
+    @property
+    def is_choice(self) -> bool:
+        return isinstance(self.shape, ShapeChoice)
+
+
+class Edge(Options):
+    """An edge k→j with its candidate basis functions and the space of its structure weights γ."""
+
+    model_config = ConfigDict(populate_by_name=True)
+
+    source: str = Field(alias="from", description="Node the edge leaves.")
+    to: str = Field(description="Node the edge enters.")
+    choose: Literal["one", "any", "all"] | None = Field(
+        None, description="one: exactly one; any: a subset; all: no choice. Default: all for one function, else one."
+    )
+    min: int = Field(0, ge=0, description="Smallest number of functions that `any` may choose.")
+    basis: tuple[Annotated[Any, PluginChoice("basis_functions")], ...] = Field(min_length=1)
+
+    @property
+    def key(self) -> str:
+        return f"{self.source}->{self.to}"
+
+    @property
+    def space(self) -> Literal["one", "any", "all"]:
+        """`choose` with its default filled in."""
+        return self.choose or ("all" if len(self.basis) == 1 else "one")
+
+
+class Model(Options):
+    """The graph of possible structures and the likelihood at its output."""
+
+    likelihood: Annotated[Any, PluginChoice("likelihoods", default="gaussian")] = Field(
+        default={"type": "gaussian"}, validate_default=True
+    )
+    nodes: dict[Name, Node] = Field(default={"x": Node(), "y": Node()})
+    edges: tuple[Edge, ...] = Field(min_length=1)
+
+
+class WeightsPrior(Options):
+    """w ~ N(0, A⁻¹). `precision` is a number (shared by all weights) or how learned precisions are grouped."""
+
+    type: Literal["normal"] = "normal"
+    precision: Annotated[float, Field(gt=0)] | Literal["shared", "per_function", "per_parameter"] = "shared"
+    learned: bool | None = Field(None, description="Default: learned unless `precision` is a number.")
+    scale_by_structure: bool = Field(False, description="w_l ~ N(0, γ_l² A_l⁻¹), in the non-centred form.")
+
+    @property
+    def grouping(self) -> Literal["shared", "per_function", "per_parameter"]:
+        return "shared" if isinstance(self.precision, float) else self.precision
+
+    @property
+    def start(self) -> float:
+        """The fixed precision, or the one learning starts from."""
+        return self.precision if isinstance(self.precision, float) else 1.0
+
+    @property
+    def is_learned(self) -> bool:
+        return not isinstance(self.precision, float) if self.learned is None else self.learned
+
+
+class Prior(Options):
+    """Priors of the weights and of the structure."""
+
+    weights: WeightsPrior = WeightsPrior()
+    structure: Annotated[Any, PluginChoice("structure_distributions", default="gumbel_softmax")] = Field(
+        default={"type": "gumbel_softmax"}, validate_default=True
+    )
+
+
+class WeightsPosterior(Options):
+    """q(w) = N(μ, Σ) with Σ diagonal, or full over all weights of the member."""
+
+    type: Literal["normal"] = "normal"
+    covariance: Literal["diagonal", "full"] = "diagonal"
+
+
+class StructurePosterior(Options):
+    """q(Γ) of the relaxed problem: the prior's family with its own concentrations and one temperature."""
+
+    temperature: Annotated[float, Field(gt=0)] | Literal["learned"] = "learned"
+
+
+class Posterior(Options):
+    """The variational family."""
+
+    weights: WeightsPosterior = WeightsPosterior()
+    structure: StructurePosterior = StructurePosterior()
+
+
+class Objective(Options):
+    """Metaparameters of L and Q (set, never learned): THEORY's c_reg, c_train, c_prior and c_comb with its set P."""
+
+    c_reg: NonNegativeMetaparameter = 1.0
+    c_train: NonNegativeMetaparameter = 1.0
+    c_prior: NonNegativeMetaparameter = 1.0
+    c_comb: Metaparameter = 0.0
+    against: tuple[dict[str, Any], ...] = ()
+
+
+class Inner(Options):
+    """The inner optimiser."""
+
+    type: Literal["adam"] = "adam"
+    lr: PositiveMetaparameter = 0.01
+    decay: Literal["cosine", "none"] = Field("cosine", description="Decay of a learning rate that is a number.")
+    steps: int = Field(2000, ge=1, le=10_000_000)
+    samples: int = Field(1, ge=1, le=10_000, description="Monte Carlo samples of q a step.")
+    batch_size: PositiveInteger | None = Field(None, description="Rows a step; by default all of them.")
+
+
+class Optimizer(Options):
+    """How θ and h are optimised, and how often from another start."""
+
+    inner: Inner = Inner()
+    outer: Annotated[Any, PluginChoice("hypergradients", default="one_level")] = Field(
+        default={"type": "one_level"}, validate_default=True
+    )
+    restarts: int = Field(8, ge=1, le=100_000)
+
+
+class Evidence(Options):
+    """How log evidence is estimated after training; the first estimator ranks."""
+
+    estimators: tuple[Annotated[Any, PluginChoice("evidence_estimators")], ...] = Field(
+        default=({"type": "elbo"},), min_length=1, validate_default=True
+    )
+    samples: int = Field(256, ge=2, le=1_000_000)
+
+
+class Compute(Options):
+    """Where and how it runs; never what is computed, beyond rounding."""
+
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    dtype: Literal["float32", "float64"] = "float32"
+    members_per_batch: PositiveInteger | Literal["auto"] = "auto"
+    compile: bool | Literal["auto"] = "auto"
+
+
+class Spec(Options):
+    """One study: which structures are possible, on which data, under which priors and which regime."""
+
+    structflow: Literal[1] = Field(1, description="Version of the spec language.")
+    name: Name = "study"
+    seed: int = Field(0, ge=0, lt=2**63)
+    data: Annotated[Any, PluginChoice("data_sources")]
+    model: Model
+    prior: Prior = Prior()
+    posterior: Posterior = Posterior()
+    objective: Objective = Objective()
+    regime: Annotated[Any, PluginChoice("regimes", default="enumeration")] = Field(
+        default={"type": "enumeration"}, validate_default=True
+    )
+    optimizer: Optimizer = Optimizer()
+    evidence: Evidence = Evidence()
+    compute: Compute = Compute()
+    stages: tuple[dict[str, Any], ...] = Field((), description="Overrides stage by stage, each warm-started.")
+    sweep: tuple[dict[str, tuple[Any, ...]], ...] = Field((), description="Blocks of dotted keys with lists of values.")
+
+    @property
+    def data_options(self) -> DataOptions:
+        options: DataOptions = self.data
+        return options
+
+    def basis_options(self, edge: int, function: int) -> BasisOptions:
+        """Options of one basis function."""
+        options: BasisOptions = self.model.edges[edge].basis[function]
+        return options
+
+    @model_validator(mode="after")
+    def _sweep_blocks_are_rectangular(self) -> Spec:
+        for block in self.sweep:
+            lengths = {key: len(values) for key, values in block.items()}
+            if len(set(lengths.values())) > 1 or 0 in lengths.values():
+                raise ValueError(f"keys of one sweep block go together, so their lists need one length; got {lengths}")
+        return self
