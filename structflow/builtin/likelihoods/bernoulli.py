@@ -1,0 +1,36 @@
+"""Yes or no."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ...plugins import Likelihood, Shape
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class Bernoulli(Likelihood):
+    """p(y_j = 1 | f) = σ(f_j), independently for every target j; y is 0 or 1, (rows, targets)."""
+
+    type = "bernoulli"
+    target = "binary"
+
+    @classmethod
+    def output_shape(cls, options: Any, n_targets: int, n_classes: int) -> Shape:
+        return (n_targets,)
+
+    def log_prob(self, parameters: dict[str, Tensor], y: Tensor, f: Tensor) -> Tensor:
+        """y log σ(f) + (1 − y) log σ(−f) = y f − log(1 + e^f)."""
+        from torch.nn.functional import softplus
+
+        return (y * f - softplus(f)).sum(-1)
+
+    def moments(self, parameters: dict[str, Tensor], f: Tensor) -> tuple[Tensor, Tensor]:
+        probability = f.sigmoid()
+        return probability, probability * (1 - probability)
+
+    def metrics(self, y: np.ndarray, prediction: np.ndarray) -> dict[str, float]:
+        return {"accuracy": float(np.mean((prediction > 0.5) == (y > 0.5)))}
