@@ -1,1 +1,1 @@
-
+"""Evaluation of trained members: what evidence estimators, metrics and predictions are computed from."""

@@ -1,1 +1,1 @@
-
+"""The model: the graph recursion for a whole batch of members at once."""

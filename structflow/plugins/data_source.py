@@ -5,15 +5,28 @@ from __future__ import annotations
 from abc import abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from .options import Options
 from .plugin import Plugin
 
 if TYPE_CHECKING:
     import numpy as np
+
+
+def one_name_as_list(value: Any) -> Any:
+    """A single name stands for the list of just that name."""
+    return (value,) if isinstance(value, str) else value
+
+
+ColumnNames = Annotated[
+    tuple[str, ...],
+    Field(min_length=1),
+    BeforeValidator(one_name_as_list, json_schema_input_type=str | Annotated[list[str], Field(min_length=1)]),
+]
+"""One column name or a list of them; read as a tuple."""
 
 
 class SplitOptions(Options):
@@ -40,8 +53,8 @@ class DataOptions(Options):
 class ColumnOptions(DataOptions):
     """Keys of the sources that read a table with named columns."""
 
-    target: tuple[str, ...] = Field(min_length=1, description="Column, or list of columns, to predict.")
-    inputs: tuple[str, ...] | None = Field(None, description="Input columns; by default all that are not targets.")
+    target: ColumnNames = Field(description="Column, or list of columns, to predict.")
+    inputs: ColumnNames | None = Field(None, description="Input columns; by default all that are not targets.")
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from . import hookspecs
 from .plugin import INTERFACE_VERSION, Plugin
 
 GROUP = hookspecs.PROJECT
+BUILTIN = "structflow.builtin.hooks"
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,7 @@ class Registration:
 
     @property
     def type(self) -> str:
+        """The word a spec uses."""
         return str(self.plugin.type)
 
 
@@ -134,5 +136,7 @@ def register_implementation(registry: Registry, kind: str, implementation: plugg
 @cache
 def registry() -> Registry:
     """The registry of this process: structflow's own plugins first, then the others by name."""
-    points = sorted(entry_points(group=GROUP), key=lambda point: (point.value != "structflow.builtin.hooks", point.value))
+    points = sorted(
+        entry_points(group=GROUP), key=lambda point: (point.value != "structflow.builtin.hooks", point.value)
+    )
     return load_registry(points)

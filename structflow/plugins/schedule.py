@@ -28,12 +28,12 @@ class Schedule(Options):
     def _keys_fit_the_kind(self) -> Schedule:
         needed = {"constant": {"from"}, "list": {"values"}}.get(self.schedule, {"from", "to"})
         given = {
-            key
-            for key, value in (("from", self.start), ("to", self.to), ("values", self.values))
-            if value is not None
+            key for key, value in (("from", self.start), ("to", self.to), ("values", self.values)) if value is not None
         }
         if given != needed:
-            raise ValueError(f"a {self.schedule} schedule takes {sorted(needed)}; got {sorted(given) or 'none of them'}")
+            raise ValueError(
+                f"a {self.schedule} schedule takes {sorted(needed)}; got {sorted(given) or 'none of them'}"
+            )
         if self.schedule == "exponential" and (self.start or 0) * (self.to or 0) <= 0:
             raise ValueError(f"an exponential schedule needs `from` and `to` of one sign; got {self.start}, {self.to}")
         return self

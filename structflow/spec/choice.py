@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Union
+from typing import Any
 
-from pydantic import BeforeValidator, Field, GetCoreSchemaHandler
-from pydantic_core import CoreSchema
+from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, core_schema
 
 from ..plugins import KINDS
 from ..plugins.registry import registry
@@ -24,7 +25,18 @@ class PluginChoice:
         self.default = default
         self.key: str = KINDS[kind].key  # type: ignore[attr-defined]
 
-    def _with_type(self, value: Any) -> Any:
+    @property
+    def noun(self) -> str:
+        """What one plugin of the kind is called in a message."""
+        return self.kind.replace("_", " ").removesuffix("s")
+
+    @property
+    def types(self) -> tuple[str, ...]:
+        """The words a spec may use."""
+        return tuple(registry().of_kind(self.kind))
+
+    def with_type(self, value: Any) -> Any:
+        """A bare word as a mapping, and a mapping with its type."""
         if isinstance(value, str):
             return {self.key: value}
         if isinstance(value, dict) and self.default is not None and self.key not in value:
@@ -32,8 +44,24 @@ class PluginChoice:
         return value
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        models = tuple(registration.options for registration in registry().of_kind(self.kind).values())
-        if not models:
+        plugins = registry().of_kind(self.kind)
+        if not plugins:
             raise RuntimeError(f"no plugin of kind {self.kind} is installed; reinstall structflow")
-        union: Any = models[0] if len(models) == 1 else Annotated[Union[models], Field(discriminator=self.key)]
-        return handler.generate_schema(Annotated[union, BeforeValidator(self._with_type)])
+        models = {type_name: handler.generate_schema(plugin.options) for type_name, plugin in plugins.items()}
+        union = core_schema.tagged_union_schema(choices=models, discriminator=self.key)
+        return core_schema.no_info_before_validator_function(self.with_type, union)
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        """Either the keys of one plugin, or the name of a plugin that can do without keys."""
+        union = schema["schema"]  # type: ignore[typeddict-item]  # within the before-validator
+        forms: list[JsonSchemaValue] = []
+        for type_name, model in union["choices"].items():
+            keys = handler(model)
+            forms.append(keys if type_name == self.default else {**keys, "required": [self.key]})
+        forms.append({"enum": [name for name, plugin in registry().of_kind(self.kind).items() if not needs_keys(plugin.options)]})
+        return {"anyOf": forms}
+
+
+def needs_keys(options: Any) -> bool:
+    """Whether a plugin's options have keys that must be given."""
+    return any(field.is_required() for field in options.model_fields.values())

@@ -1,1 +1,1 @@
-
+"""The built-in data sources, one a file."""

@@ -1,1 +1,1 @@
-
+"""The built-in structure distributions, one a file."""

@@ -1,0 +1,27 @@
+"""The evidence lower bound."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ...plugins import Estimate, EvidenceEstimator
+
+if TYPE_CHECKING:
+    from ...evidence.trained import TrainedPopulation
+
+
+class Elbo(EvidenceEstimator):
+    """E_q[log p(y | w, Γ) + log p(w, Γ | h) − log q(w, Γ)] ≤ log p(y | h), by samples of q.
+
+    What is linear and Gaussian is done analytically, so a model that is linear in its weights has no standard error.
+    """
+
+    type = "elbo"
+
+    @staticmethod
+    def estimate(trained: TrainedPopulation, samples: int) -> Estimate:
+        """Mean and standard error of the integrand."""
+        from ...evidence.trained import mean_and_standard_error
+
+        chunks = (terms.bound for terms in trained.sample_terms(samples, "elbo"))
+        return Estimate(*mean_and_standard_error(chunks))

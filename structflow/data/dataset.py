@@ -1,0 +1,132 @@
+"""The prepared data: what every later layer trains on, and how it travels to worker processes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..errors import CallError
+from ..plugins import Shape, TargetKind
+from .storage import load_group, save_group
+
+ARRAYS = (
+    "inputs",
+    "targets",
+    "train_rows",
+    "test_rows",
+    "input_shift",
+    "input_scale",
+    "target_shift",
+    "target_scale",
+)
+"""The fields that are arrays, in the order the digest reads them."""
+
+LABELS = ("classes", "input_names", "target_names", "target_kind")
+"""The fields that are text."""
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """Inputs and targets in the units of training, with the split and the way back to the original units.
+
+    `inputs` (rows, *input_shape) and `targets` (rows, targets) are float64. Targets are numbers for `continuous`
+    (standardised on request), codes 0..C−1 in one column for `classes`, 0 or 1 for `binary`, whole numbers for
+    `counts`. `train_rows` and `test_rows` are sorted int64 row numbers. original = prepared · scale + shift, with
+    `input_shift`, `input_scale` of shape input_shape and `target_shift`, `target_scale` of shape (targets,); shift 0
+    and scale 1 where nothing was standardised. `classes` are the labels in the order of their codes, empty unless
+    the targets are `classes` or `binary`. `input_names` has one name a column, or a single one for inputs with
+    several axes.
+    """
+
+    inputs: np.ndarray
+    targets: np.ndarray
+    train_rows: np.ndarray
+    test_rows: np.ndarray
+    input_shift: np.ndarray
+    input_scale: np.ndarray
+    target_shift: np.ndarray
+    target_scale: np.ndarray
+    classes: tuple[str, ...]
+    input_names: tuple[str, ...]
+    target_names: tuple[str, ...]
+    target_kind: TargetKind
+
+    @property
+    def input_shape(self) -> Shape:
+        """Shape of the input of one row."""
+        return tuple(self.inputs.shape[1:])
+
+    @property
+    def n_targets(self) -> int:
+        """Number of target columns."""
+        return int(self.targets.shape[1])
+
+    @property
+    def n_classes(self) -> int:
+        """Number of labels; 0 where the targets are numbers."""
+        return len(self.classes)
+
+    @property
+    def n_train(self) -> int:
+        """Number of training rows."""
+        return len(self.train_rows)
+
+    def train(self) -> tuple[np.ndarray, np.ndarray]:
+        """Inputs and targets of the training rows."""
+        return self.inputs[self.train_rows], self.targets[self.train_rows]
+
+    def test(self) -> tuple[np.ndarray, np.ndarray]:
+        """Inputs and targets of the held-out rows; no rows where nothing is held out."""
+        return self.inputs[self.test_rows], self.targets[self.test_rows]
+
+    def transform_inputs(self, raw: Any) -> np.ndarray:
+        """New inputs (rows, *input_shape) in their original units, standardised as the training inputs were.
+
+        Raises `CallError` for another shape or for values that aren't numbers.
+        """
+        try:
+            values = np.asarray(raw, dtype=np.float64)
+        except (TypeError, ValueError) as error:
+            raise CallError(f"new inputs must be numbers: {error}") from error
+        if values.shape[1:] != self.input_shape or values.ndim == 0:
+            expected = ", ".join(["rows", *map(str, self.input_shape)])
+            raise CallError(f"new inputs have shape {values.shape}; expected ({expected}) as in the training data")
+        return np.asarray((values - self.input_shift) / self.input_scale)
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 over the values, shapes, dtypes and names: equal digests mean the same prepared data."""
+        summary = hashlib.sha256(json.dumps([getattr(self, name) for name in LABELS]).encode())
+        for name in ARRAYS:
+            array = getattr(self, name)
+            little_endian = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
+            summary.update(f"{name} {little_endian.dtype.str} {array.shape};".encode())
+            summary.update(little_endian.tobytes())
+        return summary.hexdigest()
+
+    def save(self, folder: Path) -> None:
+        """Write a Zarr 3 group at `folder`, complete or not at all.
+
+        Does nothing if the same data is already there; raises `StorageError` if something else is, or if the disk
+        refuses.
+        """
+        labels = {name: getattr(self, name) for name in LABELS}
+        save_group(folder, {name: getattr(self, name) for name in ARRAYS}, labels, self.digest)
+
+    @classmethod
+    def load(cls, folder: Path) -> Dataset:
+        """Read what `save` wrote; raises `StorageError` if it is missing or no longer what was written."""
+        return load_group(folder, ARRAYS, cls.from_parts, lambda dataset: dataset.digest)
+
+    @classmethod
+    def from_parts(cls, arrays: dict[str, np.ndarray], labels: dict[str, Any]) -> Dataset:
+        """A dataset from its arrays and its text fields, whose tuples JSON has turned into lists."""
+        texts = {name: tuple(labels[name]) for name in LABELS if name != "target_kind"}
+        fields: dict[str, Any] = {**arrays, **texts, "target_kind": labels["target_kind"]}
+        return cls(**fields)

@@ -1,0 +1,41 @@
+"""Finds the file a source reads, or says which one may have been meant."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ..errors import SpecError
+from .nearest import did_you_mean
+
+PATH_KEY = "data.path"
+
+
+def existing_path(base: Path, path: str, folder: bool = False) -> Path:
+    """`path` from `base`; raises `SpecError` at `data.path` unless it is there and a file (or a folder if asked)."""
+    found = base / Path(path).expanduser()
+    if not found.exists():
+        if not found.parent.is_dir():
+            raise SpecError.single(
+                PATH_KEY, f"{path!r} is in folder {found.parent}, which doesn't exist", f"paths start at {base}"
+            )
+        names = sorted(neighbour.name for neighbour in found.parent.iterdir())
+        raise SpecError.single(
+            PATH_KEY,
+            f"there is no {found.name!r} in folder {found.parent}",
+            did_you_mean(found.name, names, f"paths start at {base}"),
+        )
+    if folder and not found.is_dir():
+        raise SpecError.single(PATH_KEY, f"{path!r} is a file; expected a folder", "choose the source that reads it")
+    if not folder and found.is_dir():
+        raise SpecError.single(PATH_KEY, f"{path!r} is a folder; expected a file", "give the path of one file")
+    return found
+
+
+def not_the_format(path: str, expected: str, error: Exception | str) -> SpecError:
+    """The error for a file that its source can't decode."""
+    reason = error if isinstance(error, str) else str(error).strip().partition("\n")[0] or type(error).__name__
+    return SpecError.single(
+        PATH_KEY,
+        f"{path!r} can't be read as {expected}: {reason}",
+        "check that the file is complete, or choose the source for its format",
+    )

@@ -1,0 +1,162 @@
+"""A table becomes a dataset: checks, split, standardisation with the moments of the training rows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from ..errors import PluginError, Problem, SpecError
+from ..plugins import ColumnOptions, DataOptions, SplitOptions, Table, TargetKind
+from . import keys
+from .checks import Columns, finite_values, to_numbers, varying_values, whole_counts
+from .dataset import Dataset
+from .labels import encode, missing_labels, unseen_labels, wrong_binary, wrong_classes
+from .moments import moments
+
+KEY_RANGE = 2**128
+"""Philox takes keys of 128 bits."""
+
+
+@dataclass
+class Part:
+    """Inputs or targets as (rows, columns), with shift and scale (columns,), labels and what is wrong."""
+
+    values: np.ndarray
+    shift: np.ndarray
+    scale: np.ndarray
+    classes: tuple[str, ...] = ()
+    problems: list[Problem] = field(default_factory=list)
+
+
+def prepare(table: Table, options: DataOptions, target_kind: TargetKind) -> Dataset:
+    """Check, split and standardise `table`; raises one `SpecError` with everything that is wrong with the data.
+
+    Raises `PluginError` if the parts of the table don't fit together, which is a fault of the source.
+    """
+    check_contract(table)
+    rows = len(table.inputs)
+    if rows == 0:
+        raise SpecError.single(keys.rows_key(options), "there are 0 rows; expected at least 2", "choose other data")
+    train_rows, test_rows = split_rows(rows, options.split)
+    problems = enough_rows(rows, len(train_rows), options)
+    inputs = prepare_inputs(table, options, train_rows)
+    if target_kind in ("classes", "binary"):
+        targets = prepare_labels(table, options, target_kind, train_rows, test_rows)
+    else:
+        targets = prepare_numbers(table, options, target_kind, train_rows)
+    problems += inputs.problems + targets.problems
+    if problems:
+        raise SpecError(problems)
+    shape = table.inputs.shape[1:]
+    return Dataset(
+        inputs=inputs.values.reshape(table.inputs.shape),
+        targets=targets.values,
+        train_rows=train_rows,
+        test_rows=test_rows,
+        input_shift=inputs.shift.reshape(shape),
+        input_scale=inputs.scale.reshape(shape),
+        target_shift=targets.shift,
+        target_scale=targets.scale,
+        classes=targets.classes,
+        input_names=tuple(table.input_names),
+        target_names=tuple(table.target_names),
+        target_kind=target_kind,
+    )
+
+
+def check_contract(table: Table) -> None:
+    """Raise `PluginError` unless shapes and names of the table fit together."""
+    inputs, targets = table.inputs, table.targets
+    if inputs.ndim < 2 or targets.ndim != 2 or len(inputs) != len(targets) or 0 in inputs.shape[1:] + targets.shape[1:]:
+        raise PluginError(
+            f"the data source gave inputs of shape {inputs.shape} and targets of shape {targets.shape}; "
+            "expected (rows, *input_shape) and (rows, targets)"
+        )
+    n_names = inputs.shape[1] if inputs.ndim == 2 else 1
+    if len(table.input_names) != n_names or len(table.target_names) != targets.shape[1]:
+        raise PluginError(
+            f"the data source gave {len(table.input_names)} input names and {len(table.target_names)} target names; "
+            f"expected {n_names} and {targets.shape[1]}"
+        )
+
+
+def split_rows(rows: int, split: SplitOptions) -> tuple[np.ndarray, np.ndarray]:
+    """Sorted row numbers (int64) for training and for the test, round(test · rows) of them held out.
+
+    A permutation seeded by `split.seed` picks them, so they depend on the number of rows and the split alone.
+    """
+    permutation = np.random.Generator(np.random.Philox(key=split.seed % KEY_RANGE)).permutation(rows)
+    n_test = round(split.test * rows)
+    return np.sort(permutation[n_test:]).astype(np.int64), np.sort(permutation[:n_test]).astype(np.int64)
+
+
+def enough_rows(rows: int, n_train: int, options: DataOptions) -> list[Problem]:
+    """A problem if fewer than two rows are left to train on."""
+    if n_train >= 2:
+        return []
+    if rows < 2:
+        return [Problem(keys.rows_key(options), "there is 1 row; expected at least 2 to train on", "choose other data")]
+    left = "no row" if n_train == 0 else "1 row"
+    message = f"{options.split.test} of {rows} rows held out leaves {left} to train on; expected at least 2"
+    return [Problem("data.split.test", message, f"try {max(0, rows - 2) / rows:.2g} or less")]
+
+
+def prepare_inputs(table: Table, options: DataOptions, train_rows: np.ndarray) -> Part:
+    """Inputs (rows, columns), standardised on request, and what is wrong with them."""
+    can_drop = isinstance(options, ColumnOptions)
+    remedy = "leave the column out with `inputs`" if can_drop else "remove it from the data"
+    shape = table.inputs.shape[1:]
+    columns = Columns("input", keys.inputs_key(options), tuple(table.input_names), shape, remedy)
+    numbers, problems, text = to_numbers(table.inputs, columns)
+    problems += finite_values(numbers, columns, skip=text)
+    return standardized(numbers, columns, problems, train_rows, wanted=options.standardize.inputs)
+
+
+def target_columns(table: Table, options: DataOptions, remedy: str) -> Columns:
+    """The target columns for messages."""
+    return Columns("target", keys.target_key(options), tuple(table.target_names), table.targets.shape[1:], remedy)
+
+
+def prepare_numbers(table: Table, options: DataOptions, target_kind: TargetKind, train_rows: np.ndarray) -> Part:
+    """Targets (rows, targets) that are continuous, standardised on request, or counts."""
+    columns = target_columns(table, options, "choose another target")
+    numbers, problems, text = to_numbers(table.targets, columns)
+    problems += finite_values(numbers, columns, skip=text)
+    if target_kind == "counts":
+        problems += whole_counts(numbers, columns)
+    wanted = target_kind == "continuous" and options.standardize.targets
+    return standardized(numbers, columns, problems, train_rows, wanted)
+
+
+def standardized(
+    numbers: np.ndarray, columns: Columns, problems: list[Problem], train_rows: np.ndarray, wanted: bool
+) -> Part:
+    """(numbers − shift) / scale with the moments of the training rows; unchanged unless `wanted`."""
+    shift, scale = np.zeros(numbers.shape[1]), np.ones(numbers.shape[1])
+    if not wanted or len(train_rows) < 2:
+        return Part(numbers, shift, scale, problems=problems)
+    shift, scale = moments(numbers[train_rows])
+    problems = problems + varying_values(scale, columns)
+    if problems:
+        return Part(numbers, shift, scale, problems=problems)
+    with np.errstate(over="ignore", invalid="ignore"):
+        values = (numbers - shift) / scale
+    return Part(values, shift, scale, problems=finite_values(values, columns, skip=set()))
+
+
+def prepare_labels(
+    table: Table, options: DataOptions, target_kind: TargetKind, train_rows: np.ndarray, test_rows: np.ndarray
+) -> Part:
+    """Targets (rows, targets) as codes of their labels."""
+    columns = target_columns(table, options, "choose another target")
+    codes, classes = encode(table.targets)
+    problems = missing_labels(table.targets, codes, columns)
+    wrong = (
+        wrong_classes(codes, classes, columns) if target_kind == "classes" else wrong_binary(codes, classes, columns)
+    )
+    problems += wrong
+    if not wrong and len(train_rows) >= 2:
+        problems += unseen_labels(codes, classes, train_rows, test_rows, columns)
+    n_targets = table.targets.shape[1]
+    return Part(codes, np.zeros(n_targets), np.ones(n_targets), classes, problems)

@@ -1,0 +1,104 @@
+"""Named arrays in a Zarr 3 group that appears whole or not at all and proves on reading that it is intact.
+
+A chunk that has been lost reads as zeros without any error, so the digest of the decoded values is stored beside
+them and checked.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+
+from ..errors import StorageError
+
+FORMAT = "structflow dataset 1"
+CHUNK_BYTES = 32 * 2**20
+"""Far below the 2 GiB that the compressor takes at once, and large enough for few files."""
+
+Loaded = TypeVar("Loaded")
+
+
+def save_group(folder: Path, arrays: Mapping[str, np.ndarray], labels: Mapping[str, Any], digest: str) -> None:
+    """Write the arrays and labels to `folder` by way of a temporary neighbour and one rename.
+
+    Quietly keeps a group of the same digest that is already there; raises `StorageError` otherwise.
+    """
+    if folder.exists():
+        keep_if_same(folder, digest)
+        return
+    unfinished = folder.with_name(f".{folder.name}.{uuid.uuid4().hex}")
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        write_group(unfinished, arrays, {**labels, "format": FORMAT, "digest": digest})
+        os.rename(unfinished, folder)
+    except OSError as error:
+        shutil.rmtree(unfinished, ignore_errors=True)
+        if folder.exists():  # another process was faster
+            keep_if_same(folder, digest)
+            return
+        raise StorageError(f"can't write the prepared data to {folder}: {error}") from error
+
+
+def write_group(folder: Path, arrays: Mapping[str, np.ndarray], attributes: dict[str, Any]) -> None:
+    """Write one group, arrays in chunks of whole rows."""
+    import zarr
+
+    group = zarr.open_group(folder, mode="w-", zarr_format=3, attributes=attributes)
+    for name, array in arrays.items():
+        row_bytes = max(1, array[:1].nbytes)
+        rows = min(max(1, CHUNK_BYTES // row_bytes), max(1, len(array)))
+        chunks = (rows, *(max(1, length) for length in array.shape[1:]))
+        stored = group.create_array(name, shape=array.shape, dtype=array.dtype, chunks=chunks)
+        if array.size:
+            stored[...] = array
+
+
+def keep_if_same(folder: Path, digest: str) -> None:
+    """Raise `StorageError` unless `folder` is a group that was saved with this digest."""
+    present = read_attributes(folder).get("digest")
+    if present != digest:
+        raise StorageError(f"{folder} already holds other data; expected a new folder: remove it or choose another")
+
+
+def read_attributes(folder: Path) -> dict[str, Any]:
+    """The attributes of the group; raises `StorageError` if there is none of this format."""
+    import zarr
+
+    try:
+        attributes = dict(zarr.open_group(folder, mode="r", zarr_format=3).attrs)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise StorageError(f"{folder} is not prepared data that can be read: {error}") from error
+    if attributes.get("format") != FORMAT:
+        raise StorageError(f"{folder} has format {attributes.get('format')!r}; expected {FORMAT!r}")
+    return attributes
+
+
+def load_group(
+    folder: Path,
+    names: Sequence[str],
+    build: Callable[[dict[str, np.ndarray], dict[str, Any]], Loaded],
+    digest_of: Callable[[Loaded], str],
+) -> Loaded:
+    """Read the named arrays and the labels, build the object and compare its digest with the stored one.
+
+    Raises `StorageError` if an array is missing, can't be decoded or differs from what was written.
+    """
+    import zarr
+
+    attributes = read_attributes(folder)
+    try:
+        group = zarr.open_group(folder, mode="r", zarr_format=3)
+        loaded = build({name: np.asarray(group[name]) for name in names}, attributes)
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
+        raise StorageError(f"the prepared data in {folder} can't be read: {error!r}") from error
+    if digest_of(loaded) != attributes["digest"]:
+        raise StorageError(
+            f"the prepared data in {folder} is damaged: it is no longer what was written; prepare it anew"
+        )
+    return loaded

@@ -1,0 +1,91 @@
+"""A trained population, with fresh noise for evaluation, in float64."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..model.network import Output
+from ..model.population import Indices
+from ..objective.bound import Bound, Noise, Terms
+from ..objective.noise import noise_source
+
+CHUNK_NUMBERS = 16_000_000
+"""Numbers of one node's values that an evaluation holds at a time: it bounds memory, never what is computed."""
+
+
+@dataclass(frozen=True)
+class TrainedPopulation:
+    """Members with their trained parameters and the rows they learned from, all in float64 on one device.
+
+    `keys` (M, 2) are the members' Philox keys; `c_temp` is the temperature of the structure prior.
+    """
+
+    bound: Bound
+    parameters: dict[str, Tensor]
+    keys: np.ndarray
+    x: Tensor
+    y: Tensor
+    c_temp: float
+
+    @property
+    def size(self) -> int:
+        """Number of members."""
+        return self.bound.population.size
+
+    def sample_terms(self, samples: int, phase: str) -> Iterator[Terms]:
+        """Terms of the bound (M, s) in chunks of s samples, `samples` in all; one where nothing is random.
+
+        `phase` names the noise: the same name draws the same numbers, another one fresh ones. A sample's numbers
+        depend on its number and the member's key, not on the chunks.
+        """
+        wanted = 1 if self.bound.is_exact else samples
+        yield from self._chunks(self._terms, wanted, phase, self.x)
+
+    def outputs(self, x: Tensor, samples: int, phase: str) -> Iterator[Output]:
+        """The output node for rows x (rows, *input_shape), in chunks of samples."""
+        yield from self._chunks(self._outputs, samples, phase, x)
+
+    def _terms(self, noise: Noise, x: Tensor, indices: Indices) -> Terms:
+        return self.bound.sample_terms(self.parameters, noise, x, self.y, self._temperature(), indices)
+
+    def _outputs(self, noise: Noise, x: Tensor, indices: Indices) -> Output:
+        return self.bound.outputs(self.parameters, noise, x, self._temperature(), indices)
+
+    def _temperature(self) -> Tensor:
+        return torch.tensor(self.c_temp, dtype=torch.float64, device=self.x.device)
+
+    def _chunks(
+        self, evaluate: Callable[[Noise, Tensor, Indices], Any], samples: int, phase: str, x: Tensor
+    ) -> Iterator[Any]:
+        device, indices = x.device, self.bound.population.indices
+        on_device = Indices(
+            tuple(tuple(tensor.to(device) for tensor in index) for index in indices.edges),
+            tuple(tuple(tensor.to(device) for tensor in index) for index in indices.groups),
+        )
+        normals = noise_source(self.bound.normals, self.keys, phase).to(device)
+        uniforms = noise_source(self.bound.uniforms, self.keys, phase).to(device)
+        widest = max(int(np.prod(shape)) for shape in self.bound.population.layout.node_shapes.values())
+        chunk = max(1, CHUNK_NUMBERS // max(1, self.size * len(x) * widest))
+        for begin in range(0, samples, chunk):
+            numbers = torch.arange(begin, min(begin + chunk, samples), device=device)
+            with torch.no_grad():
+                noise = Noise(
+                    normals.normals(numbers, 1, torch.float64, compiled=False)[:, 0],
+                    uniforms.uniforms(numbers, 1, torch.float64, compiled=False)[:, 0],
+                )
+                yield evaluate(noise, x, on_device)
+
+
+def mean_and_standard_error(chunks: Iterator[Tensor]) -> tuple[Tensor, Tensor]:
+    """Mean over samples and its standard error, (M,) each, from chunks (M, s); the error of one sample is 0."""
+    values = torch.cat(list(chunks), dim=1)
+    samples = values.shape[1]
+    if samples == 1:
+        return values[:, 0], torch.zeros_like(values[:, 0])
+    return values.mean(1), values.std(1) / samples**0.5

@@ -1,0 +1,157 @@
+"""The graph recursion f_j(x) = Σ_k Σ_l γ_l^{jk} g_l^{jk}(f_k(x); w_l^{jk}) for all members and samples at once.
+
+Values of nodes are (M, S, rows, *shape): members, Monte Carlo samples, rows of data. The input has neither of the
+first two axes, and S is 1 where nothing random has been used yet. Under a closed-form likelihood the functions that
+are linear in their weights and end in the output node are not sampled: their output has a mean and a variance over
+the weights, given everything before them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.func import vmap
+
+from ..plugins import BasisFunction
+from ..spec.graph import INPUT, OUTPUT
+from .layout import FunctionBlock, Layout
+from .routing import Index, Routing
+
+Weights = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Output:
+    """The output node: mean (M, S, rows, *shape), and its variance over the weights not sampled, or None for 0."""
+
+    mean: Tensor
+    variance: Tensor | None
+
+
+@dataclass(frozen=True)
+class Network:
+    """A layout with the routing of every edge. Stateless: weights, γ and index tensors are given."""
+
+    layout: Layout
+    routings: tuple[Routing, ...]
+    members: int
+    scale_by_structure: bool = False
+
+    def forward(
+        self,
+        weights: Sequence[Weights],
+        variances: Sequence[Weights | None],
+        gamma: Sequence[Tensor | None],
+        x: Tensor,
+        indices: Sequence[Index],
+    ) -> Output:
+        """The output for every member, sample and row.
+
+        `weights` and `variances` hold for every group tensors (slots, S or 1, *shape); a group with variances is
+        integrated out and its weights are means. `gamma` holds for every edge (M, S, candidates), None where all
+        are 1; `x` is (rows, *input_shape).
+        """
+        values: dict[str, Tensor] = {}
+        variance: Tensor | None = None
+        for node in self.layout.graph.nodes[1:]:
+            total: Tensor | None = None
+            for edge_index, edge in self.layout.graph.edges_into(node):
+                source = None if edge.source == INPUT else values[edge.source]
+                mean, spread = self._edge(edge_index, weights, variances, gamma[edge_index], x, source, indices)
+                if mean is not None:
+                    total = mean if total is None else total + mean
+                if spread is not None and node == OUTPUT:
+                    variance = spread if variance is None else variance + spread
+            if total is None:  # no function of any edge into this node is present in the batch
+                shape = self.layout.node_shapes[node]
+                total = x.new_zeros((self.members, 1, x.shape[0], *shape))
+            values[node] = total
+        return Output(values[OUTPUT], variance)
+
+    def _edge(
+        self,
+        edge_index: int,
+        weights: Sequence[Weights],
+        variances: Sequence[Weights | None],
+        gamma: Tensor | None,
+        x: Tensor,
+        source: Tensor | None,
+        indices: Sequence[Index],
+    ) -> tuple[Tensor | None, Tensor | None]:
+        """Sum over the functions of one edge, and the variance of that sum; None where there is none."""
+        blocks, routing, index = self.layout.blocks[edge_index], self.routings[edge_index], indices[edge_index]
+        if not blocks:
+            return None, None
+        parts: Sequence[Tensor | None] = [None] * len(blocks)
+        if source is not None:
+            parts = routing.split(source, index)
+        means, spreads = [], []
+        for position, (block, part) in enumerate(zip(blocks, parts, strict=True)):
+            slots = len(routing.slots(position))
+            weight = self._weights_of(block, position, weights, routing, index)
+            scale = None if gamma is None else gamma[..., block.candidate]
+            if scale is not None and self.scale_by_structure:
+                weight = {name: scaled(value, scale) for name, value in weight.items()}
+            mean = lift(block.function, weight, x, part, slots)
+            means.append(mean if scale is None else scaled(mean, scale))
+            uncertain = None if block.group is None else variances[block.group]
+            if uncertain is None:
+                spreads.append(None)
+                continue
+            if scale is not None and self.scale_by_structure:
+                uncertain = {name: scaled(value, scale.square()) for name, value in uncertain.items()}
+            spread = lift(block.function, uncertain, x, part, slots, variance=True)
+            spreads.append(spread if scale is None else scaled(spread, scale.square()))
+        mean = routing.merge(with_equal_samples(means), index)
+        if all(spread is None for spread in spreads):
+            return mean, None
+        filled = [torch.zeros_like(m) if spread is None else spread for m, spread in zip(means, spreads, strict=True)]
+        return mean, routing.merge(with_equal_samples(filled), index)
+
+    def _weights_of(
+        self, block: FunctionBlock, position: int, weights: Sequence[Weights], routing: Routing, index: Index
+    ) -> Weights:
+        """The weights of a function's slots; shared weights are held for all members and split like values."""
+        if block.group is None:
+            return {}
+        if not self.layout.groups[block.group].is_shared:
+            return weights[block.group]
+        return {name: routing.split(value, index)[position] for name, value in weights[block.group].items()}
+
+
+def scaled(value: Tensor, scale: Tensor) -> Tensor:
+    """value (M, S, …) times scale (M, S)."""
+    return value * scale.reshape(*scale.shape, *(1,) * (value.ndim - 2))
+
+
+def with_equal_samples(values: Sequence[Tensor]) -> list[Tensor]:
+    """The same tensors with one length of the sample axis, so that they can stand side by side."""
+    samples = max(value.shape[1] for value in values)
+    return [value.expand(value.shape[0], samples, *value.shape[2:]) for value in values]
+
+
+def lift(
+    function: BasisFunction, weights: Weights, x: Tensor, part: Tensor | None, slots: int, variance: bool = False
+) -> Tensor:
+    """One basis function over its slots and the samples: (slots, S, rows, *out_shape).
+
+    `weights` are (slots, S or 1, *shape); the input is the data `x` (rows, *in_shape) itself, or where `part` is
+    given (slots, S or 1, rows, *in_shape). With `variance`, weights are variances and so is the result.
+    """
+    apply = function.output_variance if variance else function.forward
+    if not weights and part is None:
+        value = apply({}, x)
+        return value.expand(slots, 1, *value.shape)
+    if part is None:
+        return vmap(vmap(apply, (0, None)), (0, None))(weights, x)
+    if not weights:
+        return vmap(vmap(lambda rows: apply({}, rows)))(part)
+    samples_of_weights = next(iter(weights.values())).shape[1]
+    if samples_of_weights == part.shape[1]:
+        return vmap(vmap(apply))(weights, part)
+    if samples_of_weights == 1:
+        return vmap(vmap(apply, (None, 0)))({name: value.squeeze(1) for name, value in weights.items()}, part)
+    return vmap(vmap(apply, (0, None)))(weights, part.squeeze(1))

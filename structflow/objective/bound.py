@@ -1,0 +1,220 @@
+"""The evidence bound of every member of a population:
+
+    L = E_q log p(y | X, w, Γ) − KL(q(w) ‖ p(w | h)) − KL(q(Γ) ‖ p(Γ | h)),
+
+each term for each member apart. Nothing here mixes members, so a gradient of the sum is every member's own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.func import vmap
+
+from ..model.group_index import to_members
+from ..model.layout import FunctionBlock
+from ..model.network import Output, Weights
+from ..model.population import Indices, Population
+from ..plugins import Likelihood, StructureDistribution
+from ..spec.graph import OUTPUT
+from ..spec.models import Posterior, Prior
+from .noise import NoiseField, NoiseLayout, draw_once
+from .structure import StructureTerms
+from .weights_posterior import DiagonalPosterior, Draw, FullPosterior, Parameters, WeightsPosterior
+from .weights_prior import WeightsPrior
+
+
+@dataclass(frozen=True)
+class Terms:
+    """Terms of the bound for each member, (M,), or for each member and sample, (M, S)."""
+
+    log_likelihood: Tensor
+    kl_weights: Tensor
+    kl_structure: Tensor
+
+    @property
+    def bound(self) -> Tensor:
+        """log likelihood − KLs: the bound with every c = 1."""
+        return self.log_likelihood - self.kl_weights - self.kl_structure
+
+
+@dataclass(frozen=True)
+class Noise:
+    """Rows of numbers for one step, (S, length) each."""
+
+    normals: Tensor
+    uniforms: Tensor
+
+
+class Bound:
+    """Binds a population to its likelihood, priors and variational family.
+
+    It holds no tensors: parameters, noise, data and index tensors are given, so that `terms` can be compiled once
+    and used for every population of the same signature.
+    """
+
+    def __init__(
+        self,
+        population: Population,
+        likelihood: Likelihood,
+        structure_family: type[StructureDistribution],
+        prior: Prior,
+        posterior: Posterior,
+        start_temperature: float,
+    ):
+        self.population = population
+        self.likelihood = likelihood
+        self.out_shape = population.layout.node_shapes[OUTPUT]
+        full = posterior.weights.covariance == "full" and len(population.layout.groups) > 0
+        integrated = integrated_groups(population, likelihood, full)
+        self.weights: WeightsPosterior = (FullPosterior if full else DiagonalPosterior)(population, integrated)
+        self.prior = WeightsPrior(population, prior.weights.grouping, prior.weights.start, prior.weights.is_learned)
+        temperature = posterior.structure.temperature
+        self.structure = StructureTerms(population, structure_family, prior.structure, temperature, start_temperature)
+        self.normals = NoiseLayout(tuple(self.weights.noise_fields()))
+        self.uniforms = NoiseLayout(tuple(self.structure.noise_fields()))
+        self.settings = repr((prior, posterior, likelihood.type, likelihood.options, likelihood.target_scale.tolist()))
+
+    @property
+    def signature(self) -> str:
+        """Everything a compiled program of `terms` depends on."""
+        return f"{self.population.signature}|{self.settings}"
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether nothing is sampled, so that one sample gives the bound itself."""
+        return not self.normals.fields and not self.uniforms.fields
+
+    def start(self, keys: np.ndarray) -> tuple[Parameters, Parameters]:
+        """Starting θ and h in float64; the means start from noise of the members' keys (M, 2)."""
+        layout = self.population.layout
+        fields = [
+            NoiseField(f"{group.name}/{name}", index.slots, shape)
+            for group, index in zip(layout.groups, self.population.groups, strict=True)
+            for name, shape in group.shapes.items()
+        ]
+        noise = draw_once(NoiseLayout(tuple(fields)), keys, "start")
+        means = []
+        for group in layout.groups:
+            normals = {name: noise[f"{group.name}/{name}"] for name in group.shapes}
+            means.append(vmap(layout.block(*group.users[0]).function.start)(normals))
+        theta = {**self.weights.start(means), **self.structure.start()}
+        parameters = {
+            f"likelihood/{name}": torch.from_numpy(np.asarray(value, dtype=np.float64)).repeat(
+                self.population.size, *(1,) * np.ndim(value)
+            )
+            for name, value in self.likelihood.parameters(self.out_shape).items()
+        }
+        return theta, {**self.prior.start(), **self.structure.start_hyperparameters(), **parameters}
+
+    def terms(
+        self, parameters: Parameters, noise: Noise, x: Tensor, y: Tensor, c_temp: Tensor, indices: Indices, factor: Tensor
+    ) -> Terms:
+        """Terms averaged over samples, (M,); the KL of the weights in closed form.
+
+        `x` (rows, *input_shape) and `y` (rows, …) are all rows or a minibatch, `factor` = m / rows; `c_temp` is the
+        temperature of the structure prior.
+        """
+        draw, output, ratio = self._forward(parameters, noise, x, c_temp, indices)
+        log_likelihood = factor * self._log_likelihood(parameters, y, output).mean(1)
+        precision = self.prior.log_precision(parameters, x, indices.groups)
+        kl = self._add_up(self.weights.kl(parameters, precision), x, indices)
+        kl_structure = torch.zeros_like(kl) if ratio is None else ratio.mean(1)
+        return Terms(log_likelihood, kl, kl_structure)
+
+    def sample_terms(
+        self, parameters: Parameters, noise: Noise, x: Tensor, y: Tensor, c_temp: Tensor, indices: Indices
+    ) -> Terms:
+        """Terms of every sample, (M, S), whose means over samples are those of the bound.
+
+        The KLs are log q − log p at the sample, which makes the sum constant where q is the exact posterior; they
+        are closed forms for what is integrated.
+        """
+        draw, output, ratio = self._forward(parameters, noise, x, c_temp, indices)
+        log_likelihood = self._log_likelihood(parameters, y, output)
+        precision = self.prior.log_precision(parameters, x, indices.groups)
+        kl = self._add_up(self.weights.log_ratio(parameters, precision, draw), x, indices)
+        kl = kl if kl.ndim == 2 else kl.unsqueeze(1)
+        shape = torch.broadcast_shapes(log_likelihood.shape, kl.shape, () if ratio is None else ratio.shape)
+        kl_structure = torch.zeros_like(kl) if ratio is None else ratio
+        return Terms(log_likelihood.expand(shape), kl.expand(shape), kl_structure.expand(shape))
+
+    def outputs(self, parameters: Parameters, noise: Noise, x: Tensor, c_temp: Tensor, indices: Indices) -> Output:
+        """Mean and variance of the output node for every member, sample and row."""
+        return self._forward(parameters, noise, x, c_temp, indices)[1]
+
+    def likelihood_parameters(self, parameters: Parameters) -> Parameters:
+        """The likelihood's own parameters by their names, (M, …)."""
+        prefix = "likelihood/"
+        return {name[len(prefix) :]: value for name, value in parameters.items() if name.startswith(prefix)}
+
+    def _forward(
+        self, parameters: Parameters, noise: Noise, x: Tensor, c_temp: Tensor, indices: Indices
+    ) -> tuple[Draw, Output, Tensor | None]:
+        draw = self.weights.draw(parameters, self.normals.unpack(noise.normals))
+        structure = self.structure.draw(parameters, self.uniforms.unpack(noise.uniforms), c_temp)
+        network = self.population.network
+        if isinstance(self.weights, FullPosterior) and all(self.weights.integrated):
+            output = self._linear_output(draw, structure.gamma, x, indices)
+        else:
+            output = network.forward(draw.weights, draw.variances, structure.gamma, x, indices.edges)
+        return draw, output, structure.log_ratio
+
+    def _linear_output(self, draw: Draw, gamma: Sequence[Tensor | None], x: Tensor, indices: Indices) -> Output:
+        """For f linear in w ~ N(μ, L Lᵀ): mean f(μ), variance Σ_k (f(L_k) − f(0))² over the columns of L."""
+        network, none = self.population.network, [None] * len(draw.weights)
+        columns: list[Weights] = [weights for weights in draw.variances if weights is not None]
+        zeros = [{name: torch.zeros_like(value) for name, value in weights.items()} for weights in draw.weights]
+        mean = network.forward(draw.weights, none, gamma, x, indices.edges).mean
+        deviation = network.forward(columns, none, gamma, x, indices.edges).mean
+        offset = network.forward(zeros, none, gamma, x, indices.edges).mean
+        return Output(mean, (deviation - offset).square().sum(1, keepdim=True))
+
+    def _log_likelihood(self, parameters: Parameters, y: Tensor, output: Output) -> Tensor:
+        """log p(y | f), or its expectation over what is integrated, summed over rows: (M, S)."""
+        own = self.likelihood_parameters(parameters)
+        if output.variance is None:
+            over_samples = vmap(self.likelihood.log_prob, (None, None, 0))
+            return vmap(over_samples, (0, None, 0))(own, y, output.mean).sum(-1)
+        shape = torch.broadcast_shapes(output.mean.shape, output.variance.shape)
+        over_samples = vmap(self.likelihood.expected_log_prob, (None, None, 0, 0))
+        mean, variance = output.mean.expand(shape), output.variance.expand(shape)
+        return vmap(over_samples, (0, None, 0, 0))(own, y, mean, variance).sum(-1)
+
+    def _add_up(self, parts: Sequence[Tensor], like: Tensor, indices: Indices) -> Tensor:
+        """Parts for groups (C, …) or for all (M, …) → their sum for each member."""
+        if not parts:
+            return like.new_zeros(self.population.size)
+        if isinstance(self.weights, FullPosterior):
+            return parts[0]
+        total = to_members(parts[0], indices.groups[0])
+        for part, tensors in zip(parts[1:], indices.groups[1:], strict=True):
+            total = total + to_members(part, tensors)
+        return total
+
+
+def integrated_groups(population: Population, likelihood: Likelihood, full: bool) -> list[bool]:
+    """Which weight groups need no sampling, because the likelihood's expectation over them is known.
+
+    They belong to one function that is linear in its weights and ends in the output node. Under a full covariance
+    it is all of them or none, and only where γ isn't random.
+    """
+    layout = population.layout
+
+    def ends_linearly(block: FunctionBlock) -> bool:
+        return block.function.linear_in_weights and layout.graph.edges[block.edge].target == OUTPUT
+
+    integrated = [
+        likelihood.closed_form
+        and all(ends_linearly(layout.block(*user)) for user in group.users)
+        and (full or not group.is_shared)
+        for group in layout.groups
+    ]
+    if full:
+        return [all(integrated) and not population.is_relaxed] * len(integrated)
+    return integrated
+

@@ -1,0 +1,55 @@
+"""Python functions of tensors as flat programs of tensor operations, compiled where that pays.
+
+A function is traced once with `make_fx`: the layout, the plugins' Python and the transforms of torch.func (vmap, grad)
+run only then, and what remains is a list of operations. Interpreting that list is already faster than running the
+Python again each step; `torch.compile` makes it native code, with no Python objects left to guard.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.fx.experimental.proxy_tensor import make_fx
+
+Program = Callable[..., Any]
+
+_programs: dict[tuple[str, bool], Program] = {}
+"""Programs of this process by signature and whether they are compiled."""
+
+
+def program_for(signature: str, function: Callable[..., Any], example: tuple[Any, ...], compiled: bool) -> Program:
+    """The program of a signature, traced with `example` arguments the first time.
+
+    `function` takes and returns nested tuples, lists and dictionaries of tensors, and must do the same operations for all
+    arguments of the same shapes.
+    """
+    key = (signature, compiled)
+    if key not in _programs:
+        traced: Program = make_fx(function)(*example)
+        _programs[key] = torch.compile(traced, dynamic=False, fullgraph=True) if compiled else traced
+        if compiled:
+            prepare_compiler()
+    return _programs[key]
+
+
+@cache
+def prepare_compiler() -> None:
+    """Point the compiler's cache at the user's cache folder, unless the environment names another."""
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(Path(base) / "structflow" / "inductor"))
+    torch._dynamo.config.recompile_limit = max(torch._dynamo.config.recompile_limit, 1024)
+    torch._dynamo.config.accumulated_recompile_limit = max(torch._dynamo.config.accumulated_recompile_limit, 4096)
+
+
+@cache
+def can_compile(device_type: str) -> bool:
+    """Whether native code can be made for a device: the CPU needs a C++ compiler."""
+    if device_type != "cpu":
+        return True
+    return any(shutil.which(name) for name in (os.environ.get("CXX", "g++"), "g++", "clang++", "c++"))
