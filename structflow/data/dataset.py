@@ -13,7 +13,7 @@ import numpy as np
 
 from ..errors import CallError
 from ..plugins import Shape, TargetKind
-from .storage import load_group, save_group
+from ..store.array_group import load_group, save_group
 
 ARRAYS = (
     "inputs",

@@ -11,6 +11,7 @@ from .data_source import DataSource
 from .evidence_estimator import EvidenceEstimator
 from .hypergradient import Hypergradient
 from .likelihood import Likelihood
+from .plugin import Plugin
 from .regime import Regime
 from .structure_distribution import StructureDistribution
 
@@ -54,7 +55,7 @@ def regimes() -> Iterable[type[Regime]]:  # type: ignore[empty-body]
     """Rules that say which members are trained after which."""
 
 
-KINDS: dict[str, type] = {
+KINDS: dict[str, type[Plugin]] = {
     "basis_functions": BasisFunction,
     "likelihoods": Likelihood,
     "data_sources": DataSource,

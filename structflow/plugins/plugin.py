@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 from abc import ABC
 from typing import ClassVar
 
@@ -21,5 +22,5 @@ class Plugin(ABC):
     type: ClassVar[str]
     key: ClassVar[str] = "type"
     """The key of the spec that holds `type`."""
-    Options: ClassVar[type[Options]] = Options
+    Options: ClassVar[builtins.type[Options]] = Options
     interface: ClassVar[tuple[int, int]] = INTERFACE_VERSION

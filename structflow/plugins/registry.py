@@ -17,6 +17,7 @@ from pydantic import BaseModel, create_model
 
 from ..errors import PluginError
 from . import hookspecs
+from .options import Options
 from .plugin import INTERFACE_VERSION, Plugin
 
 GROUP = hookspecs.PROJECT
@@ -81,15 +82,42 @@ def check_contract(kind: str, plugin: Any) -> None:
     base = hookspecs.KINDS[kind]
     if not (isinstance(plugin, type) and issubclass(plugin, base)):
         raise PluginError(f"hook {kind} returned {plugin!r}; expected a subclass of {base.__name__}")
-    if not isinstance(getattr(plugin, "type", None), str):
-        raise PluginError(f"{plugin.__name__} has no `type`; give it the word a spec will use")
+    unset = [name for name in class_attributes(base) if not hasattr(plugin, name)]
+    if unset:
+        raise PluginError(
+            f"{plugin.__name__} has no {' and no '.join(f'`{name}`' for name in unset)}; set it in the class"
+        )
+    if not isinstance(plugin.type, str) or not plugin.type:
+        raise PluginError(f"{plugin.__name__}.type is {plugin.type!r}; give it the word a spec will use")
     if inspect.isabstract(plugin):
         missing = ", ".join(sorted(plugin.__abstractmethods__))
         raise PluginError(f"{plugin.__name__} doesn't implement {missing}")
+    check_options(plugin)
     major, minor = plugin.interface
     if major != INTERFACE_VERSION[0] or minor > INTERFACE_VERSION[1]:
         ours = ".".join(map(str, INTERFACE_VERSION))
         raise PluginError(f"{plugin.__name__} is written for plugin interface {major}.{minor}; this is {ours}")
+
+
+def class_attributes(base: type[Plugin]) -> list[str]:
+    """Names that an interface declares as class attributes."""
+    hints = {
+        name: hint for ancestor in reversed(base.__mro__) for name, hint in inspect.get_annotations(ancestor).items()
+    }
+    return [name for name, hint in hints.items() if str(hint).startswith(("ClassVar", "typing.ClassVar"))]
+
+
+def check_options(plugin: type[Plugin]) -> None:
+    """Raise `PluginError` unless `Options` is a model that refuses unknown keys and leaves the key `type` free."""
+    options = plugin.Options
+    if not (
+        isinstance(options, type) and issubclass(options, Options) and options.model_config.get("extra") == "forbid"
+    ):
+        raise PluginError(f"{plugin.__name__}.Options is {options!r}; derive it from structflow.plugins.Options")
+    if plugin.key in options.model_fields:
+        raise PluginError(
+            f"{plugin.__name__}.Options has a field {plugin.key!r}, which holds the plugin's name; rename it"
+        )
 
 
 def options_with_type(plugin: type[Plugin]) -> type[BaseModel]:
@@ -110,7 +138,10 @@ def load_registry(points: list[EntryPoint]) -> Registry:
         origin = point.dist.name if point.dist else point.value
         try:
             manager.register(point.load(), name=f"{origin}:{point.name}")
-        except Exception as error:  # a stranger's package may raise anything at import
+            check_hooks(manager, f"{origin}:{point.name}")
+        except PluginError as error:
+            registry.broken.append(Broken(origin, str(error)))
+        except (Exception, SystemExit) as error:  # a stranger's package may raise anything at import
             registry.broken.append(Broken(f"{origin} ({point.value})", f"{type(error).__name__}: {error}"))
     for kind in hookspecs.KINDS:
         for implementation in getattr(manager.hook, kind).get_hookimpls():
@@ -118,12 +149,22 @@ def load_registry(points: list[EntryPoint]) -> Registry:
     return registry
 
 
+def check_hooks(manager: pluggy.PluginManager, name: str) -> None:
+    """Raise `PluginError` for a module without hooks, or with one that structflow never calls."""
+    callers = manager.get_hookcallers(manager.get_plugin(name)) or []
+    unknown = sorted(caller.name for caller in callers if not caller.has_spec())
+    if unknown or not callers:
+        got = f"hooks {', '.join(unknown)}, which don't exist" if unknown else "no hooks"
+        raise PluginError(f"it defines {got}; mark functions named {', '.join(hookspecs.KINDS)} with hookimpl")
+
+
 def register_implementation(registry: Registry, kind: str, implementation: pluggy.HookImpl) -> None:
     """Index what one package's hook returns; called one by one so that a hook that raises harms only itself."""
     origin = implementation.plugin_name.partition(":")[0]
     try:
-        classes = list(implementation.function())
-    except Exception as error:  # a stranger's hook may raise anything
+        returned: Any = implementation.function()
+        classes = list(returned)
+    except (Exception, SystemExit) as error:  # a stranger's hook may raise anything
         registry.broken.append(Broken(f"{origin} ({kind})", f"{type(error).__name__}: {error}"))
         return
     for plugin in classes:
@@ -131,6 +172,8 @@ def register_implementation(registry: Registry, kind: str, implementation: plugg
             registry.add(kind, plugin, origin)
         except PluginError as error:
             registry.broken.append(Broken(origin, str(error)))
+        except Exception as error:  # class attributes that can't be read, options that pydantic refuses
+            registry.broken.append(Broken(f"{origin} ({plugin!r})", f"{type(error).__name__}: {error}"))
 
 
 @cache

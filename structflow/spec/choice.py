@@ -9,7 +9,7 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
 from ..plugins import KINDS
-from ..plugins.registry import registry
+from ..plugins.registry import Registration, registry
 
 
 class PluginChoice:
@@ -31,9 +31,9 @@ class PluginChoice:
         return self.kind.replace("_", " ").removesuffix("s")
 
     @property
-    def types(self) -> tuple[str, ...]:
-        """The words a spec may use."""
-        return tuple(registry().of_kind(self.kind))
+    def plugins(self) -> dict[str, Registration]:
+        """The plugins to choose from, by the word a spec uses."""
+        return registry().of_kind(self.kind)
 
     def with_type(self, value: Any) -> Any:
         """A bare word as a mapping, and a mapping with its type."""
@@ -44,22 +44,23 @@ class PluginChoice:
         return value
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        plugins = registry().of_kind(self.kind)
-        if not plugins:
+        if not self.plugins:
             raise RuntimeError(f"no plugin of kind {self.kind} is installed; reinstall structflow")
-        models = {type_name: handler.generate_schema(plugin.options) for type_name, plugin in plugins.items()}
+        models = {type_name: handler.generate_schema(plugin.options) for type_name, plugin in self.plugins.items()}
         union = core_schema.tagged_union_schema(choices=models, discriminator=self.key)
         return core_schema.no_info_before_validator_function(self.with_type, union)
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
-        """Either the keys of one plugin, or the name of a plugin that can do without keys."""
-        union = schema["schema"]  # type: ignore[typeddict-item]  # within the before-validator
+        """The keys of one plugin, or the name of a plugin that can do without keys."""
+        union: Any = schema["schema"]  # type: ignore[typeddict-item]  # inside the before-validator
         forms: list[JsonSchemaValue] = []
         for type_name, model in union["choices"].items():
             keys = handler(model)
-            forms.append(keys if type_name == self.default else {**keys, "required": [self.key]})
-        forms.append({"enum": [name for name, plugin in registry().of_kind(self.kind).items() if not needs_keys(plugin.options)]})
-        return {"anyOf": forms}
+            if type_name != self.default:
+                keys = {**keys, "required": [self.key, *keys.get("required", [])]}
+            forms.append(keys)
+        bare_words = [name for name, plugin in self.plugins.items() if not needs_keys(plugin.options)]
+        return {"anyOf": [*forms, {"enum": bare_words}] if bare_words else forms}
 
 
 def needs_keys(options: Any) -> bool:

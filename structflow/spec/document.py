@@ -40,11 +40,12 @@ class Document:
         return None
 
     def error(self, problems: Iterable[Problem]) -> SpecError:
-        """The error for these problems, each once, with its line where it has none yet."""
+        """The error for these problems, each once and in the order of lines; adds the lines that aren't known yet."""
         found = [
             problem if problem.line is not None else problem.at_line(self.line_of(problem.path)) for problem in problems
         ]
-        return SpecError(dict.fromkeys(found), self.file)
+        in_order = sorted(dict.fromkeys(found), key=lambda problem: (problem.line is None, problem.line or 0))
+        return SpecError(in_order, self.file)
 
 
 def parse_document(content: bytes, file: str | None = None) -> Document:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from ..plugins import BasisOptions, DataOptions, Metaparameter, NonNegativeMetaparameter, Options, PositiveMetaparameter
 from .choice import PluginChoice
@@ -18,13 +18,18 @@ def _as_shape(value: Any) -> Any:
     return [value] if isinstance(value, int) and not isinstance(value, bool) else value
 
 
-NodeShape = Annotated[tuple[PositiveInteger, ...], BeforeValidator(_as_shape), Field(min_length=1)]
+Size = Annotated[int, Field(ge=1, le=10_000_000)]
+NodeShape = Annotated[
+    tuple[Size, ...],
+    BeforeValidator(_as_shape, json_schema_input_type=Size | Annotated[tuple[Size, ...], Field(min_length=1)]),
+    Field(min_length=1, max_length=8),
+]
 
 
 class ShapeChoice(Options):
     """Shapes among which the structure chooses."""
 
-    choose: tuple[NodeShape, ...] = Field(min_length=1)
+    choose: tuple[NodeShape, ...] = Field(min_length=1, max_length=256)
 
 
 class Node(Options):
@@ -46,8 +51,6 @@ class Node(Options):
 class Edge(Options):
     """An edge k→j with its candidate basis functions and the space of its structure weights γ."""
 
-    model_config = ConfigDict(populate_by_name=True)
-
     source: str = Field(alias="from", description="Node the edge leaves.")
     to: str = Field(description="Node the edge enters.")
     choose: Literal["one", "any", "all"] | None = Field(
@@ -55,6 +58,14 @@ class Edge(Options):
     )
     min: int = Field(0, ge=0, description="Smallest number of functions that `any` may choose.")
     basis: tuple[Annotated[Any, PluginChoice("basis_functions")], ...] = Field(min_length=1)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_in_choose(cls, values: Any) -> Any:
+        """Written out, so that a spec that says the default is equal to one that leaves it out."""
+        if isinstance(values, dict) and values.get("choose") is None and isinstance(values.get("basis"), list | tuple):
+            return {**values, "choose": "all" if len(values["basis"]) == 1 else "one"}
+        return values
 
     @property
     def key(self) -> str:
@@ -84,6 +95,15 @@ class WeightsPrior(Options):
     learned: bool | None = Field(None, description="Default: learned unless `precision` is a number.")
     scale_by_structure: bool = Field(False, description="w_l ~ N(0, γ_l² A_l⁻¹), in the non-centred form.")
 
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_in_learned(cls, values: Any) -> Any:
+        """Written out, so that a spec that says the default is equal to one that leaves it out."""
+        if isinstance(values, dict) and values.get("learned") is None:
+            precision = values.get("precision", "shared")
+            return {**values, "learned": isinstance(precision, str)}
+        return values
+
     @property
     def grouping(self) -> Literal["shared", "per_function", "per_parameter"]:
         return "shared" if isinstance(self.precision, float) else self.precision
@@ -101,7 +121,7 @@ class WeightsPrior(Options):
 class Prior(Options):
     """Priors of the weights and of the structure."""
 
-    weights: WeightsPrior = WeightsPrior()
+    weights: WeightsPrior = WeightsPrior(learned=True)
     structure: Annotated[Any, PluginChoice("structure_distributions", default="gumbel_softmax")] = Field(
         default={"type": "gumbel_softmax"}, validate_default=True
     )
@@ -205,11 +225,3 @@ class Spec(Options):
         """Options of one basis function."""
         options: BasisOptions = self.model.edges[edge].basis[function]
         return options
-
-    @model_validator(mode="after")
-    def _sweep_blocks_are_rectangular(self) -> Spec:
-        for block in self.sweep:
-            lengths = {key: len(values) for key, values in block.items()}
-            if len(set(lengths.values())) > 1 or 0 in lengths.values():
-                raise ValueError(f"keys of one sweep block go together, so their lists need one length; got {lengths}")
-        return self

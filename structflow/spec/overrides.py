@@ -55,6 +55,12 @@ class Override:
         return Problem(place, f"{problem.message}{source}", problem.suggestion)
 
 
+def claimed(problem: Problem, overrides: Sequence[Override]) -> Problem:
+    """The problem at the place of the last override that has set what is wrong, if one has."""
+    claims = (override.claims(problem) for override in reversed(overrides))
+    return next((claim for claim in claims if claim is not None), problem)
+
+
 def parse_override(text: str) -> Override:
     """The override of `key=value`, whose value is read as YAML; raises `SpecError`."""
     key, equals, written = text.partition("=")

@@ -109,13 +109,24 @@ class StructureSpace:
     def __iter__(self) -> Iterator[Structure]:
         """Every structure: shapes outermost, the last edge fastest."""
         for shapes in self.shape_assignments():
-            for functions in itertools.product(*(edge.vertices() for edge in self.edges)):
-                yield Structure(
-                    tuple((edge.key, chosen) for edge, chosen in zip(self.edges, functions, strict=True)), shapes
-                )
+            for chosen in lazy_product(self.edges):
+                yield Structure(chosen, shapes)
 
     def round(self, weights: Sequence[Sequence[float]]) -> Structure:
         """The structure nearest to probabilities, one sequence an edge; for spaces without a choice of shapes."""
         return Structure(
             tuple((edge.key, edge.round(values)) for edge, values in zip(self.edges, weights, strict=True))
         )
+
+
+def lazy_product(edges: Sequence[EdgeChoice]) -> Iterator[tuple[tuple[str, tuple[str, ...]], ...]]:
+    """Every combination of the edges' choices, the last edge fastest.
+
+    `itertools.product` would first list the choices of each edge, 2^40 of them for 40 functions.
+    """
+    if not edges:
+        yield ()
+        return
+    for chosen in edges[0].vertices():
+        for others in lazy_product(edges[1:]):
+            yield ((edges[0].key, chosen), *others)

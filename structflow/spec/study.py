@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ..data.dataset import Dataset
 from .graph import Graph
 from .models import Spec
 from .structures import StructureSpace
 
+if TYPE_CHECKING:
+    from ..data.dataset import Dataset
+
 
 @dataclass(frozen=True)
 class Setting:
-    """One point of the sweep: its values by dotted key, and the spec of each stage (one where none are given)."""
+    """One point of the sweep: its values by dotted key, and the spec of each stage (one where none are given).
+
+    The specs of stages have neither `sweep` nor `stages`.
+    """
 
     values: dict[str, Any]
     stages: tuple[Spec, ...]

@@ -1,1 +1,1 @@
-
+"""The store: run directories, commit records and groups of arrays."""

@@ -76,7 +76,7 @@ def test_save_and_load_are_inverse(tmp_path: Path, test: float, shape: tuple[int
 
 
 def test_many_rows_are_stored_in_several_chunks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("structflow.data.storage.CHUNK_BYTES", 48)  # 2 rows of 3 float64
+    monkeypatch.setattr("structflow.store.array_group.CHUNK_BYTES", 48)  # 2 rows of 3 float64
     data = dataset()
     data.save(tmp_path / "data")
     assert len(list((tmp_path / "data" / "inputs" / "c").iterdir())) == 4

@@ -1,1 +1,1 @@
-
+"""The built-in basis functions, one a file."""

@@ -1,1 +1,1 @@
-
+"""The built-in estimators of log evidence, one a file."""

@@ -1,1 +1,1 @@
-
+"""The built-in ways to optimise hyperparameters, one a file."""

@@ -1,1 +1,1 @@
-
+"""The built-in likelihoods, one a file."""

@@ -1,1 +1,1 @@
-
+"""The built-in regimes, one a file."""

@@ -17,7 +17,7 @@ import numpy as np
 
 from ..errors import StorageError
 
-FORMAT = "structflow dataset 1"
+FORMAT = "structflow arrays 1"
 CHUNK_BYTES = 32 * 2**20
 """Far below the 2 GiB that the compressor takes at once, and large enough for few files."""
 
@@ -42,7 +42,7 @@ def save_group(folder: Path, arrays: Mapping[str, np.ndarray], labels: Mapping[s
         if folder.exists():  # another process was faster
             keep_if_same(folder, digest)
             return
-        raise StorageError(f"can't write the prepared data to {folder}: {error}") from error
+        raise StorageError(f"can't write {folder}: {error}") from error
 
 
 def write_group(folder: Path, arrays: Mapping[str, np.ndarray], attributes: dict[str, Any]) -> None:
@@ -73,7 +73,7 @@ def read_attributes(folder: Path) -> dict[str, Any]:
     try:
         attributes = dict(zarr.open_group(folder, mode="r", zarr_format=3).attrs)
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise StorageError(f"{folder} is not prepared data that can be read: {error}") from error
+        raise StorageError(f"{folder} is not a group of arrays that can be read: {error}") from error
     if attributes.get("format") != FORMAT:
         raise StorageError(f"{folder} has format {attributes.get('format')!r}; expected {FORMAT!r}")
     return attributes
@@ -81,11 +81,11 @@ def read_attributes(folder: Path) -> dict[str, Any]:
 
 def load_group(
     folder: Path,
-    names: Sequence[str],
+    names: Sequence[str] | None,
     build: Callable[[dict[str, np.ndarray], dict[str, Any]], Loaded],
     digest_of: Callable[[Loaded], str],
 ) -> Loaded:
-    """Read the named arrays and the labels, build the object and compare its digest with the stored one.
+    """Read the named arrays (all of them for None) and the labels, build the object and compare its digest with the stored one.
 
     Raises `StorageError` if an array is missing, can't be decoded or differs from what was written.
     """
@@ -94,11 +94,11 @@ def load_group(
     attributes = read_attributes(folder)
     try:
         group = zarr.open_group(folder, mode="r", zarr_format=3)
-        loaded = build({name: np.asarray(group[name]) for name in names}, attributes)
+        loaded = build({name: np.asarray(group[name]) for name in names or sorted(group.array_keys())}, attributes)
     except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
-        raise StorageError(f"the prepared data in {folder} can't be read: {error!r}") from error
+        raise StorageError(f"the arrays in {folder} can't be read: {error!r}") from error
     if digest_of(loaded) != attributes["digest"]:
         raise StorageError(
-            f"the prepared data in {folder} is damaged: it is no longer what was written; prepare it anew"
+            f"{folder} is damaged: it no longer holds what was written; run the command again in a new run directory"
         )
     return loaded

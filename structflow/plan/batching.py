@@ -1,0 +1,96 @@
+"""Which members train together: a pure function of the members and a size."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..model.layout import uses
+from ..plugins import Candidate, Shape
+from ..spec.graph import Graph
+from ..spec.structures import Structure
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Members of one assignment of node shapes; `capacities` are the slots of every candidate on every edge."""
+
+    members: tuple[Candidate, ...]
+    shapes: tuple[tuple[str, Shape], ...]
+    capacities: tuple[tuple[int, ...], ...]
+
+    def as_json(self) -> dict[str, Any]:
+        """For the record of a decision: structures listed once, members as (structure number, restart)."""
+        structures = list(dict.fromkeys(member.structure for member in self.members))
+        number = {structure: index for index, structure in enumerate(structures)}
+        return {
+            "structures": [None if structure is None else structure.as_dict() for structure in structures],
+            "members": [[number[member.structure], member.restart] for member in self.members],
+            "shapes": [[node, list(shape)] for node, shape in self.shapes],
+            "capacities": [list(row) for row in self.capacities],
+        }
+
+    @classmethod
+    def from_json(cls, stored: dict[str, Any]) -> Batch:
+        """The inverse of `as_json`."""
+        structures = [None if item is None else Structure.from_dict(item) for item in stored["structures"]]
+        return cls(
+            tuple(Candidate(structures[number], restart) for number, restart in stored["members"]),
+            tuple((node, tuple(shape)) for node, shape in stored["shapes"]),
+            tuple(tuple(row) for row in stored["capacities"]),
+        )
+
+
+def make_batches(
+    graph: Graph, candidates: Sequence[Candidate], members_per_batch: int, one_structure_each: bool = False
+) -> list[Batch]:
+    """Cut candidates into batches of at most `members_per_batch`, as equal as possible.
+
+    Members of different node shapes never share a batch, nor of different structures with `one_structure_each`.
+    Where all structures of a group fit into one batch, each batch holds all of them with some of the restarts, so
+    that it is a full grid; otherwise it holds some structures, and all batches of the group get the same capacities,
+    so that they run the same program.
+    """
+    groups: dict[object, list[Candidate]] = {}
+    for candidate in candidates:
+        structure = candidate.structure
+        shapes = () if structure is None else structure.shapes
+        groups.setdefault((shapes, structure if one_structure_each else None), []).append(candidate)
+    batches = []
+    for members in groups.values():
+        shapes = () if members[0].structure is None else members[0].structure.shapes
+        parts = cut(members, members_per_batch)
+        counts = [tuple(table.sum(axis=0) for table in uses(graph, [m.structure for m in part])) for part in parts]
+        most = [np.max([count[edge] for count in counts], axis=0) for edge in range(len(graph.edges))]
+        equal = len({len(part) for part in parts}) == 1
+        for part, count in zip(parts, counts, strict=True):
+            chosen = most if equal else count
+            batches.append(Batch(tuple(part), shapes, tuple(tuple(row.tolist()) for row in chosen)))
+    return batches
+
+
+def cut(members: Sequence[Candidate], most: int) -> list[list[Candidate]]:
+    """Parts of at most `most` members: whole sets of structures by restart where they fit, else runs of members."""
+    structures = list(dict.fromkeys(member.structure for member in members))
+    restarts = sorted({member.restart for member in members})
+    if len(structures) <= most and len(members) == len(structures) * len(restarts):
+        per_part = equal_size(len(restarts), most // len(structures))
+        return [
+            [
+                Candidate(structure, restart)
+                for structure in structures
+                for restart in restarts[begin : begin + per_part]
+            ]
+            for begin in range(0, len(restarts), per_part)
+        ]
+    size = equal_size(len(members), most)
+    return [list(members[begin : begin + size]) for begin in range(0, len(members), size)]
+
+
+def equal_size(total: int, most: int) -> int:
+    """The size of parts, at most `most`, that cuts `total` into the fewest and most equal parts."""
+    parts = -(-total // max(1, most))
+    return -(-total // parts)

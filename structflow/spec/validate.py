@@ -1,0 +1,24 @@
+"""Plain data to a `Spec`, or all the problems that stand in the way."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import ValidationError
+
+from ..errors import Problem
+from .conversions import conversions
+from .models import Spec
+from .problems import problems_of
+
+
+def validate_data(data: dict[str, Any]) -> tuple[Spec | None, list[Problem]]:
+    """The spec of a document's data; None together with the problems where there are any."""
+    try:
+        spec = Spec.model_validate(data, by_name=False)
+    except ValidationError as error:
+        return None, problems_of(error, Spec, data)
+    except Exception as error:  # a stranger's options model may raise anything
+        return None, [Problem("", f"the options of a plugin can't be checked: {type(error).__name__}: {error}")]
+    problems = conversions(data, spec.model_dump(by_alias=True))
+    return (None, problems) if problems else (spec, [])

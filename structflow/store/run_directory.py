@@ -1,0 +1,152 @@
+"""A run directory: where everything of a run stands, and how it is written without being seen half-done."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..errors import StorageError
+from .array_group import load_group, save_group
+from .digest import digest_of_arrays, digest_of_json
+
+
+@dataclass(frozen=True)
+class Record:
+    """What a task committed: `payload` (JSON), the digest of payload and arrays, and the folder of its arrays."""
+
+    task: str
+    payload: dict[str, Any]
+    digest: str
+    arrays: str | None
+
+
+@dataclass(frozen=True)
+class RunDirectory:
+    """The files of one run.
+
+    `spec.yaml` as written, `resolved.yaml`, `environment.json`, `plan.json`, `data/` the prepared data, `records/`
+    one write-once JSON a finished task, `attempts/` the arrays of each attempt, `result.zarr`, `summary.json`.
+    """
+
+    path: Path
+
+    @property
+    def name(self) -> str:
+        """Name of the run: that of its folder."""
+        return self.path.resolve().name
+
+    @property
+    def result(self) -> Path:
+        """The public results."""
+        return self.path / "result.zarr"
+
+    @property
+    def data(self) -> Path:
+        """The prepared data."""
+        return self.path / "data"
+
+    def create(self) -> None:
+        """Make the folders; raises `StorageError` where that isn't allowed."""
+        try:
+            for folder in (self.path, self.path / "records", self.path / "attempts"):
+                folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StorageError(f"can't make the run directory {self.path}: {error.strerror or error}") from error
+
+    def write_text(self, name: str, text: str) -> None:
+        """Write a file by way of a temporary neighbour and a rename."""
+        target = self.path / name
+        unfinished = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
+        try:
+            with open(unfinished, "w", encoding="utf-8") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(unfinished, target)
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                unfinished.unlink()
+            raise StorageError(f"can't write {target}: {error.strerror or error}") from error
+
+    def write_json(self, name: str, value: Any) -> None:
+        """Write a value as JSON; NaN becomes null."""
+        self.write_text(name, json.dumps(without_nan(value), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+    def read_json(self, name: str) -> Any:
+        """Read a JSON file; raises `StorageError` if it isn't there or isn't JSON."""
+        try:
+            return json.loads((self.path / name).read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise StorageError(f"can't read {self.path / name}: {error}") from error
+
+    def has(self, name: str) -> bool:
+        """Whether a file or folder is there."""
+        return (self.path / name).exists()
+
+    def commit(self, task: str, payload: dict[str, Any], arrays: dict[str, np.ndarray] | None = None) -> Record:
+        """Store what a task found, once: the first record stands, a later one of the same task is dropped.
+
+        The arrays go into a folder of this attempt alone; the record that names it is linked into place last, so a
+        task is either recorded with everything or not at all.
+        """
+        folder: str | None = None
+        payload = without_nan(payload)
+        if arrays is not None:
+            folder = f"attempts/{task}.{uuid.uuid4().hex[:12]}"
+            names = sorted(arrays)
+            stored = {f"{index:04d}": arrays[name] for index, name in enumerate(names)}
+            save_group(self.path / folder, stored, {"names": names}, digest_of_arrays(arrays))
+        digest = digest_of_json({"payload": payload, "arrays": digest_of_arrays(arrays or {})})
+        record = {"task": task, "payload": payload, "digest": digest, "arrays": folder}
+        target = self.path / "records" / f"{task}.json"
+        unfinished = f"records/.{task}.{uuid.uuid4().hex[:12]}"
+        self.write_text(unfinished, json.dumps(record, ensure_ascii=False, allow_nan=False))
+        try:
+            os.link(self.path / unfinished, target)
+        except FileExistsError:
+            return self.record(task)
+        except OSError as error:
+            raise StorageError(f"can't write {target}: {error.strerror or error}") from error
+        finally:
+            (self.path / unfinished).unlink()
+        return Record(task, payload, digest, folder)
+
+    def is_committed(self, task: str) -> bool:
+        """Whether a task has its record."""
+        return (self.path / "records" / f"{task}.json").exists()
+
+    def record(self, task: str) -> Record:
+        """The record of a finished task."""
+        stored = self.read_json(f"records/{task}.json")
+        return Record(stored["task"], stored["payload"], stored["digest"], stored["arrays"])
+
+    def arrays(self, record: Record) -> dict[str, np.ndarray]:
+        """The arrays of a record, checked against their digest; raises `StorageError` if they are damaged."""
+        if record.arrays is None:
+            return {}
+        return load_group(
+            self.path / record.arrays,
+            None,
+            lambda stored, attributes: dict(zip(attributes["names"], stored.values(), strict=True)),
+            digest_of_arrays,
+        )
+
+
+def without_nan(value: Any) -> Any:
+    """The same JSON value with null for NaN and infinities, and plain Python numbers for NumPy's."""
+    if isinstance(value, dict):
+        return {str(key): without_nan(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [without_nan(item) for item in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float) and not np.isfinite(value):
+        return None
+    return value
