@@ -79,7 +79,8 @@ class TrainedPopulation:
                     normals.normals(numbers, 1, torch.float64, compiled=False)[:, 0],
                     uniforms.uniforms(numbers, 1, torch.float64, compiled=False)[:, 0],
                 )
-                yield evaluate(noise, x, on_device)
+                values = evaluate(noise, x, on_device)
+            yield values  # outside: a generator would leave gradients switched off for whoever reads it
 
 
 def mean_and_standard_error(chunks: Iterator[Tensor]) -> tuple[Tensor, Tensor]:

@@ -8,6 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .routing import only_live
+
 GroupTensors = tuple[Tensor, ...]
 
 
@@ -30,8 +32,11 @@ class GroupIndex:
 
     @property
     def tensors(self) -> GroupTensors:
-        """Slots and positions, as inputs of the compiled program; nothing where `everyone`."""
-        return () if self.everyone else (torch.from_numpy(self.slots), torch.from_numpy(self.positions))
+        """Slots, positions and which slots are used, inputs of the compiled program; nothing where `everyone`."""
+        if self.everyone:
+            return ()
+        used = np.isin(np.arange(len(self.slots)), self.positions)
+        return torch.from_numpy(self.slots), torch.from_numpy(self.positions), torch.from_numpy(used)
 
     @property
     def signature(self) -> tuple[object, ...]:
@@ -40,8 +45,8 @@ class GroupIndex:
 
 
 def to_slots(value: Tensor, tensors: GroupTensors) -> Tensor:
-    """A value for each member (M, …) → for each slot (C, …)."""
-    return value.index_select(0, tensors[0]) if tensors else value
+    """A value for each member (M, …) → for each slot (C, …), zero where the slot isn't used."""
+    return only_live(value.index_select(0, tensors[0]), tensors[2]) if tensors else value
 
 
 def to_members(value: Tensor, tensors: GroupTensors) -> Tensor:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from ..plugins import BasisFunction, Shape
-from ..spec.graph import Graph
+from ..spec.graph import Graph, GraphEdge, GraphFunction
 from ..spec.structures import Structure
 
 
@@ -25,15 +25,21 @@ class FunctionBlock:
 
 @dataclass(frozen=True)
 class WeightGroup:
-    """Weights with one owner: a basis function, or several that share them. `users` are (edge, candidate)."""
+    """Weights with one owner: a basis function, or several that share them. `users` are (edge, candidate).
+
+    `starter` says how they start and `tied` whether the spec ties several functions to them; both follow from the
+    spec alone, so that neither depends on which of the functions are present in a batch.
+    """
 
     name: str
     shapes: Mapping[str, Shape]
     users: tuple[tuple[int, int], ...]
+    starter: BasisFunction
+    tied: bool
 
     @property
     def is_shared(self) -> bool:
-        """Whether several functions use these weights."""
+        """Whether several functions of the batch use these weights."""
         return len(self.users) > 1
 
     @property
@@ -58,19 +64,31 @@ class Layout:
 
 def uses(graph: Graph, structures: Sequence[Structure | None]) -> list[np.ndarray]:
     """For every edge who uses what: booleans (members, candidates); None is the relaxation, which uses all."""
+    choices = [None if structure is None else dict(structure.edges) for structure in structures]
     tables = []
-    for index, edge in enumerate(graph.edges):
+    for edge in graph.edges:
         names = [function.name for function in edge.functions]
         rows = [
-            [True] * len(names) if structure is None else [name in structure.edges[index][1] for name in names]
-            for structure in structures
+            [True] * len(names) if chosen is None else [name in chosen[edge.key] for name in names]
+            for chosen in choices
         ]
         tables.append(np.array(rows, dtype=bool).reshape(len(structures), len(names)))
     return tables
 
 
+def functions_by_share(graph: Graph) -> dict[str, list[tuple[GraphEdge, GraphFunction]]]:
+    """For every name of shared weights the functions that use them, in spec order."""
+    sharing: dict[str, list[tuple[GraphEdge, GraphFunction]]] = {}
+    for edge in graph.edges:
+        for function in edge.functions:
+            if function.share is not None:
+                sharing.setdefault(function.share, []).append((edge, function))
+    return sharing
+
+
 def build_layout(graph: Graph, node_shapes: Mapping[str, Shape], present: Sequence[np.ndarray]) -> Layout:
     """The layout of the candidates that are `present` (one boolean vector an edge)."""
+    sharing = functions_by_share(graph)
     groups: list[WeightGroup] = []
     by_share: dict[str, int] = {}
     blocks: list[tuple[FunctionBlock, ...]] = []
@@ -80,18 +98,22 @@ def build_layout(graph: Graph, node_shapes: Mapping[str, Shape], present: Sequen
         for candidate in np.flatnonzero(present[index]).tolist():
             spec = edge.functions[candidate]
             shapes = spec.plugin.weight_shapes(spec.options, in_shape, out_shape)
-            group: int | None = None
-            if shapes and spec.share is not None and spec.share in by_share:
-                group = by_share[spec.share]
-                shared = groups[group]
-                groups[group] = WeightGroup(shared.name, shared.shapes, (*shared.users, (index, candidate)))
-            elif shapes:
-                group = len(groups)
-                name = f"{edge.key}/{spec.name}" if spec.share is None else f"share/{spec.share}"
-                groups.append(WeightGroup(name, shapes, ((index, candidate),)))
-                if spec.share is not None:
-                    by_share[spec.share] = group
             function = spec.plugin(spec.options, in_shape, out_shape)
+            group: int | None = None
+            if shapes and spec.share is None:
+                group = len(groups)
+                groups.append(WeightGroup(f"{edge.key}/{spec.name}", shapes, ((index, candidate),), function, False))
+            elif shapes and spec.share is not None and spec.share in by_share:
+                group = by_share[spec.share]
+                groups[group] = replace(groups[group], users=(*groups[group].users, (index, candidate)))
+            elif shapes and spec.share is not None:
+                group = by_share[spec.share] = len(groups)
+                first_edge, first = sharing[spec.share][0]
+                ends = node_shapes[first_edge.source], node_shapes[first_edge.target]
+                shapes = first.plugin.weight_shapes(first.options, *ends)
+                starter = first.plugin(first.options, *ends)
+                tied = len(sharing[spec.share]) > 1
+                groups.append(WeightGroup(f"share/{spec.share}", shapes, ((index, candidate),), starter, tied))
             row.append(FunctionBlock(index, candidate, spec.name, function, group))
         blocks.append(tuple(row))
     return Layout(graph, node_shapes, tuple(blocks), tuple(groups))

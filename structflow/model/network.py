@@ -88,7 +88,8 @@ class Network:
         parts: Sequence[Tensor | None] = [None] * len(blocks)
         if source is not None:
             parts = routing.split(source, index)
-        means, spreads = [], []
+        means: list[Tensor] = []
+        spreads: list[Tensor | None] = []
         for position, (block, part) in enumerate(zip(blocks, parts, strict=True)):
             slots = len(routing.slots(position))
             weight = self._weights_of(block, position, weights, routing, index)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from torch import Tensor
 
+from ..errors import CallError
 from ..plugins import Candidate, Shape
 from ..spec.graph import Graph
 from .group_index import GroupIndex, GroupTensors
@@ -63,7 +64,10 @@ class Population:
 
     @property
     def signature(self) -> str:
-        """Identifies the compiled program: functions and options, shapes, capacities and routings."""
+        """Identifies the compiled program: graph, functions and options, shapes, capacities and routings."""
+        graph = self.layout.graph
+        topology = (graph.nodes, [(edge.key, edge.space, len(edge.functions)) for edge in graph.edges])
+        shapes = sorted(self.layout.node_shapes.items())
         functions = [
             (block.edge, block.candidate, block.function.type, block.function.options.model_dump_json())
             for blocks in self.layout.blocks
@@ -72,7 +76,7 @@ class Population:
         routings = [routing.signature for routing in self.network.routings]
         groups = [group.signature for group in self.groups]
         scaled = self.network.scale_by_structure
-        return repr((self.size, self.is_relaxed, sorted(self.layout.node_shapes.items()), functions, routings, groups, scaled))
+        return repr((self.size, self.is_relaxed, topology, shapes, functions, routings, groups, scaled))
 
 
 def build_population(
@@ -90,6 +94,12 @@ def build_population(
     tables = uses(graph, [member.structure for member in members])
     counts = [table.sum(axis=0) for table in tables]
     slots = [np.asarray(given) for given in capacities] if capacities is not None else counts
+    for edge, count, slot in zip(graph.edges, counts, slots, strict=True):
+        if (slot < count).any():
+            raise CallError(
+                f"edge {edge.key} has {slot.tolist()} slots for {count.tolist()} members; give each function a slot "
+                "for every member that uses it"
+            )
     present = [slot > 0 for slot in slots]
     layout = build_layout(graph, node_shapes, present)
     routings: list[Routing] = []

@@ -8,7 +8,8 @@ inputs of the compiled program and not constants, so that another choice doesn't
 and `split` and `merge` are given them back.
 
 A function may have spare slots, so that batches with other counts fit the same program: a spare slot repeats a
-member, and what it computes is left out when outputs are merged (never multiplied by zero: 0 · NaN is NaN).
+member, and what it computes is left out when outputs are merged (never multiplied by zero: 0 · NaN is NaN). For the
+same reason its input is zeros instead of that member's values: a gradient of 0 · ∞ in a spare slot stays there.
 """
 
 from __future__ import annotations
@@ -20,7 +21,6 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor
-
 
 Index = tuple[Tensor, ...]
 
@@ -171,9 +171,14 @@ class Indexed(Routing):
             self.positions.append(position)
 
     @property
+    def has_spares(self) -> bool:
+        """Whether any slot is spare."""
+        return not all(live.all() for live in self._live)
+
+    @property
     def signature(self) -> tuple[object, ...]:
-        """The numbers of slots."""
-        return (type(self).__name__, len(self.active), self.capacities)
+        """The numbers of slots, and whether some are spare."""
+        return (type(self).__name__, len(self.active), self.capacities, self.has_spares)
 
     def slots(self, function: int) -> np.ndarray:
         """Members of the slots, spare ones included."""
@@ -189,15 +194,17 @@ class IndexedOne(Indexed):
 
     @property
     def index(self) -> Index:
-        """Members sorted by function, and where each member stands among them."""
+        """Members sorted by function, where each member stands among them, and which slots are live if not all."""
         offsets = np.concatenate([[0], np.cumsum(self.capacities)])
         chosen = self.active.argmax(axis=1)
         back = [offsets[function] + self.positions[function][member] for member, function in enumerate(chosen)]
-        return torch.from_numpy(np.concatenate(self._slots)), torch.from_numpy(np.array(back, dtype=np.int64))
+        live = [torch.from_numpy(np.concatenate(self._live))] if self.has_spares else []
+        return torch.from_numpy(np.concatenate(self._slots)), torch.from_numpy(np.array(back, dtype=np.int64)), *live
 
     def split(self, x: Tensor, index: Index) -> list[Tensor]:
         """Members sorted by their function."""
-        return list(x.index_select(0, index[0]).split(self.capacities))
+        rows = x.index_select(0, index[0])
+        return list((only_live(rows, index[2]) if self.has_spares else rows).split(self.capacities))
 
     def merge(self, outputs: Sequence[Tensor], index: Index) -> Tensor:
         """Back to the order of the members; spare slots are never picked."""
@@ -209,20 +216,31 @@ class IndexedAny(Indexed):
 
     @property
     def index(self) -> Index:
-        """The slots of every function, then the positions in them of every member."""
-        return tuple(torch.from_numpy(array) for array in (*self._slots, *self.positions))
+        """The slots of every function, the positions in them of every member, and which are live if not all."""
+        live = self._live if self.has_spares else []
+        return tuple(torch.from_numpy(array) for array in (*self._slots, *self.positions, *live))
 
     def split(self, x: Tensor, index: Index) -> list[Tensor]:
         """The members of each function; one gather a function, so that gradients add up in a fixed order."""
-        return [x.index_select(0, slots) for slots in index[: len(self.capacities)]]
+        count = len(self.capacities)
+        parts = [x.index_select(0, slots) for slots in index[:count]]
+        if self.has_spares:
+            parts = [only_live(part, live) for part, live in zip(parts, index[2 * count :], strict=True)]
+        return parts
 
     def merge(self, outputs: Sequence[Tensor], index: Index) -> Tensor:
         """Each member's slot, or a row of zeros where it doesn't use the function, summed."""
+        count = len(self.capacities)
         spread = [
             torch.cat([output, torch.zeros_like(output[:1])]).index_select(0, position)
-            for output, position in zip(outputs, index[len(self.capacities) :], strict=True)
+            for output, position in zip(outputs, index[count : 2 * count], strict=True)
         ]
         return sum_in_order(spread)
+
+
+def only_live(rows: Tensor, live: Tensor) -> Tensor:
+    """Rows (C, …) with zeros where `live` (C,) is false; no gradient passes there, not even NaN."""
+    return torch.where(live.reshape(-1, *(1,) * (rows.ndim - 1)), rows, torch.zeros_like(rows[:1]))
 
 
 def sum_in_order(parts: Sequence[Tensor]) -> Tensor:

@@ -53,6 +53,7 @@ class Noise:
 class Bound:
     """Binds a population to its likelihood, priors and variational family.
 
+    With `integrate` false all weights are sampled, also those whose expectation is known: what predictions need.
     It holds no tensors: parameters, noise, data and index tensors are given, so that `terms` can be compiled once
     and used for every population of the same signature.
     """
@@ -65,19 +66,23 @@ class Bound:
         prior: Prior,
         posterior: Posterior,
         start_temperature: float,
+        integrate: bool = True,
     ):
         self.population = population
         self.likelihood = likelihood
         self.out_shape = population.layout.node_shapes[OUTPUT]
         full = posterior.weights.covariance == "full" and len(population.layout.groups) > 0
         integrated = integrated_groups(population, likelihood, full)
+        if not integrate:
+            integrated = [False] * len(integrated)
         self.weights: WeightsPosterior = (FullPosterior if full else DiagonalPosterior)(population, integrated)
         self.prior = WeightsPrior(population, prior.weights.grouping, prior.weights.start, prior.weights.is_learned)
         temperature = posterior.structure.temperature
         self.structure = StructureTerms(population, structure_family, prior.structure, temperature, start_temperature)
         self.normals = NoiseLayout(tuple(self.weights.noise_fields()))
         self.uniforms = NoiseLayout(tuple(self.structure.noise_fields()))
-        self.settings = repr((prior, posterior, likelihood.type, likelihood.options, likelihood.target_scale.tolist()))
+        scale = likelihood.target_scale.tolist()
+        self.settings = repr((prior, posterior, likelihood.type, likelihood.options, scale, self.weights.integrated))
 
     @property
     def signature(self) -> str:
@@ -101,7 +106,7 @@ class Bound:
         means = []
         for group in layout.groups:
             normals = {name: noise[f"{group.name}/{name}"] for name in group.shapes}
-            means.append(vmap(layout.block(*group.users[0]).function.start)(normals))
+            means.append(vmap(group.starter.start)(normals))
         theta = {**self.weights.start(means), **self.structure.start()}
         parameters = {
             f"likelihood/{name}": torch.from_numpy(np.asarray(value, dtype=np.float64)).repeat(
@@ -112,14 +117,21 @@ class Bound:
         return theta, {**self.prior.start(), **self.structure.start_hyperparameters(), **parameters}
 
     def terms(
-        self, parameters: Parameters, noise: Noise, x: Tensor, y: Tensor, c_temp: Tensor, indices: Indices, factor: Tensor
+        self,
+        parameters: Parameters,
+        noise: Noise,
+        x: Tensor,
+        y: Tensor,
+        c_temp: Tensor,
+        indices: Indices,
+        factor: Tensor,
     ) -> Terms:
         """Terms averaged over samples, (M,); the KL of the weights in closed form.
 
         `x` (rows, *input_shape) and `y` (rows, …) are all rows or a minibatch, `factor` = m / rows; `c_temp` is the
         temperature of the structure prior.
         """
-        draw, output, ratio = self._forward(parameters, noise, x, c_temp, indices)
+        _, output, ratio = self._forward(parameters, noise, x, c_temp, indices)
         log_likelihood = factor * self._log_likelihood(parameters, y, output).mean(1)
         precision = self.prior.log_precision(parameters, x, indices.groups)
         kl = self._add_up(self.weights.kl(parameters, precision), x, indices)
@@ -146,6 +158,16 @@ class Bound:
     def outputs(self, parameters: Parameters, noise: Noise, x: Tensor, c_temp: Tensor, indices: Indices) -> Output:
         """Mean and variance of the output node for every member, sample and row."""
         return self._forward(parameters, noise, x, c_temp, indices)[1]
+
+    def owners(self) -> dict[str, int | None]:
+        """For every parameter the weight group whose slots are its first axis; None where it runs over members."""
+        owners: dict[str, int | None] = {}
+        for number, group in enumerate(self.population.layout.groups):
+            owners[f"log_precision/{group.name}"] = number
+            for weight in group.shapes:
+                for kind in ("mean", "log_sd", "log_precision"):
+                    owners[f"{kind}/{group.name}/{weight}"] = number
+        return owners
 
     def likelihood_parameters(self, parameters: Parameters) -> Parameters:
         """The likelihood's own parameters by their names, (M, …)."""
@@ -178,12 +200,12 @@ class Bound:
         """log p(y | f), or its expectation over what is integrated, summed over rows: (M, S)."""
         own = self.likelihood_parameters(parameters)
         if output.variance is None:
-            over_samples = vmap(self.likelihood.log_prob, (None, None, 0))
-            return vmap(over_samples, (0, None, 0))(own, y, output.mean).sum(-1)
+            log_prob = vmap(vmap(self.likelihood.log_prob, (None, None, 0)), (0, None, 0))
+            return log_prob(own, y, output.mean).sum(-1)
         shape = torch.broadcast_shapes(output.mean.shape, output.variance.shape)
-        over_samples = vmap(self.likelihood.expected_log_prob, (None, None, 0, 0))
+        expected = vmap(vmap(self.likelihood.expected_log_prob, (None, None, 0, 0)), (0, None, 0, 0))
         mean, variance = output.mean.expand(shape), output.variance.expand(shape)
-        return vmap(over_samples, (0, None, 0, 0))(own, y, mean, variance).sum(-1)
+        return expected(own, y, mean, variance).sum(-1)
 
     def _add_up(self, parts: Sequence[Tensor], like: Tensor, indices: Indices) -> Tensor:
         """Parts for groups (C, …) or for all (M, …) → their sum for each member."""
@@ -201,7 +223,8 @@ def integrated_groups(population: Population, likelihood: Likelihood, full: bool
     """Which weight groups need no sampling, because the likelihood's expectation over them is known.
 
     They belong to one function that is linear in its weights and ends in the output node. Under a full covariance
-    it is all of them or none, and only where γ isn't random.
+    it is all of them or none, and only where γ isn't random. Weights that the spec ties are sampled even where one
+    of their functions is alone in the batch: what is computed of a member doesn't depend on its batch-mates.
     """
     layout = population.layout
 
@@ -211,10 +234,9 @@ def integrated_groups(population: Population, likelihood: Likelihood, full: bool
     integrated = [
         likelihood.closed_form
         and all(ends_linearly(layout.block(*user)) for user in group.users)
-        and (full or not group.is_shared)
+        and (full or not group.tied)
         for group in layout.groups
     ]
     if full:
         return [all(integrated) and not population.is_relaxed] * len(integrated)
     return integrated
-

@@ -23,6 +23,7 @@ from ..distributions.normal import (
     sample_cholesky,
     sample_diagonal,
 )
+from ..errors import CallError
 from ..model.layout import WeightGroup
 from ..model.network import Weights
 from ..model.population import Population
@@ -165,9 +166,17 @@ class FullPosterior(WeightsPosterior):
     linear in its weights: the variance of the output is Σ_k f(L_k)², one forward pass for each column L_k of L.
     """
 
+    def __init__(self, population: Population, integrated: Sequence[bool]):
+        super().__init__(population, integrated)
+        if not all(index.everyone for index in population.groups):
+            raise CallError(
+                "a full covariance was asked for members that use different functions; train each structure in a "
+                "batch of its own, without spare slots"
+            )
+
     def start(self, means: GroupValues) -> Parameters:
         """μ at the starting means; L a tenth of the identity."""
-        flat = torch.cat([value.flatten(1) for values in means for value in values.values()], dim=1)
+        flat = torch.cat([value.reshape(len(value), -1) for values in means for value in values.values()], dim=1)
         return {"mean": flat, "cholesky": torch.diag_embed(torch.full_like(flat, START_SD).log())}
 
     @property
@@ -196,7 +205,7 @@ class FullPosterior(WeightsPosterior):
 
     def _flat_precision(self, parameters: Parameters, log_precision: GroupValues) -> Tensor:
         rows = [
-            log_precision[index][name].expand(parameters["mean"].shape[0], *shape).flatten(1)
+            log_precision[index][name].expand(parameters["mean"].shape[0], *shape).reshape(self.population.size, -1)
             for index, group in enumerate(self.groups)
             for name, shape in group.shapes.items()
         ]
@@ -211,7 +220,8 @@ class FullPosterior(WeightsPosterior):
         """log N(w; μ, L Lᵀ) − log N(w; 0, A⁻¹), or the KL where integrated."""
         if all(self.integrated):
             return [self.kl(parameters, log_precision)[0].unsqueeze(1)]
-        flat = torch.cat([value.flatten(2) for weights in draw.weights for value in weights.values()], dim=2)
+        rows = [value.reshape(*value.shape[:2], -1) for weights in draw.weights for value in weights.values()]
+        flat = torch.cat(rows, dim=2)
         precision = self._flat_precision(parameters, log_precision).unsqueeze(1)
         return [
             log_prob_cholesky(flat, parameters["mean"], parameters["cholesky"])

@@ -40,7 +40,9 @@ class WeightsPrior:
         if self.grouping == "shared":
             shapes["log_precision"] = (self.population.size,)
         elif self.grouping == "per_function":
-            shapes = {f"log_precision/{group.name}": (count,) for group, count in zip(layout.groups, slots, strict=True)}
+            shapes = {
+                f"log_precision/{group.name}": (count,) for group, count in zip(layout.groups, slots, strict=True)
+            }
         else:
             shapes = {
                 f"log_precision/{group.name}/{name}": (count, *shape)

@@ -82,6 +82,10 @@ def check_contract(kind: str, plugin: Any) -> None:
     base = hookspecs.KINDS[kind]
     if not (isinstance(plugin, type) and issubclass(plugin, base)):
         raise PluginError(f"hook {kind} returned {plugin!r}; expected a subclass of {base.__name__}")
+    major, minor = plugin.interface
+    if major != INTERFACE_VERSION[0] or minor > INTERFACE_VERSION[1]:
+        ours = ".".join(map(str, INTERFACE_VERSION))
+        raise PluginError(f"{plugin.__name__} is written for plugin interface {major}.{minor}; this is {ours}")
     unset = [name for name in class_attributes(base) if not hasattr(plugin, name)]
     if unset:
         raise PluginError(
@@ -93,10 +97,6 @@ def check_contract(kind: str, plugin: Any) -> None:
         missing = ", ".join(sorted(plugin.__abstractmethods__))
         raise PluginError(f"{plugin.__name__} doesn't implement {missing}")
     check_options(plugin)
-    major, minor = plugin.interface
-    if major != INTERFACE_VERSION[0] or minor > INTERFACE_VERSION[1]:
-        ours = ".".join(map(str, INTERFACE_VERSION))
-        raise PluginError(f"{plugin.__name__} is written for plugin interface {major}.{minor}; this is {ours}")
 
 
 def class_attributes(base: type[Plugin]) -> list[str]:

@@ -25,7 +25,10 @@ def build_graph(spec: Spec, input_shape: Shape, output_shape: Shape) -> Graph:
 
 
 def check_graph(spec: Spec, data_shapes: Mapping[str, Shape]) -> tuple[Graph | None, list[Problem]]:
-    """The graph, or None and its problems. `data_shapes` of `x` and `y` may be missing: what needs them isn't checked."""
+    """The graph, or None and its problems.
+
+    `data_shapes` are those of `x` and `y`; where one is missing, what needs it isn't checked.
+    """
     model = spec.model
     edges, problems = graph_edges(model)
     problems = topology_problems(model) + problems

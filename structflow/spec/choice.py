@@ -23,7 +23,7 @@ class PluginChoice:
     def __init__(self, kind: str, default: str | None = None):
         self.kind = kind
         self.default = default
-        self.key: str = KINDS[kind].key  # type: ignore[attr-defined]
+        self.key: str = KINDS[kind].key
 
     @property
     def noun(self) -> str:
@@ -52,7 +52,7 @@ class PluginChoice:
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
         """The keys of one plugin, or the name of a plugin that can do without keys."""
-        union: Any = schema["schema"]  # type: ignore[typeddict-item]  # inside the before-validator
+        union: Any = schema["schema"]  # inside the before-validator
         forms: list[JsonSchemaValue] = []
         for type_name, model in union["choices"].items():
             keys = handler(model)

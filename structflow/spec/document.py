@@ -32,20 +32,22 @@ class Document:
 
     def line_of(self, dotted: str) -> int | None:
         """The line of a path, or of the nearest thing around it that is written down."""
-        for path in enclosing_paths(dotted):
-            if path in self.elsewhere:
-                return None
-            if path in self.lines:
-                return self.lines[path]
-        return None
+        paths = enclosing_paths(dotted)
+        if not self.elsewhere.isdisjoint(paths):
+            return None
+        return next((self.lines[path] for path in paths if path in self.lines), None)
 
     def error(self, problems: Iterable[Problem]) -> SpecError:
         """The error for these problems, each once and in the order of lines; adds the lines that aren't known yet."""
         found = [
             problem if problem.line is not None else problem.at_line(self.line_of(problem.path)) for problem in problems
         ]
-        in_order = sorted(dict.fromkeys(found), key=lambda problem: (problem.line is None, problem.line or 0))
-        return SpecError(in_order, self.file)
+        return SpecError(sorted(dict.fromkeys(found), key=in_reading_order), self.file)
+
+
+def in_reading_order(problem: Problem) -> tuple[bool, bool, int]:
+    """Sorts problems by line; then come those without a line, last those of the spec as a whole."""
+    return not problem.path, problem.line is None, problem.line or 0
 
 
 def parse_document(content: bytes, file: str | None = None) -> Document:

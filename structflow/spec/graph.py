@@ -23,6 +23,7 @@ class GraphFunction:
 
     @property
     def share(self) -> str | None:
+        """The group of functions that use the same weights."""
         share: str | None = self.options.share
         return share
 
@@ -39,6 +40,7 @@ class GraphEdge:
 
     @property
     def key(self) -> str:
+        """Its name in a structure."""
         return f"{self.source}->{self.target}"
 
 

@@ -6,7 +6,9 @@ import re
 
 KeyPath = tuple[str | int, ...]
 
-SEGMENT = re.compile(r"""(?:^|\.)(?P<word>[^.\[\]'"=\s]+)|\[(?P<index>\d{1,9})\]|\[(?P<quote>['"])(?P<quoted>.+?)(?P=quote)\]""")
+SEGMENT = re.compile(
+    r"""(?:^|\.)(?P<word>[^.\[\]'"=\s]+)|\[(?P<index>\d{1,9})\]|\[(?P<quote>['"])(?P<quoted>.+?)(?P=quote)\]"""
+)
 
 
 def format_path(path: KeyPath) -> str:

@@ -45,6 +45,7 @@ class Node(Options):
 
     @property
     def is_choice(self) -> bool:
+        """Whether the shape is part of the structure."""
         return isinstance(self.shape, ShapeChoice)
 
 
@@ -57,7 +58,7 @@ class Edge(Options):
         None, description="one: exactly one; any: a subset; all: no choice. Default: all for one function, else one."
     )
     min: int = Field(0, ge=0, description="Smallest number of functions that `any` may choose.")
-    basis: tuple[Annotated[Any, PluginChoice("basis_functions")], ...] = Field(min_length=1)
+    basis: tuple[Annotated[Any, PluginChoice("basis_functions")], ...] = Field(min_length=1, max_length=1000)
 
     @model_validator(mode="before")
     @classmethod
@@ -69,6 +70,7 @@ class Edge(Options):
 
     @property
     def key(self) -> str:
+        """Its name in a structure."""
         return f"{self.source}->{self.to}"
 
     @property
@@ -83,8 +85,12 @@ class Model(Options):
     likelihood: Annotated[Any, PluginChoice("likelihoods", default="gaussian")] = Field(
         default={"type": "gaussian"}, validate_default=True
     )
-    nodes: dict[Name, Node] = Field(default={"x": Node(), "y": Node()})
-    edges: tuple[Edge, ...] = Field(min_length=1)
+    nodes: dict[Name, Node] = Field(
+        default={"x": Node(), "y": Node()},
+        max_length=1000,
+        json_schema_extra={"propertyNames": {"pattern": NAME_PATTERN, "maxLength": 64}},
+    )
+    edges: tuple[Edge, ...] = Field(min_length=1, max_length=1000)
 
 
 class WeightsPrior(Options):
@@ -106,6 +112,7 @@ class WeightsPrior(Options):
 
     @property
     def grouping(self) -> Literal["shared", "per_function", "per_parameter"]:
+        """Which weights have one precision in common."""
         return "shared" if isinstance(self.precision, float) else self.precision
 
     @property
@@ -115,6 +122,7 @@ class WeightsPrior(Options):
 
     @property
     def is_learned(self) -> bool:
+        """`learned` with its default filled in."""
         return not isinstance(self.precision, float) if self.learned is None else self.learned
 
 
@@ -218,6 +226,7 @@ class Spec(Options):
 
     @property
     def data_options(self) -> DataOptions:
+        """`data` as what every source's options have in common."""
         options: DataOptions = self.data
         return options
 

@@ -82,7 +82,8 @@ def apply_overrides(data: dict[str, Any], overrides: Sequence[Override]) -> tupl
     Raises `SpecError` with a problem for every override that doesn't fit the data.
     """
     changed = copy.deepcopy(data)
-    applied, problems = [], []
+    applied: list[Override] = []
+    problems: list[Problem] = []
     for override in overrides:
         try:
             applied.append(apply_override(changed, override))

@@ -18,10 +18,14 @@ from .schema_walk import Place, known_keys, place_of, types_at
 Error = Mapping[str, Any]
 Found = tuple[Place, Error]
 
+MAX_PROBLEMS = 100
+"""More than anyone reads; it bounds the time that a file of garbage takes."""
+
 
 def problems_of(error: ValidationError, model: type[BaseModel], data: Any) -> list[Problem]:
     """The problems in `data`, which `model` refused."""
-    found = [(place_of(model, item["loc"], data), item) for item in error.errors(include_url=False)]
+    errors = error.errors(include_url=False)
+    found = [(place_of(model, item["loc"], data), item) for item in errors[:MAX_PROBLEMS]]
     unions: dict[KeyPath, list[Found]] = {}
     problems: list[Problem] = []
     for place, item in found:
@@ -33,6 +37,8 @@ def problems_of(error: ValidationError, model: type[BaseModel], data: Any) -> li
             problems.append(problem_of(model, place, item))
     for value_path, attempts in unions.items():
         problems += problems_of_union(model, value_path, attempts)
+    if len(errors) > MAX_PROBLEMS:
+        problems.append(Problem("", f"there are about {len(errors) - MAX_PROBLEMS} more problems", "mend these first"))
     return problems
 
 

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import re
 
-NULL = re.compile(r"~|null|Null|NULL|")
-BOOLEAN = re.compile(r"true|True|TRUE|false|False|FALSE")
-INTEGER = re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+")
-FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)")
+NULL = re.compile(r"(?:~|null|Null|NULL|)\Z")
+BOOLEAN = re.compile(r"(?:true|True|TRUE|false|False|FALSE)\Z")
+INTEGER = re.compile(r"(?:[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+)\Z")
+FLOAT = re.compile(
+    r"(?:[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))\Z"
+)
 
 TAGS = {
     "tag:yaml.org,2002:null": NULL,
@@ -26,14 +28,14 @@ MAX_DIGITS = 400
 
 def scalar_value(text: str) -> str | bool | int | float | None:
     """The value of an unquoted word; raises `ValueError` for an absurdly long integer."""
-    if NULL.fullmatch(text):
+    if NULL.match(text):
         return None
-    if BOOLEAN.fullmatch(text):
+    if BOOLEAN.match(text):
         return text.lower() == "true"
-    if INTEGER.fullmatch(text):
+    if INTEGER.match(text):
         if len(text) > MAX_DIGITS:
             raise ValueError(f"a number of {len(text)} digits; expected at most {MAX_DIGITS}")
         return int(text, 0) if text.startswith(("0o", "0x")) else int(text)
-    if FLOAT.fullmatch(text):
-        return float(text.replace(".inf", "inf").replace(".nan", "nan")) if text[-1:].isalpha() else float(text)
+    if FLOAT.match(text):
+        return float(text.lower().replace(".inf", "inf").replace(".nan", "nan"))
     return text

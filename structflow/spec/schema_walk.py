@@ -68,9 +68,14 @@ def types_at(model: type[BaseModel], location: Sequence[str | int]) -> list[Any]
 
 def known_keys(types: Sequence[Any]) -> list[str]:
     """The keys that the models among these types take."""
-    return [
-        field.alias or name for type_ in types if is_model(type_) for name, field in type_.model_fields.items()
-    ]
+    return [field.alias or name for type_ in types if is_model(type_) for name, field in type_.model_fields.items()]
+
+
+def holds(value: Any, element: str | int) -> bool:
+    """Whether the data have this key or position."""
+    if isinstance(value, list):
+        return isinstance(element, int) and element < len(value)
+    return isinstance(value, dict) and element in value
 
 
 @dataclass(frozen=True)
@@ -100,9 +105,7 @@ def place_of(model: type[BaseModel], location: Sequence[str | int], data: Any) -
         types = [found for type_ in types for found in step(type_, element)] or types
         if is_tag:
             continue
-        if isinstance(value, dict) and element in value:
-            value = value[element]
-        elif isinstance(value, list) and isinstance(element, int) and element < len(value):
+        if holds(value, element):
             value = value[element]
         elif is_missing_key:
             value = None

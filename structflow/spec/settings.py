@@ -12,6 +12,7 @@ from ..errors import Problem, SpecError
 from .key_path import enclosing_paths, format_path, moved, parse_path
 from .models import Spec
 from .overrides import Override, apply_overrides, claimed, flattened
+from .structures import shown_count
 from .study import Setting
 from .validate import validate_data
 
@@ -134,7 +135,7 @@ def sweep_problems(spec: Spec) -> list[Problem]:
     problems += fixed(overrides, FIXED_IN_SWEEP, "a sweep") + swept_twice(overrides)
     n_specs = math.prod(len(next(iter(block.values()), ())) for block in spec.sweep) * max(1, len(spec.stages))
     if n_specs > MAX_SPECS:
-        message = f"the blocks and stages make {n_specs:,} combinations; expected at most {MAX_SPECS:,}"
+        message = f"the blocks and stages make {shown_count(n_specs)} combinations; expected at most {MAX_SPECS:,}"
         problems.append(Problem("sweep" if spec.sweep else "stages", message, "split the study into several specs"))
     return problems
 

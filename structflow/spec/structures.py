@@ -119,14 +119,28 @@ class StructureSpace:
         )
 
 
+def shown_count(count: int) -> str:
+    """A number of structures for people: exact as far as one reads digits, else its order of magnitude."""
+    return f"{count:,}" if count < 10**15 else f"about 10^{int(math.log10(count))}"
+
+
 def lazy_product(edges: Sequence[EdgeChoice]) -> Iterator[tuple[tuple[str, tuple[str, ...]], ...]]:
     """Every combination of the edges' choices, the last edge fastest.
 
     `itertools.product` would first list the choices of each edge, 2^40 of them for 40 functions.
     """
+    chosen: list[tuple[str, tuple[str, ...]]] = []
+    choices = [edges[0].vertices()] if edges else []
     if not edges:
         yield ()
-        return
-    for chosen in edges[0].vertices():
-        for others in lazy_product(edges[1:]):
-            yield ((edges[0].key, chosen), *others)
+    while choices:
+        del chosen[len(choices) - 1 :]
+        vertex = next(choices[-1], None)
+        if vertex is None:
+            choices.pop()
+            continue
+        chosen.append((edges[len(choices) - 1].key, vertex))
+        if len(choices) < len(edges):
+            choices.append(edges[len(choices)].vertices())
+        else:
+            yield tuple(chosen)

@@ -35,7 +35,7 @@ def edge_problems(model: Model, index: int, edge: Edge) -> list[Problem]:
     """What is wrong with the ends of one edge."""
     place = f"model.edges[{index}]"
     problems = [
-        Problem(f"{place}.{key}", f"there is no node {node!r}", did_you_mean(node, model.nodes, "add it to model.nodes"))
+        Problem(f"{place}.{key}", f"there is no node {node!r}", nearest_node(node, model))
         for key, node in (("from", edge.source), ("to", edge.to))
         if node not in model.nodes and node not in (INPUT, OUTPUT)
     ]
@@ -46,6 +46,11 @@ def edge_problems(model: Model, index: int, edge: Edge) -> list[Problem]:
     elif edge.source == OUTPUT:
         problems.append(Problem(f"{place}.from", "the edge leads out of y, the output", "edges lead towards y"))
     return problems
+
+
+def nearest_node(name: str, model: Model) -> str | None:
+    """What to say about an unknown node; large graphs are searched in part only, for the sake of time."""
+    return did_you_mean(name, list(model.nodes)[:100], "add it to model.nodes")
 
 
 def parallel_edges(edges: Iterable[Edge]) -> list[Problem]:
@@ -78,7 +83,7 @@ def topological_order(model: Model) -> list[str]:
 
     Nodes on a cycle, and those behind one, are left out.
     """
-    open_inputs = {node: 0 for node in model.nodes}
+    open_inputs = dict.fromkeys(model.nodes, 0)
     for edge in model.edges:
         open_inputs[edge.to] += 1
     targets = neighbours(model.edges)

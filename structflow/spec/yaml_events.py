@@ -18,6 +18,7 @@ MAX_DEPTH = 32
 """Levels of nesting, far beyond any spec; it keeps every walk over a document shallow."""
 
 MAX_VALUES = 100_000
+MAX_PROBLEMS = 100
 
 Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 """Both deliver the same events with their lines; the C parser is ten times faster."""
@@ -50,7 +51,7 @@ class EventReader:
         if isinstance(self.parser.get_event(), yaml.StreamEndEvent):
             return None
         event = self.parser.get_event()
-        self.lines[""] = event.start_mark.line + 1
+        self.lines[""] = line_of(event)
         data = self.value(event, ())
         self.parser.get_event()  # the end of the document
         following = self.parser.get_event()
@@ -82,7 +83,7 @@ class EventReader:
                 raise self.failure(event, path, "a key is a list or a mapping; expected a word", "quote the key")
             self.refuse_what_yaml_adds(event, path)
             key = event.value  # keys are text as written: `1:` and `null:` too
-            line = event.start_mark.line + 1
+            line = line_of(event)
             below = (*path, key)
             dotted = format_path(below)
             if key in found:
@@ -100,7 +101,7 @@ class EventReader:
         found: list[Any] = []
         while not isinstance(event := self.parser.get_event(), yaml.SequenceEndEvent):
             below = (*path, len(found))
-            self.lines[format_path(below)] = event.start_mark.line + 1
+            self.lines[format_path(below)] = line_of(event)
             found.append(self.value(event, below))
         return found
 
@@ -109,7 +110,7 @@ class EventReader:
         text: str = event.value
         if "\0" in text:
             self.fail(event, path, "the text holds a NUL character", "remove it")
-        if event.style is not None or event.tag == "!":  # quoted, or a block of text
+        if not event.implicit[0] or event.tag == "!":  # quoted, or a block of text
             return text
         try:
             return scalar_value(text)
@@ -127,10 +128,17 @@ class EventReader:
             raise self.failure(event, path, f"tags ({short:.40}) are refused", "write plain values")
 
     def fail(self, event: Any, path: KeyPath, message: str, suggestion: str) -> None:
-        """Note a problem and go on."""
-        self.problems.append(Problem(format_path(path), message, suggestion, event.start_mark.line + 1))
+        """Note a problem and go on, up to a number that nobody reads."""
+        if len(self.problems) >= MAX_PROBLEMS:
+            raise SpecError(self.problems)
+        self.problems.append(Problem(format_path(path), message, suggestion, line_of(event)))
 
     def failure(self, event: Any, path: KeyPath, message: str, suggestion: str) -> SpecError:
         """The error that ends the reading here, with the problems noted before."""
         self.fail(event, path, message, suggestion)
         return SpecError(self.problems)
+
+
+def line_of(event: Any) -> int:
+    """The 1-based line an event starts on."""
+    return int(event.start_mark.line) + 1

@@ -25,6 +25,7 @@ class Record:
     payload: dict[str, Any]
     digest: str
     arrays: str | None
+    seconds: float | None
 
 
 @dataclass(frozen=True)
@@ -90,8 +91,16 @@ class RunDirectory:
         """Whether a file or folder is there."""
         return (self.path / name).exists()
 
-    def commit(self, task: str, payload: dict[str, Any], arrays: dict[str, np.ndarray] | None = None) -> Record:
+    def commit(
+        self,
+        task: str,
+        payload: dict[str, Any],
+        arrays: dict[str, np.ndarray] | None = None,
+        seconds: float | None = None,
+    ) -> Record:
         """Store what a task found, once: the first record stands, a later one of the same task is dropped.
+
+        `seconds` is how long it took; it is kept, but no part of the digest.
 
         The arrays go into a folder of this attempt alone; the record that names it is linked into place last, so a
         task is either recorded with everything or not at all.
@@ -104,7 +113,7 @@ class RunDirectory:
             stored = {f"{index:04d}": arrays[name] for index, name in enumerate(names)}
             save_group(self.path / folder, stored, {"names": names}, digest_of_arrays(arrays))
         digest = digest_of_json({"payload": payload, "arrays": digest_of_arrays(arrays or {})})
-        record = {"task": task, "payload": payload, "digest": digest, "arrays": folder}
+        record = {"task": task, "payload": payload, "digest": digest, "arrays": folder, "seconds": seconds}
         target = self.path / "records" / f"{task}.json"
         unfinished = f"records/.{task}.{uuid.uuid4().hex[:12]}"
         self.write_text(unfinished, json.dumps(record, ensure_ascii=False, allow_nan=False))
@@ -116,7 +125,7 @@ class RunDirectory:
             raise StorageError(f"can't write {target}: {error.strerror or error}") from error
         finally:
             (self.path / unfinished).unlink()
-        return Record(task, payload, digest, folder)
+        return Record(task, payload, digest, folder, seconds)
 
     def is_committed(self, task: str) -> bool:
         """Whether a task has its record."""
@@ -125,7 +134,7 @@ class RunDirectory:
     def record(self, task: str) -> Record:
         """The record of a finished task."""
         stored = self.read_json(f"records/{task}.json")
-        return Record(stored["task"], stored["payload"], stored["digest"], stored["arrays"])
+        return Record(stored["task"], stored["payload"], stored["digest"], stored["arrays"], stored["seconds"])
 
     def arrays(self, record: Record) -> dict[str, np.ndarray]:
         """The arrays of a record, checked against their digest; raises `StorageError` if they are damaged."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -36,8 +37,8 @@ def ascend(
     m̂ = m / (1 − β₁^t) and v̂ = v / (1 − β₂^t) with t = `step` + 1; `rate` and `step` are 0-d tensors.
     """
     t = (step + 1).to(rate.dtype)
-    correction1 = 1 - BETA1**t
-    correction2 = 1 - BETA2**t
+    correction1 = -torch.expm1(t * math.log(BETA1))  # 1 − β^t without cancellation in single precision
+    correction2 = -torch.expm1(t * math.log(BETA2))
     first, second, ascended = {}, {}, {}
     for name, gradient in gradients.items():
         first[name] = BETA1 * state.first[name] + (1 - BETA1) * gradient

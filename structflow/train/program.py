@@ -16,6 +16,7 @@ from typing import Any
 
 import torch
 from torch.fx.experimental.proxy_tensor import make_fx
+from torch.utils._pytree import tree_map
 
 Program = Callable[..., Any]
 
@@ -24,14 +25,14 @@ _programs: dict[tuple[str, bool], Program] = {}
 
 
 def program_for(signature: str, function: Callable[..., Any], example: tuple[Any, ...], compiled: bool) -> Program:
-    """The program of a signature, traced with `example` arguments the first time.
+    """The program of a signature, traced with copies of the `example` arguments the first time.
 
-    `function` takes and returns nested tuples, lists and dictionaries of tensors, and must do the same operations for all
-    arguments of the same shapes.
+    `function` takes and returns nested tuples, lists and dictionaries of tensors, and must do the same operations for
+    all arguments of the same shapes. It may change its arguments in place: tracing runs it, hence the copies.
     """
     key = (signature, compiled)
     if key not in _programs:
-        traced: Program = make_fx(function)(*example)
+        traced: Program = make_fx(function)(*tree_map(torch.clone, example))
         _programs[key] = torch.compile(traced, dynamic=False, fullgraph=True) if compiled else traced
         if compiled:
             prepare_compiler()

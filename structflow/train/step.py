@@ -48,6 +48,7 @@ def make_step(bound: Bound) -> Callable[..., StepTerms]:
             objective = terms.log_likelihood - c_reg * (terms.kl_weights + terms.kl_structure)
             return objective.sum(), (terms.log_likelihood, terms.kl_weights, terms.kl_structure)
 
+        terms: StepTerms
         gradients, terms = torch.func.grad(total, has_aux=True)(parameters)
         raised, moments = ascend(parameters, gradients, AdamState(first, second), rate, number)
         for name in parameters:

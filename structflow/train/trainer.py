@@ -14,7 +14,7 @@ from ..objective.noise import NoiseSource, noise_source
 from .adam import start_adam
 from .metaparameters import MetaparameterTables
 from .minibatches import minibatch_rows
-from .program import program_for
+from .program import Program, program_for
 from .step import make_step
 
 TRACE_POINTS = 100
@@ -110,6 +110,7 @@ def train(
     kept_steps = np.unique(np.linspace(0, tables.steps - 1, min(TRACE_POINTS, tables.steps)).round().astype(int))
     keep, trace = set(kept_steps.tolist()), []
     block = steps_per_block(normals, uniforms, samples)
+    program: Program | None = None
 
     for begin in range(0, tables.steps, block):
         steps = numbers[begin : begin + block]
@@ -123,11 +124,13 @@ def train(
                 batch = torch.from_numpy(chosen).to(execution.device)
                 x, y = x.index_select(0, batch), y.index_select(0, batch)
             arguments = (
-                state, moments.first, moments.second, diverged_at, numbers[step], tables.rate[step], tables.c_reg[step],
-                tables.c_temp[step], normal_rows[offset], uniform_rows[offset], x, y, factor, edge_indices, group_indices,
+                state, moments.first, moments.second, diverged_at,
+                numbers[step], tables.rate[step], tables.c_reg[step], tables.c_temp[step],
+                normal_rows[offset], uniform_rows[offset], x, y, factor, edge_indices, group_indices,
             )  # fmt: skip
-            signature = f"train|{bound.signature}|{samples}|{tuple(x.shape)}|{execution}"
-            program = program_for(signature, make_step(bound), arguments, execution.compiled)
+            if program is None:
+                signature = f"train|{bound.signature}|{samples}|{[(v.shape, v.dtype) for v in (x, y)]}|{execution}"
+                program = program_for(signature, make_step(bound), arguments, execution.compiled)
             terms = program(*arguments)
             if step in keep:
                 trace.append(torch.stack(terms))

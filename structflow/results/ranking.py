@@ -1,0 +1,74 @@
+"""p(structure | data) from log evidence, and the order of structures."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ..spec.models import Spec
+from ..spec.structures import Structure, StructureSpace
+
+
+def log_prior(structure: Structure, space: StructureSpace, spec: Spec) -> float:
+    """log p(structure) up to a constant: uniform, but for `any` odds `concentration` for each function chosen."""
+    odds = math.log(getattr(spec.prior.structure, "concentration", 1.0))
+    chosen = dict(structure.edges)
+    return sum(odds * len(chosen[edge.key]) for edge in space.edges if edge.space == "any")
+
+
+def probabilities(scores: Sequence[float]) -> list[float]:
+    """exp(score) normalised to one, without overflow; scores are log evidence + log prior."""
+    if not scores:
+        return []
+    best = max(scores)
+    weights = [math.exp(score - best) for score in scores]
+    total = math.fsum(weights)
+    return [weight / total for weight in weights]
+
+
+def rank(entries: Sequence[dict[str, Any]], space: StructureSpace, spec: Spec) -> list[dict[str, Any]]:
+    """Entries by posterior probability, equal ones by canonical structure, with rank, probability and ties.
+
+    An entry is tied with the best if the gap is below two standard errors of it.
+    """
+    structures = [Structure.from_dict(entry["structure"]) for entry in entries]
+    scores = [
+        entry["log_evidence"] + log_prior(structure, space, spec)
+        for entry, structure in zip(entries, structures, strict=True)
+    ]
+    chances = probabilities(scores)
+    order = sorted(range(len(entries)), key=lambda index: (-scores[index], structures[index].canonical))
+    ranked: list[dict[str, Any]] = []
+    for position, index in enumerate(order):
+        best = order[0]
+        error = math.hypot(entries[index]["log_evidence_se"], entries[best]["log_evidence_se"])
+        ranked.append(
+            {
+                "rank": position + 1,
+                **entries[index],
+                "probability": chances[index],
+                "tied_with_best": scores[best] - scores[index] < 2 * error if index != best else False,
+            }
+        )
+    return ranked
+
+
+def marginal_probabilities(ranking: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, float]]:
+    """For every edge, and every node that chooses its shape, the probability of each choice over all structures."""
+    marginals: dict[str, dict[str, float]] = {}
+    for entry in ranking:
+        for key, chosen in entry["structure"].items():
+            label = choice_label(key, chosen)
+            choices = marginals.setdefault(key, {})
+            choices[label] = choices.get(label, 0.0) + entry["probability"]
+    return {
+        key: dict(sorted(choices.items(), key=lambda item: (-item[1], item[0]))) for key, choices in marginals.items()
+    }
+
+
+def choice_label(key: str, chosen: Sequence[Any]) -> str:
+    """How a choice is shown: names joined by +, ∅ for none, a shape as 20 or 3×8×8."""
+    if "->" in key:
+        return " + ".join(map(str, chosen)) or "∅"
+    return "×".join(map(str, chosen))

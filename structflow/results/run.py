@@ -1,0 +1,104 @@
+"""A run from Python: start one, open one, look at what it found and predict with it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import xarray
+
+from ..errors import CallError
+from ..runner.context import RunContext, open_context
+from ..runner.driver import carry_out, open_run
+from ..runner.progress import Listener
+from ..spec.load import load_study, study_from_mapping
+from ..spec.study import Study
+from ..store.run_directory import RunDirectory
+from .prediction import MixturePrediction, predict_mixture
+from .summary import summarise
+from .tree import build_tree, write_tree
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run in its directory."""
+
+    path: Path
+
+    @cached_property
+    def context(self) -> RunContext:
+        """Settings, data, graph and plan of the run."""
+        return open_context(str(self.path.resolve()))
+
+    @cached_property
+    def summary(self) -> dict[str, Any]:
+        """What `structflow show --json` prints; raises `CallError` where the run isn't finished."""
+        return read_summary(self.path)
+
+    @property
+    def ranking(self) -> list[dict[str, Any]]:
+        """Structures by posterior probability, best first."""
+        ranking: list[dict[str, Any]] = self.summary["ranking"]
+        return ranking
+
+    @cached_property
+    def dataset(self) -> xarray.DataTree:
+        """The labelled arrays of `result.zarr`."""
+        return xarray.open_datatree(self.path / "result.zarr", engine="zarr")
+
+    def predict(self, inputs: Any, samples: int = 256, best_only: bool = False) -> MixturePrediction:
+        """Prediction for new inputs (rows, *input_shape) in their original units.
+
+        A mixture over structures weighted by posterior probability, or the best structure alone.
+        """
+        return predict_mixture(self.context, self.ranking, inputs, samples, best_only)
+
+
+def run(
+    spec: str | Path | Mapping[str, Any],
+    directory: str | Path | None = None,
+    workers: int | None = None,
+    overrides: Iterable[str] = (),
+    listener: Listener | None = None,
+) -> Run:
+    """Carry out a spec, given as a file or a mapping; continues the run that is in `directory`, if any.
+
+    The directory is `runs/<name of the spec>` by default. Raises `SpecError` for a bad spec or bad data.
+    """
+    if isinstance(spec, Mapping):
+        study, written = study_from_mapping(spec, Path.cwd(), overrides), None
+    else:
+        study, written = load_study(spec, overrides), Path(spec).read_text(encoding="utf-8")
+    target = Path(directory) if directory is not None else Path("runs") / study.spec.name
+    return run_study(study, target, written, workers, listener or (lambda progress: None))
+
+
+def run_study(study: Study, path: Path, written: str | None, workers: int | None, listener: Listener) -> Run:
+    """Carry out a study in a run directory and build its results; a finished run is left as it is."""
+    directory, plan = open_run(study, path, written, workers)
+    if not directory.has("summary.json"):
+        seconds = carry_out(directory, plan, workers, listener)
+        finish(directory, seconds)
+    return Run(path)
+
+
+def finish(directory: RunDirectory, seconds: float) -> None:
+    """Build the public results from the committed records; the summary comes last and says that all is there."""
+    context = open_context(str(directory.path.resolve()))
+    summary = summarise(context, seconds)
+    write_tree(build_tree(context, summary), directory.result)
+    directory.write_json("summary.json", summary)
+
+
+def read_summary(path: Path) -> dict[str, Any]:
+    """The summary of a run directory; raises `CallError` where there is none."""
+    directory = RunDirectory(path)
+    if not directory.has("plan.json"):
+        raise CallError(f"{path} is not a run directory; expected one made by `structflow run`")
+    if not directory.has("summary.json"):
+        raise CallError(f"the run in {path} isn't finished; continue it with `structflow run {path / 'spec.yaml'} -o {path}`")
+    summary: dict[str, Any] = directory.read_json("summary.json")
+    return summary

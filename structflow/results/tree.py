@@ -1,0 +1,175 @@
+"""The public results: a labelled tree of arrays, built from committed records and written as one Zarr hierarchy."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import uuid
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray
+
+from ..errors import StorageError
+from ..plan.tasks import Task
+from ..runner.context import RunContext
+from ..runner.evaluate import load_evaluated
+from .ranking import choice_label
+
+NATS = {"units": "nats"}
+
+
+def build_tree(context: RunContext, summary: dict[str, Any]) -> xarray.DataTree:
+    """The results of every setting: ranking, restarts, trajectories, relaxed q(Γ) and posteriors."""
+    settings = summary.get("settings") or [
+        {"values": {}, "ranking": summary["ranking"], "relaxed": summary.get("relaxed")}
+    ]
+    groups: dict[str, xarray.Dataset] = {"/": xarray.Dataset(attrs={"run": summary["run"], "status": summary["status"]})}
+    for index, setting in enumerate(settings):
+        base = f"/setting_{index}"
+        groups[base] = xarray.Dataset(attrs={str(key): str(value) for key, value in setting["values"].items()})
+        groups[f"{base}/ranking"] = ranking_dataset(context, setting["ranking"])
+        groups[f"{base}/restarts"] = restarts_dataset(context, index)
+        groups.update({f"{base}/{name}": part for name, part in trajectories(context, index).items()})
+        if setting.get("relaxed"):
+            groups.update({f"{base}/relaxed/{name}": part for name, part in relaxed(setting["relaxed"]).items()})
+        groups.update({f"{base}/posterior/{name}": part for name, part in posteriors(context, index).items()})
+    return xarray.DataTree.from_dict(groups)
+
+
+def ranking_dataset(context: RunContext, ranking: list[dict[str, Any]]) -> xarray.Dataset:
+    """One row a structure, best first; a choice of every edge and node as text."""
+    names = [structure_name(entry["structure"]) for entry in ranking]
+    columns: dict[str, Any] = {
+        "log_evidence": ("log evidence in the target's units, all c = 1", NATS),
+        "log_evidence_se": ("Monte Carlo standard error", NATS),
+        "probability": ("posterior probability of the structure", {}),
+        "c_param": ("parametric complexity", NATS),
+        "c_struct": ("entropy of the rounded structure", NATS),
+        "restart_agreement": ("share of restarts that agree", {}),
+        "restarts": ("restarts trained", {}),
+    }
+    data = {
+        key: ("structure", numbers([entry[key] for entry in ranking]), {"description": text, **attributes})
+        for key, (text, attributes) in columns.items()
+    }
+    for rows in ("train", "test"):
+        for metric in ranking[0]["metrics"][rows] if ranking else {}:
+            data[f"{rows}_{metric}"] = (
+                "structure",
+                numbers([entry["metrics"][rows][metric] for entry in ranking]),
+                {"description": f"{metric} on the {rows} rows, in the target's units"},
+            )
+    for key in ranking[0]["structure"] if ranking else {}:
+        labels = [choice_label(key, entry["structure"][key]) for entry in ranking]
+        data[f"choice {key}"] = ("structure", np.array(labels, dtype=str), {"description": f"what {key} chose"})
+    estimators = list(ranking[0]["evidence"]) if ranking else []
+    if ranking:
+        table = numbers([[entry["evidence"][name] for name in estimators] for entry in ranking])
+        data["evidence"] = (("structure", "estimator"), table, {"description": "log evidence by estimator", **NATS})
+    coordinates = {"structure": np.array(names, dtype=str), "estimator": np.array(estimators, dtype=str)}
+    return xarray.Dataset(data, coords=coordinates)
+
+
+def restarts_dataset(context: RunContext, setting: int) -> xarray.Dataset:
+    """The score of every restart of every structure, on the noise that restarts are compared with."""
+    structures = context.directory.record(Task("select", setting).name).payload["structures"]
+    names = ["relaxed" if item["structure"] is None else structure_name(item["structure"]) for item in structures]
+    most = max((len(item["scores"]) for item in structures), default=0)
+    table = np.full((len(structures), most), np.nan)
+    for row, item in enumerate(structures):
+        table[row, : len(item["scores"])] = numbers(item["scores"])
+    score = (("structure", "restart"), table, {"description": "bound in training units; NaN: diverged", **NATS})
+    coordinates = {"structure": np.array(names, dtype=str), "restart": np.arange(most)}
+    return xarray.Dataset({"score": score}, coords=coordinates)
+
+
+def trajectories(context: RunContext, setting: int) -> dict[str, xarray.Dataset]:
+    """For every round and stage the terms of the bound of each member over steps, in training units."""
+    found = {}
+    for round_index, planned in enumerate(context.plan.settings[setting].rounds):
+        for stage in range(len(planned.steps)):
+            parts = []
+            for slot in range(planned.slots):
+                record = context.directory.record(Task("train", setting, round_index, stage, slot).name)
+                if record.payload["empty"]:
+                    continue
+                arrays, members = context.directory.arrays(record), record.payload["members"]
+                names = ["relaxed" if m["structure"] is None else structure_name(m["structure"]) for m in members]
+                terms = {
+                    name.removeprefix("trajectory/"): (("member", "step"), value.T, NATS)
+                    for name, value in arrays.items()
+                    if name.startswith("trajectory/") and name != "trajectory/steps"
+                }
+                coordinates = {
+                    "step": arrays["trajectory/steps"],
+                    "structure": ("member", np.array(names, dtype=str)),
+                    "restart": ("member", [m["restart"] for m in members]),
+                }
+                parts.append(xarray.Dataset(terms, coords=coordinates))
+            if parts:
+                found[f"trajectory/{planned.name}/stage_{stage}"] = xarray.concat(parts, dim="member", coords="minimal", compat="override", join="override")
+    return found
+
+
+def relaxed(entry: dict[str, Any]) -> dict[str, xarray.Dataset]:
+    """q(Γ) of the best relaxed restart: probabilities of the functions of every edge; its bound."""
+    parts = {
+        f"edge {key}": xarray.Dataset(
+            {"probability": ("basis", numbers(list(chances.values())))},
+            coords={"basis": np.array(list(chances), dtype=str)},
+        )
+        for key, chances in entry["q_probability"].items()
+    }
+    scores = xarray.Dataset(
+        {"score": ("restart", numbers(entry["restarts"]), NATS)},
+        attrs={key: float(entry[key]) for key in ("bound", "bound_se", "c_param", "c_struct") if entry[key] is not None},
+    )
+    return {**parts, "restarts": scores}
+
+
+def posteriors(context: RunContext, setting: int) -> dict[str, xarray.Dataset]:
+    """Mean and standard deviation of every weight of each structure's best restart, by weight group and name."""
+    parts: dict[str, xarray.Dataset] = {}
+    for evaluated in load_evaluated(context, setting):
+        bound, population = evaluated.trained.bound, evaluated.trained.bound.population
+        means, variances = bound.weights.moments(evaluated.trained.parameters)
+        for number, member in enumerate(population.members):
+            name = "relaxed" if member.structure is None else structure_name(member.structure.as_dict())
+            data = {}
+            for index, group in enumerate(population.layout.groups):
+                position = int(population.groups[index].positions[number])
+                if position == len(population.groups[index].slots):
+                    continue
+                for weight in group.shapes:
+                    mean = means[index][weight][position].cpu().numpy()
+                    deviation = variances[index][weight][position].sqrt().cpu().numpy()
+                    label = f"{group.name}.{weight}".replace("/", ":")
+                    dims = tuple(f"{label} axis {axis}" for axis in range(mean.ndim))
+                    data[f"{label} mean"] = (dims, mean)
+                    data[f"{label} sd"] = (dims, deviation)
+            parts[name.replace("/", ":")] = xarray.Dataset(data, attrs={"restart": member.restart})
+    return parts
+
+
+def structure_name(structure: dict[str, Any]) -> str:
+    """One line that names a structure: `x->h dense:tanh; h 20`."""
+    return "; ".join(f"{key} {choice_label(key, chosen)}" for key, chosen in structure.items())
+
+
+def numbers(values: list[Any]) -> np.ndarray:
+    """Floats, NaN for None."""
+    return np.array(values, dtype=float)
+
+
+def write_tree(tree: xarray.DataTree, target: Path) -> None:
+    """Write the tree to a temporary neighbour, consolidated, and rename it into place."""
+    unfinished = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
+    try:
+        tree.to_zarr(unfinished, zarr_format=3, consolidated=True)
+        shutil.rmtree(target, ignore_errors=True)
+        os.rename(unfinished, target)
+    except OSError as error:
+        shutil.rmtree(unfinished, ignore_errors=True)
+        raise StorageError(f"can't write {target}: {error.strerror or error}") from error

@@ -1,0 +1,108 @@
+"""Opens a run directory for a study and carries its plan out; the same call continues an unfinished run."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+from ..errors import CallError
+from ..plan.plan import Plan, make_plan
+from ..spec.render import render_spec
+from ..spec.spec_hash import spec_hash
+from ..spec.study import Study
+from ..store.run_directory import RunDirectory
+from .context import open_context
+from .executors import Executor, on_local_workers, run_here
+from .machine import compiler_available, environment, resolve_device, threads_for_one_process
+from .progress import Listener
+
+
+def plan_study(study: Study, workers: int | None = None) -> Plan:
+    """The plan of a study on this machine; with workers, every task has one thread."""
+    device = resolve_device(study.spec.compute.device)
+    threads = 1 if workers else threads_for_one_process()
+    return make_plan(study, device, compiler_available(device), threads)
+
+
+def open_run(study: Study, path: Path, written: str | None, workers: int | None = None) -> tuple[RunDirectory, Plan]:
+    """The run directory of a study with its plan: a new one, or the one that is there if it holds the same spec.
+
+    `written` is the text of the spec file. Raises `CallError` if the directory holds another study.
+    """
+    directory = RunDirectory(path)
+    if directory.has("plan.json"):
+        refuse_another_study(directory, study)
+        return directory, Plan.from_json(directory.read_json("plan.json"))
+    if path.exists() and not path.is_dir():
+        raise CallError(f"{path} is a file; expected a folder for the run: choose another with -o")
+    if path.is_dir() and any(path.iterdir()) and not directory.has("settings.json"):
+        raise CallError(f"{path} is not empty and not a run directory; choose another with -o")
+    plan = plan_study(study, workers)
+    directory.create()
+    directory.write_text("spec.yaml", written if written is not None else render_spec(study.spec))
+    directory.write_text("resolved.yaml", render_spec(study.spec))
+    directory.write_json("settings.json", settings_as_json(study))
+    directory.write_json("environment.json", environment())
+    study.dataset.save(directory.data)
+    directory.write_json("run.json", {"spec_hash": spec_hash(study.spec), "data_digest": study.dataset.digest})
+    directory.write_json("plan.json", plan.as_json())
+    return directory, plan
+
+
+def settings_as_json(study: Study) -> list[dict[str, Any]]:
+    """The settings with the spec of every stage, as plain data."""
+    return [
+        {
+            "values": setting.values,
+            "stages": [json.loads(stage.model_dump_json(by_alias=True)) for stage in setting.stages],
+        }
+        for setting in study.settings
+    ]
+
+
+def refuse_another_study(directory: RunDirectory, study: Study) -> None:
+    """Raise `CallError` naming what differs between the run's spec and data and the study's."""
+    before = directory.read_json("settings.json")
+    now = json.loads(json.dumps(settings_as_json(study)))
+    changes = differences(before, now)
+    if directory.read_json("run.json")["data_digest"] != study.dataset.digest:
+        changes.append("the data: other values than when the run began")
+    if changes:
+        shown = "\n  ".join(changes[:10])
+        raise CallError(
+            f"{directory.path} holds a run of another study:\n  {shown}\nuse another directory with -o, or undo the change"
+        )
+
+
+def differences(before: Any, now: Any, path: str = "") -> list[str]:
+    """`field: old → new` for every value that differs between two JSON values."""
+    if isinstance(before, dict) and isinstance(now, dict):
+        changes = []
+        for key in sorted({*before, *now}):
+            place = f"{path}.{key}" if path else str(key)
+            changes += differences(before.get(key), now.get(key), place)
+        return changes
+    if isinstance(before, list) and isinstance(now, list) and len(before) == len(now):
+        return [
+            change
+            for index, (old, new) in enumerate(zip(before, now, strict=True))
+            for change in differences(old, new, f"{path}[{index}]")
+        ]
+    return [] if before == now else [f"{path.removeprefix('[0].stages[0].')}: {shortened(before)} → {shortened(now)}"]
+
+
+def shortened(value: Any) -> str:
+    """JSON of a value, cut to a line."""
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= 80 else f"{text[:77]}…"
+
+
+def carry_out(directory: RunDirectory, plan: Plan, workers: int | None, listener: Listener) -> float:
+    """Do every task that has no record yet; returns the seconds it took."""
+    executor: Executor = on_local_workers(workers) if workers else run_here
+    open_context.cache_clear()
+    started = time.perf_counter()
+    executor(directory, plan, listener)
+    return time.perf_counter() - started

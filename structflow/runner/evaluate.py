@@ -1,0 +1,171 @@
+"""The task that estimates the evidence of the members picked from one batch, with fresh noise."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from ..evidence.complexity import parametric_complexity, rounded_entropy
+from ..evidence.prediction import predict
+from ..evidence.trained import TrainedPopulation
+from ..objective.subset import subset_parameters
+from ..plan.batching import Batch, make_batches
+from ..plan.tasks import Task
+from ..plugins.registry import registry
+from ..store.run_directory import Record
+from .context import RunContext
+from .train import batch_in_slot
+
+MOST_PREDICTED_ROWS = 20_000
+"""Rows that metrics are computed on at a time."""
+
+
+def evaluate(context: RunContext, task: Task) -> Record:
+    """Evidence by every estimator, complexities and metrics of each picked member, and its posterior."""
+    last = len(context.stages(task.setting)) - 1
+    parent = Task("train", task.setting, task.round, last, task.slot).name
+    picked = context.directory.record(Task("select", task.setting).name).payload["picked"].get(parent, [])
+    batch = batch_in_slot(context, task)
+    if batch is None or not picked:
+        return context.directory.commit(task.name, {"empty": True})
+    spec = context.stages(task.setting)[-1]
+    bound = context.bound(context.population(batch, spec), spec)
+    stored = context.directory.arrays(context.directory.record(parent))
+    parameters = {
+        name.removeprefix("parameter/"): torch.from_numpy(value).double()
+        for name, value in stored.items()
+        if name.startswith("parameter/")
+    }
+    members = tuple(batch.members[number] for number in picked)
+    (smaller,) = make_batches(context.study.graph, members, len(members))
+    order = [batch.members.index(member) for member in smaller.members]
+    population = context.population(smaller, spec)
+    parameters = subset_parameters(parameters, bound, population, order)
+    trained = context.trained(
+        context.bound(population, spec), parameters, smaller.members, task.setting, task.round
+    )
+    sampled = context.trained(
+        context.bound(population, spec, integrate=False), parameters, smaller.members, task.setting, task.round
+    )
+    evaluations = evaluate_members(context, trained, sampled, task)
+    arrays = {f"parameter/{name}": value.cpu().numpy() for name, value in trained.parameters.items()}
+    payload = {"empty": False, "batch": smaller.as_json(), "members": evaluations}
+    return context.directory.commit(task.name, payload, arrays)
+
+
+def evaluate_members(
+    context: RunContext, trained: TrainedPopulation, sampled: TrainedPopulation, task: Task
+) -> list[dict[str, Any]]:
+    """For every member a mapping with what `show` reports of it, in the target's original units."""
+    spec = context.stages(task.setting)[-1]
+    samples, dataset = spec.evidence.samples, context.study.dataset
+    shift = dataset.n_train * float(np.log(dataset.target_scale).sum())
+    estimates = {}
+    for options in spec.evidence.estimators:
+        estimate = registry().get("evidence_estimators", options.type).estimate(trained, samples)
+        estimates[options.type] = (estimate.value.cpu().numpy() - shift, estimate.standard_error.cpu().numpy())
+    complexity = parametric_complexity(trained).cpu().numpy()
+    population = trained.bound.population
+    spaces = {edge.key: edge.space for edge in population.layout.graph.edges}
+    probabilities = trained.bound.structure.rounding_probabilities(trained.parameters)
+    entropy = rounded_entropy(probabilities, dict(spaces)).expand(trained.size).cpu().numpy()
+    metrics = {
+        "train": member_metrics(context, sampled, dataset.train(), samples),
+        "test": member_metrics(context, sampled, dataset.test(), samples),
+    }
+    evaluations = []
+    for number, member in enumerate(population.members):
+        first = next(iter(estimates.values()))
+        evaluations.append(
+            {
+                "structure": None if member.structure is None else member.structure.as_dict(),
+                "restart": member.restart,
+                "log_evidence": first[0][number],
+                "log_evidence_se": first[1][number],
+                "evidence": {name: value[number] for name, (value, _) in estimates.items()},
+                "evidence_se": {name: error[number] for name, (_, error) in estimates.items()},
+                "c_param": complexity[number],
+                "c_struct": entropy[number],
+                "q_probability": {key: named(context, key, value[number].tolist()) for key, value in probabilities.items()},
+                "hyperparameters": hyperparameters(trained, number),
+                "metrics": {rows: values[number] for rows, values in metrics.items()},
+            }
+        )
+    return evaluations
+
+
+def member_metrics(
+    context: RunContext, sampled: TrainedPopulation, rows: tuple[np.ndarray, np.ndarray], samples: int
+) -> list[dict[str, float]]:
+    """Metrics of the mean prediction and the mean log predictive density a row, in original units; {} for no rows."""
+    x, y = rows
+    if len(x) == 0:
+        return [{} for _ in range(sampled.size)]
+    device, dataset = context.execution.device, context.study.dataset
+    shift = float(np.log(dataset.target_scale).sum())
+    means, log_probs = [], []
+    for begin in range(0, len(x), MOST_PREDICTED_ROWS):
+        part = slice(begin, begin + MOST_PREDICTED_ROWS)
+        prediction = predict(sampled, torch.from_numpy(x[part]).to(device), torch.from_numpy(y[part]).to(device), samples)
+        means.append(prediction.mean.cpu().numpy())
+        if prediction.log_prob is not None:
+            log_probs.append(prediction.log_prob.cpu().numpy())
+    mean, log_prob = np.concatenate(means, axis=1), np.concatenate(log_probs, axis=1)
+    likelihood = sampled.bound.likelihood
+    return [
+        {**likelihood.metrics(y, mean[number]), "log_likelihood": float(log_prob[number].mean()) - shift}
+        for number in range(sampled.size)
+    ]
+
+
+def hyperparameters(trained: TrainedPopulation, member: int) -> dict[str, Any]:
+    """The learned hyperparameters that belong to a member as a whole, such as its shared log precision."""
+    names = ("log_precision", "structure_temperature")
+    return {
+        name: value[member].tolist()
+        for name, value in trained.parameters.items()
+        if name in names or name.startswith("likelihood/")
+    }
+
+
+
+def named(context: RunContext, key: str, values: list[float]) -> dict[str, float]:
+    """Values of an edge by the names of its functions."""
+    edge = next(edge for edge in context.study.space.edges if edge.key == key)
+    return dict(zip(edge.names, values, strict=True))
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """Evaluated members as a population again, with what was found of each."""
+
+    trained: TrainedPopulation
+    sampled: TrainedPopulation
+    members: list[dict[str, Any]]
+
+
+def load_evaluated(context: RunContext, setting: int) -> Iterator[Evaluated]:
+    """The evaluated members of a setting, batch by batch, from their records."""
+    stages = context.stages(setting)
+    for round_index, planned in enumerate(context.plan.settings[setting].rounds):
+        for slot in range(planned.slots):
+            record = context.directory.record(Task("evaluate", setting, round_index, len(stages) - 1, slot).name)
+            if record.payload["empty"]:
+                continue
+            batch = Batch.from_json(record.payload["batch"])
+            population = context.population(batch, stages[-1])
+            parameters = {
+                name.removeprefix("parameter/"): torch.from_numpy(value)
+                for name, value in context.directory.arrays(record).items()
+            }
+            trained, sampled = (
+                context.trained(
+                    context.bound(population, stages[-1], integrate), parameters, batch.members, setting, round_index
+                )
+                for integrate in (True, False)
+            )
+            yield Evaluated(trained, sampled, record.payload["members"])

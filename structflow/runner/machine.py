@@ -1,0 +1,45 @@
+"""What this machine offers: the device, threads and compiler that a plan is made for, and versions for the record."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from importlib.metadata import distributions
+from typing import Any
+
+import torch
+
+from ..errors import CallError
+from ..train.program import can_compile
+
+
+def resolve_device(wanted: str) -> str:
+    """`auto` is cuda where there is one; raises `CallError` for a cuda that isn't there."""
+    if wanted == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if wanted == "cuda" and not torch.cuda.is_available():
+        raise CallError("compute.device is cuda, but torch finds no CUDA device here; set it to auto or cpu")
+    return wanted
+
+
+def compiler_available(device: str) -> bool:
+    """Whether programs can be compiled for a device."""
+    return can_compile(device)
+
+
+def threads_for_one_process() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def environment() -> dict[str, Any]:
+    """Versions and machine, for the record of a run."""
+    wanted = ("structflow", "torch", "numpy", "dask", "distributed", "zarr", "xarray", "pydantic", "pluggy")
+    versions = {item.name: item.version for item in distributions() if item.name in wanted}
+    return {
+        "python": sys.version.split()[0],
+        "platform": platform.platform(),
+        "cores": os.cpu_count(),
+        "versions": dict(sorted(versions.items())),
+    }

@@ -1,0 +1,39 @@
+"""The one function that executors call: a run directory and a task's name in, its name and digest out."""
+
+from __future__ import annotations
+
+import torch
+
+from ..plan.tasks import Task
+from ..store.run_directory import Record
+from .context import RunContext, open_context
+from .decide import decide
+from .evaluate import evaluate
+from .progress import Progress, publish
+from .select import select
+from .train import train_batch
+
+
+def run_task(path: str, name: str, parents: list[tuple[str, str]]) -> tuple[str, str]:
+    """Do the task unless its record is there already.
+
+    Everything is read from and written to the run directory; `parents` are the names and digests that the tasks
+    before returned, and only make the scheduler wait for them.
+    """
+    context = open_context(path)
+    if context.directory.is_committed(name):
+        record = context.directory.record(name)
+    else:
+        torch.set_num_threads(context.plan.execution.threads)
+        task = next(task for task in context.plan.tasks() if task.name == name)
+        record = perform(context, task)
+    publish(Progress(name, 0, finished=True))
+    return name, record.digest
+
+
+def perform(context: RunContext, task: Task) -> Record:
+    """Do one task."""
+    if task.kind == "train":
+        return train_batch(context, task, lambda steps: publish(Progress(task.name, steps)))
+    return {"decide": decide, "select": select, "evaluate": evaluate}[task.kind](context, task)
+

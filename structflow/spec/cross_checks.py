@@ -1,0 +1,92 @@
+"""Checks between keys that are each fine by themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from pydantic import BaseModel
+
+from ..errors import Problem
+from ..plugins import Schedule
+from ..plugins.registry import registry
+from .models import Spec
+from .structures import StructureSpace
+
+
+def cross_key_problems(spec: Spec, n_stages: int) -> list[Problem]:
+    """What is wrong between the keys of one stage's spec."""
+    return attraction_problems(spec) + schedule_problems(spec, n_stages) + repeated_estimators(spec)
+
+
+def attraction_problems(spec: Spec) -> list[Problem]:
+    """A problem if c_comb weighs divergences from structures of which none is given."""
+    c_comb = spec.objective.c_comb
+    is_zero = c_comb.extremes() == (0.0, 0.0) if isinstance(c_comb, Schedule) else c_comb == 0.0
+    if is_zero or spec.objective.against:
+        return []
+    got = "a schedule" if isinstance(c_comb, Schedule) else f"{c_comb:g}"
+    remedy = "list what to attract to or repel from in objective.against, or set c_comb to 0"
+    return [Problem("objective.c_comb", f"got {got}, but objective.against is empty", remedy)]
+
+
+def schedule_problems(spec: Spec, n_stages: int) -> list[Problem]:
+    """A problem for every list of values that is longer than what it runs over: its last values would never be used."""
+    lengths = {"steps": spec.optimizer.inner.steps, "stages": n_stages}
+    return [
+        Problem(
+            f"{place}.values",
+            f"got {len(schedule.values)} values over {lengths[schedule.over]} {schedule.over}",
+            f"give at most one value for each of the {schedule.over}",
+        )
+        for place, schedule in schedules_in(spec)
+        if schedule.values is not None and len(schedule.values) > lengths[schedule.over]
+    ]
+
+
+def schedules_in(value: Any, place: str = "") -> Iterator[tuple[str, Schedule]]:
+    """Every schedule of a model with its dotted path."""
+    if isinstance(value, Schedule):
+        yield place, value
+    elif isinstance(value, BaseModel):
+        for name, field in type(value).model_fields.items():
+            inside = f"{place}." if place else ""
+            yield from schedules_in(getattr(value, name), f"{inside}{field.alias or name}")
+    elif isinstance(value, tuple | list):
+        for index, item in enumerate(value):
+            yield from schedules_in(item, f"{place}[{index}]")
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            yield from schedules_in(item, f"{place}.{key}")
+
+
+def repeated_estimators(spec: Spec) -> list[Problem]:
+    """A problem for every estimator of evidence that is listed before: results are named by their types."""
+    types = [options.type for options in spec.evidence.estimators]
+    return [
+        Problem(f"evidence.estimators[{index}]", f"{name!r} is listed before", "list every estimator once")
+        for index, name in enumerate(types)
+        if name in types[:index]
+    ]
+
+
+def batch_problems(spec: Spec, n_train: int) -> list[Problem]:
+    """A problem if a minibatch would hold more rows than there are."""
+    batch_size = spec.optimizer.inner.batch_size
+    if batch_size is None or batch_size <= n_train:
+        return []
+    message = f"got {batch_size}, but there are {n_train} training rows"
+    return [Problem("optimizer.inner.batch_size", message, "leave it out to use all rows in every step")]
+
+
+def conflicts(spec: Spec, space: StructureSpace | None) -> list[Problem]:
+    """What the optimiser can't solve under these settings, and, for a known space, what the regime can't search."""
+    problems: list[Problem] = []
+    try:
+        problems += registry().get("hypergradients", spec.optimizer.outer.type).conflicts(spec)
+        if space is not None:
+            problems += registry().get("regimes", spec.regime.type).conflicts(spec, space)
+    except Exception as error:  # a stranger's plugin may raise anything
+        plugins = f"{spec.optimizer.outer.type} or {spec.regime.type}"
+        problems.append(Problem("", f"a check of plugin {plugins} failed: {type(error).__name__}: {error}"))
+    return problems
