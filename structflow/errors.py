@@ -30,6 +30,7 @@ class Problem:
     line: int | None = None
 
     def at_line(self, line: int | None) -> Problem:
+        """The same problem with its line."""
         return replace(self, line=line)
 
     def __str__(self) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -58,7 +57,7 @@ def make_bound(
     prior: Mapping[str, Any] | None = None,
     posterior: Mapping[str, Any] | None = None,
     target_scale: Sequence[float] | None = None,
-    start_temperature: float = 0.5,
+    integrate: bool = True,
 ) -> Bound:
     registration = registry().of_kind("likelihoods")[likelihood]
     width = members.layout.node_shapes["y"][0]
@@ -69,7 +68,8 @@ def make_bound(
         registry().get("structure_distributions", "gumbel_softmax"),
         Prior.model_validate(prior or {}),
         Posterior.model_validate(posterior or {}),
-        start_temperature,
+        0.5,
+        integrate,
     )
 
 
@@ -154,9 +154,7 @@ class MemberWeights:
     sample: int
 
     def __call__(self, link: GraphEdge, function: GraphFunction) -> dict[str, Tensor]:
-        for group, index, values in zip(
-            self.members.layout.groups, self.members.groups, self.weights, strict=True
-        ):
+        for group, index, values in zip(self.members.layout.groups, self.members.groups, self.weights, strict=True):
             if group.name == group_name(link, function):
                 slot = int(index.positions[self.member])
                 return {name: value[slot, self.sample % value.shape[1]] for name, value in values.items()}
@@ -179,7 +177,3 @@ def pick(items: Sequence[Any], count: int, seed: int) -> list[Any]:
     """A random selection in random order."""
     order = np.random.default_rng(seed).permutation(len(items))[:count]
     return [items[number] for number in order]
-
-
-def pairs(*sizes: int) -> list[tuple[int, ...]]:
-    return list(itertools.product(*(range(size) for size in sizes)))

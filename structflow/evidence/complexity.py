@@ -37,7 +37,9 @@ def parametric_complexity(trained: TrainedPopulation) -> Tensor:
         return total
 
     def of_groups(tensors: list[dict[str, Tensor]]) -> list[Tensor]:
-        return [torch.stack([value.flatten(1).sum(1) for value in group.values()]).sum(0) for group in tensors]
+        return [
+            torch.stack([value.reshape(len(value), -1).sum(1) for value in group.values()]).sum(0) for group in tensors
+        ]
 
     log_of = [{name: value.log() for name, value in group.items()} for group in map(dict, variances)]
     log_determinant = add_up(of_groups(log_of))
@@ -49,7 +51,9 @@ def parametric_complexity(trained: TrainedPopulation) -> Tensor:
         count, total = add_up(sizes), add_up(of_groups(second_moments))
         fitted = torch.where(count > 0, count * (total / count.clamp(min=1)).log(), torch.zeros_like(count))
     elif grouping == "per_function":
-        fitted = add_up([size * (total / size).log() for size, total in zip(sizes, of_groups(second_moments), strict=True)])
+        fitted = add_up(
+            [size * (total / size).log() for size, total in zip(sizes, of_groups(second_moments), strict=True)]
+        )
     else:
         fitted = add_up(of_groups([{name: value.log() for name, value in group.items()} for group in second_moments]))
     return 0.5 * (fitted - log_determinant)

@@ -10,7 +10,6 @@ from typing import Any
 
 import xarray
 
-from ..errors import CallError
 from ..runner.context import RunContext, open_context
 from ..runner.driver import carry_out, open_run
 from ..runner.progress import Listener
@@ -18,6 +17,7 @@ from ..spec.load import load_study, study_from_mapping
 from ..spec.study import Study
 from ..store.run_directory import RunDirectory
 from .prediction import MixturePrediction, predict_mixture
+from .read import read_summary
 from .summary import summarise
 from .tree import build_tree, write_tree
 
@@ -91,14 +91,3 @@ def finish(directory: RunDirectory, seconds: float) -> None:
     summary = summarise(context, seconds)
     write_tree(build_tree(context, summary), directory.result)
     directory.write_json("summary.json", summary)
-
-
-def read_summary(path: Path) -> dict[str, Any]:
-    """The summary of a run directory; raises `CallError` where there is none."""
-    directory = RunDirectory(path)
-    if not directory.has("plan.json"):
-        raise CallError(f"{path} is not a run directory; expected one made by `structflow run`")
-    if not directory.has("summary.json"):
-        raise CallError(f"the run in {path} isn't finished; continue it with `structflow run {path / 'spec.yaml'} -o {path}`")
-    summary: dict[str, Any] = directory.read_json("summary.json")
-    return summary

@@ -52,9 +52,7 @@ def summarise(context: RunContext, seconds: float) -> dict[str, Any]:
 def summarise_setting(context: RunContext, index: int, setting: Setting) -> dict[str, Any]:
     """Values, ranking, relaxed result and warnings of one setting."""
     selection = context.directory.record(Task("select", index).name).payload["structures"]
-    by_structure = {
-        canonical(item["structure"]): item for item in selection if item["structure"] is not None
-    }
+    by_structure = {canonical(item["structure"]): item for item in selection if item["structure"] is not None}
     relaxed_selection = next((item for item in selection if item["structure"] is None), None)
     entries, relaxed, warnings = [], None, []
     for _, member, _ in evaluations(context, index):

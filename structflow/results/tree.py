@@ -5,17 +5,20 @@ from __future__ import annotations
 import os
 import shutil
 import uuid
+import warnings
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import xarray
+from zarr.errors import ZarrUserWarning
 
 from ..errors import StorageError
 from ..plan.tasks import Task
 from ..runner.context import RunContext
 from ..runner.evaluate import load_evaluated
-from .ranking import choice_label
+from .marginals import choice_label
+from .read import structure_name
 
 NATS = {"units": "nats"}
 
@@ -25,7 +28,9 @@ def build_tree(context: RunContext, summary: dict[str, Any]) -> xarray.DataTree:
     settings = summary.get("settings") or [
         {"values": {}, "ranking": summary["ranking"], "relaxed": summary.get("relaxed")}
     ]
-    groups: dict[str, xarray.Dataset] = {"/": xarray.Dataset(attrs={"run": summary["run"], "status": summary["status"]})}
+    groups: dict[str, xarray.Dataset] = {
+        "/": xarray.Dataset(attrs={"run": summary["run"], "status": summary["status"]})
+    }
     for index, setting in enumerate(settings):
         base = f"/setting_{index}"
         groups[base] = xarray.Dataset(attrs={str(key): str(value) for key, value in setting["values"].items()})
@@ -50,7 +55,7 @@ def ranking_dataset(context: RunContext, ranking: list[dict[str, Any]]) -> xarra
         "restart_agreement": ("share of restarts that agree", {}),
         "restarts": ("restarts trained", {}),
     }
-    data = {
+    data: dict[str, Any] = {
         key: ("structure", numbers([entry[key] for entry in ranking]), {"description": text, **attributes})
         for key, (text, attributes) in columns.items()
     }
@@ -63,12 +68,12 @@ def ranking_dataset(context: RunContext, ranking: list[dict[str, Any]]) -> xarra
             )
     for key in ranking[0]["structure"] if ranking else {}:
         labels = [choice_label(key, entry["structure"][key]) for entry in ranking]
-        data[f"choice {key}"] = ("structure", np.array(labels, dtype=str), {"description": f"what {key} chose"})
+        data[f"choice {key}"] = ("structure", np.array(labels, dtype=object), {"description": f"what {key} chose"})
     estimators = list(ranking[0]["evidence"]) if ranking else []
     if ranking:
         table = numbers([[entry["evidence"][name] for name in estimators] for entry in ranking])
         data["evidence"] = (("structure", "estimator"), table, {"description": "log evidence by estimator", **NATS})
-    coordinates = {"structure": np.array(names, dtype=str), "estimator": np.array(estimators, dtype=str)}
+    coordinates = {"structure": np.array(names, dtype=object), "estimator": np.array(estimators, dtype=object)}
     return xarray.Dataset(data, coords=coordinates)
 
 
@@ -81,7 +86,7 @@ def restarts_dataset(context: RunContext, setting: int) -> xarray.Dataset:
     for row, item in enumerate(structures):
         table[row, : len(item["scores"])] = numbers(item["scores"])
     score = (("structure", "restart"), table, {"description": "bound in training units; NaN: diverged", **NATS})
-    coordinates = {"structure": np.array(names, dtype=str), "restart": np.arange(most)}
+    coordinates = {"structure": np.array(names, dtype=object), "restart": np.arange(most)}
     return xarray.Dataset({"score": score}, coords=coordinates)
 
 
@@ -104,12 +109,14 @@ def trajectories(context: RunContext, setting: int) -> dict[str, xarray.Dataset]
                 }
                 coordinates = {
                     "step": arrays["trajectory/steps"],
-                    "structure": ("member", np.array(names, dtype=str)),
+                    "structure": ("member", np.array(names, dtype=object)),
                     "restart": ("member", [m["restart"] for m in members]),
                 }
                 parts.append(xarray.Dataset(terms, coords=coordinates))
             if parts:
-                found[f"trajectory/{planned.name}/stage_{stage}"] = xarray.concat(parts, dim="member", coords="minimal", compat="override", join="override")
+                found[f"trajectory/{planned.name}/stage_{stage}"] = xarray.concat(
+                    parts, dim="member", coords="minimal", compat="override", join="override"
+                )
     return found
 
 
@@ -118,13 +125,15 @@ def relaxed(entry: dict[str, Any]) -> dict[str, xarray.Dataset]:
     parts = {
         f"edge {key}": xarray.Dataset(
             {"probability": ("basis", numbers(list(chances.values())))},
-            coords={"basis": np.array(list(chances), dtype=str)},
+            coords={"basis": np.array(list(chances), dtype=object)},
         )
         for key, chances in entry["q_probability"].items()
     }
     scores = xarray.Dataset(
         {"score": ("restart", numbers(entry["restarts"]), NATS)},
-        attrs={key: float(entry[key]) for key in ("bound", "bound_se", "c_param", "c_struct") if entry[key] is not None},
+        attrs={
+            key: float(entry[key]) for key in ("bound", "bound_se", "c_param", "c_struct") if entry[key] is not None
+        },
     )
     return {**parts, "restarts": scores}
 
@@ -153,11 +162,6 @@ def posteriors(context: RunContext, setting: int) -> dict[str, xarray.Dataset]:
     return parts
 
 
-def structure_name(structure: dict[str, Any]) -> str:
-    """One line that names a structure: `x->h dense:tanh; h 20`."""
-    return "; ".join(f"{key} {choice_label(key, chosen)}" for key, chosen in structure.items())
-
-
 def numbers(values: list[Any]) -> np.ndarray:
     """Floats, NaN for None."""
     return np.array(values, dtype=float)
@@ -167,7 +171,9 @@ def write_tree(tree: xarray.DataTree, target: Path) -> None:
     """Write the tree to a temporary neighbour, consolidated, and rename it into place."""
     unfinished = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
     try:
-        tree.to_zarr(unfinished, zarr_format=3, consolidated=True)
+        with warnings.catch_warnings():  # zarr warns that other implementations may not know consolidated metadata
+            warnings.simplefilter("ignore", ZarrUserWarning)
+            tree.to_zarr(unfinished, zarr_format=3, consolidated=True)
         shutil.rmtree(target, ignore_errors=True)
         os.rename(unfinished, target)
     except OSError as error:

@@ -110,4 +110,3 @@ def open_context(path: str) -> RunContext:
     graph = build_graph(spec, dataset.input_shape, output_shape)
     study = Study(spec, settings, dataset, graph, graph.structure_space())
     return RunContext(directory, study, Plan.from_json(directory.read_json("plan.json")))
-

@@ -24,7 +24,9 @@ def decide(context: RunContext, task: Task) -> Record:
     alone = spec.posterior.weights.covariance == "full" and not planned.relaxed
     batches = make_batches(context.study.graph, candidates, planned.members_per_batch, alone)
     if len(batches) > planned.slots:
-        raise RuntimeError(f"regime {spec.regime.type} wants {len(batches)} batches where its bound allows {planned.slots}")
+        raise RuntimeError(
+            f"regime {spec.regime.type} wants {len(batches)} batches where its bound allows {planned.slots}"
+        )
     return context.directory.commit(task.name, {"batches": [batch.as_json() for batch in batches]})
 
 

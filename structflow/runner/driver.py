@@ -72,7 +72,7 @@ def refuse_another_study(directory: RunDirectory, study: Study) -> None:
     if changes:
         shown = "\n  ".join(changes[:10])
         raise CallError(
-            f"{directory.path} holds a run of another study:\n  {shown}\nuse another directory with -o, or undo the change"
+            f"{directory.path} holds a run of another study:\n  {shown}\nuse another directory (-o) or undo the change"
         )
 
 

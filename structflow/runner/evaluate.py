@@ -45,9 +45,7 @@ def evaluate(context: RunContext, task: Task) -> Record:
     order = [batch.members.index(member) for member in smaller.members]
     population = context.population(smaller, spec)
     parameters = subset_parameters(parameters, bound, population, order)
-    trained = context.trained(
-        context.bound(population, spec), parameters, smaller.members, task.setting, task.round
-    )
+    trained = context.trained(context.bound(population, spec), parameters, smaller.members, task.setting, task.round)
     sampled = context.trained(
         context.bound(population, spec, integrate=False), parameters, smaller.members, task.setting, task.round
     )
@@ -90,7 +88,9 @@ def evaluate_members(
                 "evidence_se": {name: error[number] for name, (_, error) in estimates.items()},
                 "c_param": complexity[number],
                 "c_struct": entropy[number],
-                "q_probability": {key: named(context, key, value[number].tolist()) for key, value in probabilities.items()},
+                "q_probability": {
+                    key: named(context, key, value[number].tolist()) for key, value in probabilities.items()
+                },
                 "hyperparameters": hyperparameters(trained, number),
                 "metrics": {rows: values[number] for rows, values in metrics.items()},
             }
@@ -110,7 +110,9 @@ def member_metrics(
     means, log_probs = [], []
     for begin in range(0, len(x), MOST_PREDICTED_ROWS):
         part = slice(begin, begin + MOST_PREDICTED_ROWS)
-        prediction = predict(sampled, torch.from_numpy(x[part]).to(device), torch.from_numpy(y[part]).to(device), samples)
+        prediction = predict(
+            sampled, torch.from_numpy(x[part]).to(device), torch.from_numpy(y[part]).to(device), samples
+        )
         means.append(prediction.mean.cpu().numpy())
         if prediction.log_prob is not None:
             log_probs.append(prediction.log_prob.cpu().numpy())
@@ -130,7 +132,6 @@ def hyperparameters(trained: TrainedPopulation, member: int) -> dict[str, Any]:
         for name, value in trained.parameters.items()
         if name in names or name.startswith("likelihood/")
     }
-
 
 
 def named(context: RunContext, key: str, values: list[float]) -> dict[str, float]:

@@ -36,4 +36,3 @@ def perform(context: RunContext, task: Task) -> Record:
     if task.kind == "train":
         return train_batch(context, task, lambda steps: publish(Progress(task.name, steps)))
     return {"decide": decide, "select": select, "evaluate": evaluate}[task.kind](context, task)
-

@@ -64,7 +64,7 @@ def select(context: RunContext, task: Task) -> Record:
 
 def trained_payloads(context: RunContext, setting: int) -> list[tuple[str, Mapping[str, Any]]]:
     """Records of the last stage of every batch of a setting, in order, with their task names."""
-    payloads = []
+    payloads: list[tuple[str, Mapping[str, Any]]] = []
     for round_index, planned in enumerate(context.plan.settings[setting].rounds):
         for slot in range(planned.slots):
             name = Task("train", setting, round_index, len(planned.steps) - 1, slot).name

@@ -40,9 +40,7 @@ def train_batch(context: RunContext, task: Task, on_step: Callable[[int], None] 
         before = context.directory.record(Task("train", task.setting, task.round, task.stage - 1, task.slot).name)
         parameters = warm_start(parameters, context.directory.arrays(before))
         diverged = np.array(before.payload["diverged_at"])
-    x, y = (
-        torch.from_numpy(array).to(execution.device, execution.dtype) for array in context.study.dataset.train()
-    )
+    x, y = (torch.from_numpy(array).to(execution.device, execution.dtype) for array in context.study.dataset.train())
     round_name = context.plan.settings[task.setting].rounds[task.round].name
     result = train(
         bound,

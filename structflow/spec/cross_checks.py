@@ -36,7 +36,7 @@ def schedule_problems(spec: Spec, n_stages: int) -> list[Problem]:
     return [
         Problem(
             f"{place}.values",
-            f"got {len(schedule.values)} values over {lengths[schedule.over]} {schedule.over}",
+            f"got {len(schedule.values)} values; the number of {schedule.over} is {lengths[schedule.over]}",
             f"give at most one value for each of the {schedule.over}",
         )
         for place, schedule in schedules_in(spec)

@@ -85,9 +85,10 @@ def load_group(
     build: Callable[[dict[str, np.ndarray], dict[str, Any]], Loaded],
     digest_of: Callable[[Loaded], str],
 ) -> Loaded:
-    """Read the named arrays (all of them for None) and the labels, build the object and compare its digest with the stored one.
+    """Read arrays and labels, build the object and compare its digest with the stored one.
 
-    Raises `StorageError` if an array is missing, can't be decoded or differs from what was written.
+    `names` are the arrays to read, None for all of them. Raises `StorageError` if an array is missing, can't be
+    decoded or differs from what was written.
     """
     import zarr
 

@@ -33,19 +33,26 @@ def program_for(signature: str, function: Callable[..., Any], example: tuple[Any
     key = (signature, compiled)
     if key not in _programs:
         traced: Program = make_fx(function)(*tree_map(torch.clone, example))
-        _programs[key] = torch.compile(traced, dynamic=False, fullgraph=True) if compiled else traced
         if compiled:
             prepare_compiler()
+            traced = torch.compile(traced, dynamic=False, fullgraph=True)
+        _programs[key] = traced
     return _programs[key]
 
 
 @cache
 def prepare_compiler() -> None:
     """Point the compiler's cache at the user's cache folder, unless the environment names another."""
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(Path(base) / "structflow" / "inductor"))
+    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(compiler_cache()))
     torch._dynamo.config.recompile_limit = max(torch._dynamo.config.recompile_limit, 1024)
     torch._dynamo.config.accumulated_recompile_limit = max(torch._dynamo.config.accumulated_recompile_limit, 4096)
+
+
+def compiler_cache() -> Path:
+    """Folder where compiled programs are kept between runs."""
+    named = os.environ.get("TORCHINDUCTOR_CACHE_DIR")
+    base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return Path(named) if named else base / "structflow" / "inductor"
 
 
 @cache

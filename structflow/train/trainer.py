@@ -11,10 +11,10 @@ from torch import Tensor
 
 from ..objective.bound import Bound
 from ..objective.noise import NoiseSource, noise_source
-from .adam import start_adam
+from .flat import FlatLayout
 from .metaparameters import MetaparameterTables
 from .minibatches import minibatch_rows
-from .program import Program, program_for
+from .program import Program, prepare_compiler, program_for
 from .step import make_step
 
 TRACE_POINTS = 100
@@ -93,8 +93,11 @@ def train(
 
     `keys` (M, 2) are the members' Philox keys; `on_step` is told how many steps are done, after each block of steps.
     """
-    state = {name: value.to(execution.device, execution.dtype, copy=True) for name, value in parameters.items()}
-    moments = start_adam(state)
+    if execution.compiled:
+        prepare_compiler()
+    layout = FlatLayout.of(parameters)
+    state = layout.pack(parameters).to(execution.device, execution.dtype, copy=True)
+    first, second = torch.zeros_like(state), torch.zeros_like(state)
     members = bound.population.size
     diverged_at = torch.full((members,), -1, dtype=torch.int64, device=execution.device)
     indices = bound.population.indices
@@ -110,6 +113,8 @@ def train(
     kept_steps = np.unique(np.linspace(0, tables.steps - 1, min(TRACE_POINTS, tables.steps)).round().astype(int))
     keep, trace = set(kept_steps.tolist()), []
     block = steps_per_block(normals, uniforms, samples)
+    if execution.compiled:
+        prepare_compiler()
     program: Program | None = None
 
     for begin in range(0, tables.steps, block):
@@ -124,13 +129,13 @@ def train(
                 batch = torch.from_numpy(chosen).to(execution.device)
                 x, y = x.index_select(0, batch), y.index_select(0, batch)
             arguments = (
-                state, moments.first, moments.second, diverged_at,
+                state, first, second, diverged_at,
                 numbers[step], tables.rate[step], tables.c_reg[step], tables.c_temp[step],
                 normal_rows[offset], uniform_rows[offset], x, y, factor, edge_indices, group_indices,
             )  # fmt: skip
             if program is None:
                 signature = f"train|{bound.signature}|{samples}|{[(v.shape, v.dtype) for v in (x, y)]}|{execution}"
-                program = program_for(signature, make_step(bound), arguments, execution.compiled)
+                program = program_for(signature, make_step(bound, layout), arguments, execution.compiled)
             terms = program(*arguments)
             if step in keep:
                 trace.append(torch.stack(terms))
@@ -139,7 +144,7 @@ def train(
 
     values = torch.stack(trace, dim=1).double().cpu().numpy()
     trajectory = Trajectory(kept_steps, dict(zip(TERM_NAMES, values, strict=True)))
-    return TrainingResult(state, trajectory, diverged_at.cpu().numpy())
+    return TrainingResult(layout.unpack(state), trajectory, diverged_at.cpu().numpy())
 
 
 def steps_per_block(normals: NoiseSource, uniforms: NoiseSource, samples: int) -> int:

@@ -28,7 +28,7 @@ VALUES = 3
 
 def scale_and_shift(function: int, x: Tensor) -> Tensor:
     """A different map for every function."""
-    return (function + 2) * x + 10.0 ** function
+    return (function + 2) * x + 10.0**function
 
 
 def through(routing: Routing, x: Tensor) -> Tensor:
@@ -39,7 +39,7 @@ def through(routing: Routing, x: Tensor) -> Tensor:
 def by_loop(active: np.ndarray, x: Tensor) -> Tensor:
     rows = []
     for member, uses in enumerate(active):
-        total = torch.zeros_like(x[member])
+        total = 0.0 * x[member]
         for function in np.flatnonzero(uses):
             total = total + scale_and_shift(int(function), x[member])
         rows.append(total)
@@ -98,7 +98,9 @@ def test_everyone(functions):
 
 def grid_table(sizes: list[int], axis: int) -> np.ndarray:
     """Use of the functions of edge `axis`, members running over the product of `sizes` with the last fastest."""
-    return np.array([[choice[axis] == k for k in range(sizes[axis])] for choice in itertools.product(*map(range, sizes))])
+    return np.array(
+        [[choice[axis] == k for k in range(sizes[axis])] for choice in itertools.product(*map(range, sizes))]
+    )
 
 
 @pytest.mark.parametrize("axis", range(3))

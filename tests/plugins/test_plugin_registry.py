@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from importlib.metadata import EntryPoint
 from types import ModuleType
 from typing import Any
@@ -44,7 +44,7 @@ class Ripple(Wave):
 
 
 @pytest.fixture
-def package(monkeypatch: pytest.MonkeyPatch) -> Iterator[Package]:
+def package(monkeypatch: pytest.MonkeyPatch) -> Package:
     """Makes the entry point of a package whose hooks return the given classes by kind, or are the given functions."""
 
     def make(name: str, **returned: Any) -> EntryPoint:
@@ -55,7 +55,7 @@ def package(monkeypatch: pytest.MonkeyPatch) -> Iterator[Package]:
         monkeypatch.setitem(sys.modules, name, module)
         return EntryPoint("structflow_plugin", name, GROUP)
 
-    yield make
+    return make
 
 
 BUILTIN_POINT = EntryPoint("builtin", BUILTIN, GROUP)
@@ -128,7 +128,9 @@ def test_a_duplicate_name_is_refused_and_the_first_stays(package: Package) -> No
         type = "dense"
 
     loaded = load_registry([BUILTIN_POINT, package("impostors", basis_functions=[Impostor, Wave])])
-    assert "'dense' of impostors is refused: structflow.builtin.hooks already registered that name" in only_reason(loaded)
+    assert "'dense' of impostors is refused: structflow.builtin.hooks already registered that name" in only_reason(
+        loaded
+    )
     assert loaded.get("basis_functions", "dense").__module__ == "structflow.builtin.basis_functions.dense"
     assert loaded.get("basis_functions", "wave") is Wave
 

@@ -9,6 +9,7 @@ from pydantic import Field
 
 from ...errors import Problem
 from ...plugins import Candidate, MemberRecord, Options, Regime, RoundBound
+from ...spec.structures import shown_count
 
 if TYPE_CHECKING:
     from ...spec.structures import StructureSpace
@@ -34,7 +35,7 @@ class Enumeration(Regime):
         return [
             Problem(
                 "regime.max_structures",
-                f"the spec allows {space.count:,} structures, which exceeds max_structures {most:,}",
+                f"the spec allows {shown_count(space.count)} structures, which exceeds max_structures {most:,}",
                 "take candidates away, raise regime.max_structures, or choose the regime evidence",
             )
         ]

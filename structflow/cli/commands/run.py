@@ -1,0 +1,35 @@
+"""`structflow run`: carry out a spec, or continue."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from ..options import set_option, spec_argument
+
+
+@click.command()
+@spec_argument
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="Run directory; by default runs/NAME.")
+@click.option("--workers", type=click.IntRange(min=1, max=1024), help="Worker processes; by default this process only.")
+@set_option
+@click.option("--quiet", is_flag=True, help="No progress bar and no ranking.")
+def command(spec: Path, output: Path | None, workers: int | None, overrides: tuple[str, ...], quiet: bool) -> int:
+    """Carry out SPEC; the same command continues an unfinished run."""
+    from ...report.progress import progress_bar
+    from ...report.text import print_summary
+    from ...results.run import run_study
+    from ...runner.driver import open_run
+    from ...spec.load import load_study
+
+    study = load_study(spec, overrides)
+    path = output if output is not None else Path("runs") / study.spec.name
+    written = spec.read_text(encoding="utf-8")
+    directory, plan = open_run(study, path, written, workers)
+    with progress_bar(directory, plan, quiet) as listener:
+        finished = run_study(study, path, written, workers, listener)
+    if not quiet:
+        print_summary(finished.summary, most=10)
+        click.echo(f"stored in {path}; look again with: structflow show {path}")
+    return 0 if finished.summary["status"] == "finished" else 1

@@ -1,0 +1,34 @@
+"""`structflow validate`: every problem of a spec and its data at once."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+
+from ..options import json_option, print_json, set_option, spec_argument
+
+
+@click.command()
+@spec_argument
+@set_option
+@json_option
+def command(spec: Path, overrides: tuple[str, ...], as_json: bool) -> int:
+    """Check SPEC and the data it names, without training anything."""
+    from ...errors import SpecError
+    from ...spec.load import load_study
+
+    try:
+        study = load_study(spec, overrides)
+    except SpecError as error:
+        if not as_json:
+            raise
+        print_json({"valid": False, "errors": [asdict(problem) for problem in error.problems]})
+        return error.exit_code
+    if as_json:
+        print_json({"valid": True, "errors": []})
+    else:
+        rows = f"{study.dataset.n_train} training rows, {len(study.dataset.test_rows)} held out"
+        click.echo(f"{spec} is valid: {study.space.count:,} structures; {rows}")
+    return 0

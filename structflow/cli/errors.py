@@ -1,0 +1,57 @@
+"""Errors in plain words: one screen, what, where and what to do; a traceback only on request."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+
+import click
+
+from ..errors import SpecError, StructflowError
+
+MOST_PROBLEMS = 15
+"""Problems of a spec that are shown at once."""
+
+
+def report_error(error: BaseException, debug: bool) -> int:
+    """Print an error to standard error and return the exit code."""
+    if isinstance(error, SystemExit):
+        return error.code if isinstance(error.code, int) else 1
+    if isinstance(error, click.exceptions.Exit):
+        return error.exit_code
+    if isinstance(error, click.Abort):
+        return 130
+    if isinstance(error, click.ClickException):
+        error.show()
+        return error.exit_code
+    if debug:
+        traceback.print_exception(error)
+    if isinstance(error, SpecError):
+        sys.stderr.write(spec_error_text(error))
+        return error.exit_code
+    if isinstance(error, StructflowError):
+        sys.stderr.write(f"error: {error}\n")
+        return error.exit_code
+    if isinstance(error, OSError):
+        where = f" {error.filename}" if error.filename else ""
+        sys.stderr.write(f"error: can't use{where}: {error.strerror or error}\n")
+        return 3
+    sys.stderr.write(
+        f"internal error: {type(error).__name__}: {str(error)[:500]}\n"
+        "this is a fault of structflow or of a plugin; run again with `structflow --debug …` for the traceback\n"
+    )
+    return 1
+
+
+def spec_error_text(error: SpecError) -> str:
+    """All problems, one paragraph each, at most a screen."""
+    where = f" in {error.file}" if error.file else ""
+    lines = [f"error: {len(error.problems)} problem(s){where}"]
+    for problem in error.problems[:MOST_PROBLEMS]:
+        line = f"line {problem.line}: " if problem.line is not None else ""
+        lines.append(f"  {line}{problem.path or 'spec'}: {problem.message}")
+        if problem.suggestion:
+            lines.append(f"      → {problem.suggestion}")
+    if len(error.problems) > MOST_PROBLEMS:
+        lines.append(f"  … and {len(error.problems) - MOST_PROBLEMS} more")
+    return "\n".join(lines) + "\n"

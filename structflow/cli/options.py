@@ -1,0 +1,24 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+spec_argument: Decorator = click.argument("spec", type=click.Path(path_type=Path))
+run_argument: Decorator = click.argument("run", type=click.Path(path_type=Path))
+json_option: Decorator = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
+set_option: Decorator = click.option(
+    "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Replace a value of the spec; may be repeated."
+)
+
+
+def print_json(value: Any) -> None:
+    """Print a value as JSON on standard output."""
+    click.echo(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False))

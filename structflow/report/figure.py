@@ -1,0 +1,79 @@
+"""Figures of a run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from ..errors import CallError
+from ..results.marginals import choice_label, marginal_probabilities
+
+MOST_STRUCTURES = 15
+MOST_CHOICES = 6
+BAR = "#4477aa"
+
+
+def save_ranking_figure(summary: dict[str, Any], run: Path, target: Path) -> None:
+    """Draw evidence by structure beside the probability of every choice, and save it as an image.
+
+    Raises `CallError` where matplotlib is missing or nothing is ranked.
+    """
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise CallError("figures need matplotlib: pip install 'structflow[plot]'") from error
+    ranking = summary["ranking"]
+    if not ranking:
+        raise CallError(f"the run in {run} has no ranking to draw: all its members diverged")
+    shown = ranking[:MOST_STRUCTURES]
+    marginals = {key: chances for key, chances in marginal_probabilities(ranking).items() if len(chances) > 1}
+    height = 1.6 + 0.3 * max(len(shown), sum(min(len(c), MOST_CHOICES) + 1 for c in marginals.values()))
+    figure = Figure(figsize=(11, height), layout="constrained")
+    left, right = figure.subplots(1, 2, width_ratios=(3, 2))
+    draw_ranking(left, shown)
+    draw_choices(right, marginals)
+    figure.suptitle(f"{summary['run']}: {len(ranking)} structures")
+    try:
+        figure.savefig(target, dpi=150)
+    except (OSError, ValueError) as error:
+        raise CallError(f"can't write the figure {target}: {error}") from None
+
+
+def draw_ranking(axes: Any, ranking: list[dict[str, Any]]) -> None:
+    """log evidence below the best, with two standard errors, one row a structure."""
+    varying = [key for key in ranking[0]["structure"] if len({tuple(e["structure"][key]) for e in ranking}) > 1]
+    best = ranking[0]["log_evidence"]
+    names = [
+        ", ".join(choice_label(key, entry["structure"][key]) for key in varying) or "the structure" for entry in ranking
+    ]
+    gaps = [entry["log_evidence"] - best for entry in ranking]
+    errors = [2 * entry["log_evidence_se"] for entry in ranking]
+    rows = range(len(ranking))
+    axes.errorbar(gaps, rows, xerr=errors, fmt="o", color=BAR, capsize=3)
+    axes.set_yticks(
+        rows, [f"{name}   p = {entry['probability']:.2f}" for name, entry in zip(names, ranking, strict=True)]
+    )
+    axes.invert_yaxis()
+    axes.grid(axis="x", alpha=0.3)
+    axes.set_xlabel(f"log evidence − best ({best:.1f}), nats; bars: two standard errors")
+    axes.set_title("structures", loc="left")
+
+
+def draw_choices(axes: Any, marginals: dict[str, dict[str, float]]) -> None:
+    """Probability of every value of every open choice."""
+    position, ticks, labels = 0.0, [], []
+    for key, chances in marginals.items():
+        axes.text(0.0, position, key, fontweight="bold", va="center")
+        position += 1
+        for label, chance in list(chances.items())[:MOST_CHOICES]:
+            axes.barh(position, chance, color=BAR, height=0.7)
+            axes.text(chance + 0.01, position, f"{chance:.2f}", va="center", color="0.3")
+            ticks.append(position)
+            labels.append(label)
+            position += 1
+        position += 0.4
+    axes.set_yticks(ticks, labels)
+    axes.invert_yaxis()
+    axes.set_xlim(0, 1.12)
+    axes.set_xlabel("posterior probability")
+    axes.set_title("choices", loc="left")

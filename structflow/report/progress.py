@@ -1,0 +1,69 @@
+"""A progress bar over all steps of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from ..plan.plan import Plan
+from ..runner.progress import Listener
+from ..runner.progress import Progress as News
+from ..store.run_directory import RunDirectory
+
+EVALUATION_STEPS = 100
+"""What a task that isn't training counts for, in steps."""
+
+
+class StepCounter:
+    """Turns news of tasks into steps done, each task counted up to its own number of steps."""
+
+    def __init__(self, plan: Plan, directory: RunDirectory):
+        self.sizes = {}
+        for task in plan.tasks():
+            steps = plan.settings[task.setting].rounds[task.round].steps
+            self.sizes[task.name] = steps[task.stage] if task.kind == "train" else EVALUATION_STEPS
+        self.done = {name: size if directory.is_committed(name) else 0 for name, size in self.sizes.items()}
+
+    def hear(self, news: News) -> None:
+        """Take in one piece of news."""
+        size = self.sizes.get(news.task, 0)
+        self.done[news.task] = size if news.finished else min(size, max(self.done.get(news.task, 0), news.steps))
+
+    @property
+    def total(self) -> int:
+        """Steps of all tasks."""
+        return sum(self.sizes.values())
+
+    @property
+    def completed(self) -> int:
+        """Steps done."""
+        return sum(self.done.values())
+
+
+@contextmanager
+def progress_bar(directory: RunDirectory, plan: Plan, quiet: bool) -> Iterator[Listener]:
+    """A listener that draws a bar on standard error; one that does nothing when `quiet`."""
+    counter = StepCounter(plan, directory)
+    if quiet or counter.completed == counter.total:
+        yield lambda news: None
+        return
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("steps"),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    members = f"{plan.n_members:,} members of {plan.n_structures:,} structures"
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        shown = bar.add_task(members, total=counter.total, completed=counter.completed)
+
+        def listener(news: News) -> None:
+            counter.hear(news)
+            bar.update(shown, completed=counter.completed)
+
+        yield listener

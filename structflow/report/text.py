@@ -1,0 +1,143 @@
+"""Tables for the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from ..plan.plan import Plan
+from ..results.marginals import choice_label, marginal_probabilities
+
+
+def print_summary(summary: dict[str, Any], most: int) -> None:
+    """The ranking, what it says of every choice, the relaxed result and warnings."""
+    console = Console()
+    ranking = summary["ranking"]
+    console.print(
+        f"run {summary['run']}: {summary['status']}, {summary['n_structures']:,} structures, {summary['seconds']:.0f} s"
+    )
+    if ranking:
+        console.print(ranking_table(ranking, most))
+        print_choices(console, ranking)
+    if summary.get("relaxed"):
+        print_relaxed(console, summary["relaxed"])
+    for setting in summary.get("settings", [])[1:]:
+        if setting["ranking"]:
+            console.print(f"\nsetting {setting['values']}")
+            console.print(ranking_table(setting["ranking"], min(most, 3)))
+    for warning in summary["warnings"]:
+        console.print(f"[yellow]warning:[/] {warning}")
+
+
+def ranking_table(ranking: Sequence[dict[str, Any]], most: int) -> Table:
+    """The first structures, one row each; choices that are the same everywhere are left out."""
+    choices = [key for key in ranking[0]["structure"] if len({tuple(e["structure"][key]) for e in ranking}) > 1]
+    rows = "test" if ranking[0]["metrics"]["test"] else "train"
+    metrics = [name for name in ranking[0]["metrics"][rows] if name != "mae"]
+    table = Table(caption=f"{min(most, len(ranking))} of {len(ranking)} structures", caption_justify="left")
+    table.add_column("rank", justify="right")
+    for key in choices:
+        table.add_column(key)
+    for title in ("log evidence", "± s.e.", "probability", "restarts agree", *(f"{rows} {name}" for name in metrics)):
+        table.add_column(title, justify="right")
+    for entry in ranking[:most]:
+        table.add_row(
+            f"{entry['rank']}{'=' if entry['tied_with_best'] else ''}",
+            *(choice_label(key, entry["structure"][key]) for key in choices),
+            f"{entry['log_evidence']:.2f}",
+            f"{entry['log_evidence_se']:.2f}",
+            f"{entry['probability']:.3f}",
+            f"{entry['restart_agreement']:.0%}",
+            *(shown(entry["metrics"][rows][name]) for name in metrics),
+        )
+    return table
+
+
+def print_choices(console: Console, ranking: Sequence[dict[str, Any]]) -> None:
+    """For every open choice the probabilities of its values, over all structures."""
+    for key, chances in marginal_probabilities(ranking).items():
+        if len(chances) > 1:
+            parts = [f"{label} {chance:.3f}" for label, chance in list(chances.items())[:5]]
+            console.print(f"  {key}: " + ", ".join(parts))
+
+
+def print_relaxed(console: Console, relaxed: dict[str, Any]) -> None:
+    """q(Γ) of the best relaxed restart."""
+    console.print(f"relaxed: bound {relaxed['bound']:.2f} ± {relaxed['bound_se']:.2f}")
+    for key, chances in relaxed["q_probability"].items():
+        ordered = sorted(chances.items(), key=lambda item: -item[1])
+        console.print(f"  q({key}): " + ", ".join(f"{name} {chance:.3f}" for name, chance in ordered[:5]))
+
+
+def print_plan(plan: Plan) -> None:
+    """Stages with their members, batches and steps, and what `auto` was decided to be."""
+    console = Console()
+    table = Table()
+    for title in ("setting", "round", "stage", "members", "batches", "steps"):
+        table.add_column(title, justify="right" if title != "round" else "left")
+    for index, setting in enumerate(plan.settings):
+        for each in setting.rounds:
+            bound = "" if each.exact else "≤ "
+            for stage, steps in enumerate(each.steps):
+                row = (
+                    str(index),
+                    each.name,
+                    str(stage),
+                    f"{bound}{each.members:,}",
+                    f"{bound}{each.slots}",
+                    f"{steps:,}",
+                )
+                table.add_row(*row)
+    execution = plan.execution
+    console.print(f"{plan.n_structures:,} structures, {plan.n_members:,} members, {len(list(plan.tasks()))} tasks")
+    console.print(table)
+    mode = "compiled" if execution.compile else "not compiled"
+    console.print(f"{execution.device}, {execution.dtype}, {mode}, {execution.threads} thread(s) a task")
+    console.print(f"about {plan.seconds:.0f} s; {plan.batch_bytes / 2**20:.0f} MiB for a batch")
+
+
+def print_runs(rows: Sequence[dict[str, Any]], folder: Path) -> None:
+    """One line a run."""
+    console = Console()
+    if not rows:
+        console.print(f"no runs in {folder}")
+        return
+    table = Table()
+    for title in ("run", "status", "structures", "best", "log evidence"):
+        table.add_column(title)
+    for row in rows:
+        evidence = "" if row["log_evidence"] is None else f"{row['log_evidence']:.2f}"
+        table.add_row(row["run"], row["status"], str(row["n_structures"] or ""), row["best"] or "", evidence)
+    console.print(table)
+
+
+def print_plugins(rows: Sequence[dict[str, Any]], broken: Sequence[dict[str, Any]]) -> None:
+    """Plugins by kind, then the broken ones."""
+    console = Console()
+    table = Table()
+    for title in ("kind", "type", "package"):
+        table.add_column(title)
+    for row in rows:
+        table.add_row(row["kind"], row["type"], row["origin"])
+    console.print(table)
+    for each in broken:
+        console.print(f"[red]broken:[/] {each['origin']}: {each['reason']}")
+
+
+def print_findings(findings: Sequence[Any]) -> None:
+    """One line a check."""
+    console = Console()
+    for each in findings:
+        mark = "[green]ok[/] " if each.ok else "[red]no[/] "
+        console.print(f"{mark} {each.check}: {each.found}")
+        if each.remedy and (not each.ok or each.found.startswith("missing")):
+            console.print(f"      → {each.remedy}")
+
+
+def shown(value: float | None) -> str:
+    """A metric with four significant digits."""
+    return "" if value is None else f"{value:.4g}"

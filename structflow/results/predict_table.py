@@ -1,0 +1,42 @@
+"""Predictions for the rows of a CSV file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import CallError
+from .read import read_summary
+from .run import Run
+
+
+def predict_table(run: Path, table: Path, output: Path, best_only: bool, samples: int) -> int:
+    """Write mean and standard deviation of every target, or the probability of every class; returns the rows.
+
+    Raises `CallError` for a missing file or columns.
+    """
+    import pandas
+
+    if not read_summary(run)["ranking"]:
+        raise CallError(f"the run in {run} has no ranking to predict with: all its members diverged")
+    try:
+        frame = pandas.read_csv(table)
+    except (OSError, ValueError) as error:
+        raise CallError(f"can't read {table} as CSV: {error}") from None
+    opened = Run(run)
+    dataset = opened.context.study.dataset
+    missing = [name for name in dataset.input_names if name not in frame.columns]
+    if missing:
+        raise CallError(f"{table} lacks the input columns {', '.join(missing)}; expected those of the training table")
+    prediction = opened.predict(frame[list(dataset.input_names)].to_numpy(), samples, best_only)
+    columns: dict[str, np.ndarray] = {}
+    if dataset.target_kind == "classes":
+        for index, label in enumerate(dataset.classes):
+            columns[f"probability {label}"] = prediction.mean[:, index]
+    else:
+        for index, name in enumerate(dataset.target_names):
+            columns[name] = prediction.mean[:, index]
+            columns[f"{name} standard deviation"] = prediction.standard_deviation[:, index]
+    pandas.DataFrame(columns).to_csv(output, index=False)
+    return len(frame)

@@ -1,0 +1,57 @@
+"""Reading finished runs without loading torch: the summary of one, the list of many."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from ..errors import CallError, StorageError
+from ..store.run_directory import RunDirectory
+from .marginals import choice_label
+
+
+def read_summary(path: Path) -> dict[str, Any]:
+    """The summary of a run directory; raises `CallError` where there is none."""
+    directory = RunDirectory(path)
+    if not directory.has("plan.json"):
+        raise CallError(f"{path} is not a run directory; expected one made by `structflow run`")
+    if not directory.has("summary.json"):
+        again = f"structflow run {path / 'spec.yaml'} -o {path}"
+        raise CallError(f"the run in {path} isn't finished; continue it with the command that began it, or: {again}")
+    summary: dict[str, Any] = directory.read_json("summary.json")
+    return summary
+
+
+def list_runs(folder: Path) -> list[dict[str, Any]]:
+    """A row for every run directory in a folder, by name."""
+    if not folder.is_dir():
+        raise CallError(f"{folder} is not a folder; expected one with run directories")
+    rows = []
+    for path in sorted(folder.iterdir()):
+        directory = RunDirectory(path)
+        if not directory.has("plan.json"):
+            continue
+        try:
+            plan = directory.read_json("plan.json")
+            summary = directory.read_json("summary.json") if directory.has("summary.json") else None
+        except StorageError:
+            rows.append(
+                {"run": path.name, "status": "damaged", "n_structures": None, "best": None, "log_evidence": None}
+            )
+            continue
+        best = summary["ranking"][0] if summary is not None and summary["ranking"] else None
+        rows.append(
+            {
+                "run": path.name,
+                "status": "unfinished" if summary is None else summary["status"],
+                "n_structures": plan["n_structures"],
+                "best": None if best is None else structure_name(best["structure"]),
+                "log_evidence": None if best is None else best["log_evidence"],
+            }
+        )
+    return rows
+
+
+def structure_name(structure: dict[str, Any]) -> str:
+    """One line that names a structure: `x->h dense:tanh; h 20`."""
+    return "; ".join(f"{key} {choice_label(key, chosen)}" for key, chosen in structure.items())

@@ -1,0 +1,109 @@
+"""The documentation holds: its specs are valid, its example runs, its tables are complete, its links lead somewhere."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import sys
+from importlib.metadata import EntryPoint
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+import torch
+import yaml
+
+from structflow.plugins.registry import GROUP, load_registry, registry
+from structflow.spec.models import Spec
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", page.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+
+
+SPECS = [
+    pytest.param(block, id=f"{page.name}-{number}")
+    for page in PAGES
+    for number, block in enumerate(blocks(page, "yaml"))
+    if block.startswith("structflow:")
+]
+
+
+@pytest.fixture(scope="module")
+def spec_keys() -> ModuleType:
+    """The module that makes the tables of the spec language."""
+    description = importlib.util.spec_from_file_location("spec_keys", ROOT / "docs" / "spec_keys.py")
+    assert description is not None
+    assert description.loader is not None
+    module = importlib.util.module_from_spec(description)
+    sys.modules["spec_keys"] = module
+    description.loader.exec_module(module)
+    return module
+
+
+def all_keys(spec_keys: ModuleType) -> list[Any]:
+    keys = [*spec_keys.spec_keys(), *spec_keys.keys_of(spec_keys.Schedule, "schedule.")]
+    for kind in spec_keys.KIND_TITLES:
+        keys += spec_keys.common_keys(kind)
+        for type_name, registration in registry().of_kind(kind).items():
+            if registration.plugin.__module__.startswith("structflow."):
+                keys += spec_keys.plugin_keys(kind, type_name)
+    return keys
+
+
+@pytest.mark.parametrize("text", SPECS)
+def test_specs_in_the_documentation_are_valid(text: str) -> None:
+    Spec.model_validate(yaml.safe_load(text))
+
+
+def test_there_are_specs_to_check() -> None:
+    assert len(SPECS) >= 4
+
+
+def test_every_key_has_a_meaning(spec_keys: ModuleType) -> None:
+    """A key without one needs `Field(description=...)` in its model."""
+    assert [key.path for key in all_keys(spec_keys) if not key.meaning] == []
+
+
+def test_meanings_are_of_keys_that_exist(spec_keys: ModuleType) -> None:
+    assert set(spec_keys.MEANINGS) - {key.path for key in all_keys(spec_keys)} == set()
+
+
+def test_tables_hold_every_key_and_every_kind(spec_keys: ModuleType) -> None:
+    text = spec_keys.markdown()
+    assert set(spec_keys.KIND_TITLES) == set(registry().kinds)
+    for key in spec_keys.spec_keys():
+        assert f"| `{key.path}` |" in text
+    for kind in registry().kinds:
+        for type_name in registry().of_kind(kind):
+            assert f"### `{type_name}`" in text
+    rows = [line for line in text.split("\n") if line.startswith("|")]
+    assert all(len(re.findall(r"(?<!\\)\|", row)) == 5 for row in rows)
+
+
+def test_the_page_of_the_spec_asks_for_the_tables() -> None:
+    assert "{{ spec_keys }}" in (ROOT / "docs" / "spec.md").read_text(encoding="utf-8")
+
+
+def test_the_example_of_a_plugin_works(monkeypatch: pytest.MonkeyPatch) -> None:
+    module = ModuleType("plugin_of_the_docs")
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    (example,) = blocks(ROOT / "docs" / "plugins.md", "python")
+    exec(compile(example, "plugins.md", "exec"), vars(module))
+    loaded = load_registry([EntryPoint("example", module.__name__, GROUP)])
+    assert loaded.broken == []
+    registration = loaded.of_kind("basis_functions")["squared_linear"]
+    function = registration.plugin(registration.options(), (3,), (2,))
+    shapes = function.weight_shapes(function.options, (3,), (2,))
+    weights = {name: torch.ones(shape) for name, shape in shapes.items()}
+    assert function.forward(weights, torch.ones(5, 3)).tolist() == [[9.0, 9.0]] * 5
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_between_pages_lead_somewhere(page: Path) -> None:
+    links = re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text(encoding="utf-8"))
+    assert [link for link in links if not (page.parent / link).exists()] == []

@@ -1,0 +1,30 @@
+"""The ascent step is torch.optim.Adam(maximize=True), step by step."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from handmade import normal
+
+from structflow.train.adam import ascend
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-12), (torch.float32, 3e-6)])
+def test_twenty_steps(dtype, tolerance):
+    """Gradients of −Σ (p − target)⁴ under a learning rate that changes from step to step."""
+    ours, first, second = normal(6).to(dtype), torch.zeros(6, dtype=dtype), torch.zeros(6, dtype=dtype)
+    theirs = ours.clone().requires_grad_()
+    optimizer = torch.optim.Adam([theirs], maximize=True)
+    for step in range(20):
+        rate = torch.tensor(0.1 / (1 + step), dtype=dtype)
+        ours, first, second = ascend(ours, -4 * (ours - 0.5) ** 3, first, second, rate, torch.tensor(step))
+        optimizer.param_groups[0]["lr"] = float(rate)
+        theirs.grad = -4 * (theirs.detach() - 0.5) ** 3
+        optimizer.step()
+        torch.testing.assert_close(ours, theirs.detach(), rtol=tolerance, atol=tolerance)
+
+
+def test_a_zero_gradient_moves_nothing():
+    zero = torch.zeros(2)
+    moved, _, _ = ascend(torch.ones(2), zero, zero, zero, torch.tensor(0.1), torch.tensor(0))
+    assert moved.tolist() == [1.0, 1.0]

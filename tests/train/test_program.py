@@ -1,0 +1,114 @@
+"""Traced programs compute what the function does, for other arguments too."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from handmade import (
+    DOUBLE,
+    keys_of,
+    make_bound,
+    noise_of,
+    normal,
+    perturbed,
+    pick,
+    population,
+    rich_graph,
+    start,
+    structures,
+)
+
+from structflow.train.flat import FlatLayout
+from structflow.train.program import program_for
+from structflow.train.step import make_step
+
+RICH = rich_graph()
+
+
+def arguments(bound, seed: int, step: int):
+    """The arguments of a training step, all of them different for every seed and step."""
+    parameters = perturbed(start(bound, seed), seed)
+    flat = FlatLayout.of(parameters).pack(parameters)
+    noise = noise_of(bound, keys_of(bound.population, seed), 2, step)
+    scalars = [torch.tensor(value, dtype=DOUBLE) for value in (0.01 * (seed + 1), 0.5 + seed, 0.3 + 0.1 * seed)]
+    indices = bound.population.indices
+    return (
+        flat, 0.1 * flat, flat.square(), torch.full((bound.population.size,), -1), torch.tensor(step),
+        *scalars, noise.normals, noise.uniforms, normal(5, 3, seed=seed), normal(5, 1, seed=9 + seed),
+        torch.tensor(1.0 + seed, dtype=DOUBLE), indices.edges, indices.groups,
+    )  # fmt: skip
+
+
+def step_of(bound):
+    return make_step(bound, FlatLayout.of(start(bound)))
+
+
+def assert_equal_results(bound, program, seed: int, step: int) -> None:
+    direct, traced = arguments(bound, seed, step), arguments(bound, seed, step)
+    expected, found = step_of(bound)(*direct), program(*traced)
+    for one, other in zip(expected, found, strict=True):
+        torch.testing.assert_close(other, one, rtol=1e-12, atol=1e-12)
+    for before, after in zip(direct[:3], traced[:3], strict=True):
+        torch.testing.assert_close(after, before, rtol=1e-12, atol=1e-12)
+    assert torch.equal(direct[3], traced[3])
+
+
+PRIORS = [
+    {"weights": {"precision": 2.0}},
+    {"weights": {"precision": "shared"}},
+    {"weights": {"precision": "per_function"}},
+    {"weights": {"precision": "per_parameter"}},
+]
+
+
+@pytest.mark.parametrize("prior", PRIORS)
+def test_one_program_serves_populations_of_one_signature(prior):
+    """Traced with the members of one batch; another batch brings its own index tensors, noise, data and scalars."""
+    capacities = [[7] * len(link.functions) for link in RICH.edges]
+    bounds = [
+        make_bound(population(RICH, pick(structures(RICH), 6, seed), capacities=capacities), prior=prior)
+        for seed in range(3)
+    ]
+    assert len({bound.signature for bound in bounds}) == 1
+    program = program_for(f"test|{bounds[0].signature}", step_of(bounds[0]), arguments(bounds[0], 0, 0), False)
+    for seed, bound in enumerate(bounds):
+        for step in (0, 5):
+            assert_equal_results(bound, program, seed, step)
+
+
+@pytest.mark.parametrize("noise", ["learned", 0.3])
+def test_relaxed_members_and_fixed_noise(noise):
+    """What is constant in the program (a fixed σ, s and θ_temp) is in the signature; the rest are arguments."""
+    bound = make_bound(
+        population(RICH, [None] * 2, [0, 1], scale_by_structure=True),
+        likelihood_options={"noise": noise},
+        prior={"structure": {"concentration": 0.5}},
+        posterior={"structure": {"temperature": 0.8}},
+    )
+    program = program_for(f"test|{bound.signature}", step_of(bound), arguments(bound, 0, 0), False)
+    for seed in range(3):
+        assert_equal_results(bound, program, seed, seed)
+
+
+def test_tracing_leaves_the_example_as_it_was():
+    def double(values):
+        values["a"].mul_(2)
+        return values["a"].sum()
+
+    example = ({"a": torch.ones(3)},)
+    program = program_for("test|double", double, example, False)
+    assert example[0]["a"].tolist() == [1.0] * 3
+    assert program(*example) == 6
+    assert example[0]["a"].tolist() == [2.0] * 3
+    assert program_for("test|double", double, example, False) is program
+
+
+def test_the_order_of_the_parameters_does_not_matter():
+    """Parameters may come from a store that lists them in another order: the vector is the same."""
+    parameters = {"b": torch.tensor([1.0, 2.0]), "a": torch.tensor([[3.0], [4.0]]), "c": torch.tensor(5.0)}
+    layout = FlatLayout.of(parameters)
+    assert layout == FlatLayout.of(dict(reversed(parameters.items())))
+    packed = layout.pack(parameters)
+    assert packed.tolist() == [3.0, 4.0, 1.0, 2.0, 5.0]
+    for name, value in layout.unpack(packed).items():
+        assert torch.equal(value, parameters[name])
