@@ -90,6 +90,15 @@ def cut(members: Sequence[Candidate], most: int) -> list[list[Candidate]]:
     return [list(members[begin : begin + size]) for begin in range(0, len(members), size)]
 
 
+def most_batches(members: int, groups: int, members_per_batch: int) -> int:
+    """An upper bound on the batches of at most `members` members that fall into at most `groups` groups.
+
+    n members of a group make fewer than 1 + 2n / members_per_batch batches: sets of s structures by restart hold
+    ⌊members_per_batch / s⌋ s members, which is more than half of `members_per_batch`.
+    """
+    return min(members, groups + 2 * members // members_per_batch)
+
+
 def equal_size(total: int, most: int) -> int:
     """The size of parts, at most `most`, that cuts `total` into the fewest and most equal parts."""
     parts = -(-total // max(1, most))

@@ -9,7 +9,7 @@ from typing import Any
 from ..plugins import RoundBound
 from ..plugins.registry import registry
 from ..spec.study import Setting, Study
-from .batching import make_batches
+from .batching import make_batches, most_batches
 from .cost import (
     COMPILATION_SECONDS,
     MemberCost,
@@ -187,7 +187,7 @@ def plan_round(
         slots = len(make_batches(graph, candidates, most, alone))
     else:
         kinds = min(bound.most, study.space.count if alone else len(assignments))
-        slots = min(bound.most, kinds + bound.most // most)
+        slots = most_batches(bound.most, kinds, most)
     programs = min(slots, study.space.count if alone else len(assignments)) * len(setting.stages)
     steps = tuple(stage.optimizer.inner.steps for stage in setting.stages)
     return RoundPlan(bound.name, bound.relaxed, bound.most, bound.exact, most, slots, steps), dearest, programs

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
 from ..plan.plan import Plan
 from ..results.marginals import choice_label, marginal_probabilities
 
+SHORT = {"log_likelihood": "log lik."}
+"""Names of metrics that are too long for a column."""
+
+WIDTH = 160
+"""Columns of output that goes to a file or a pipe."""
+
 
 def print_summary(summary: dict[str, Any], most: int) -> None:
     """The ranking, what it says of every choice, the relaxed result and warnings."""
-    console = Console()
+    console = terminal()
     ranking = summary["ranking"]
     console.print(
         f"run {summary['run']}: {summary['status']}, {summary['n_structures']:,} structures, {summary['seconds']:.0f} s"
@@ -38,11 +46,18 @@ def ranking_table(ranking: Sequence[dict[str, Any]], most: int) -> Table:
     choices = [key for key in ranking[0]["structure"] if len({tuple(e["structure"][key]) for e in ranking}) > 1]
     rows = "test" if ranking[0]["metrics"]["test"] else "train"
     metrics = [name for name in ranking[0]["metrics"][rows] if name != "mae"]
-    table = Table(caption=f"{min(most, len(ranking))} of {len(ranking)} structures", caption_justify="left")
+    caption = f"{min(most, len(ranking))} of {len(ranking)} structures"
+    table = Table(caption=caption, caption_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
     table.add_column("rank", justify="right")
     for key in choices:
-        table.add_column(key)
-    for title in ("log evidence", "± s.e.", "probability", "restarts agree", *(f"{rows} {name}" for name in metrics)):
+        table.add_column(key, overflow="fold", min_width=min(12, max(map(len, labels(key, ranking[:most])))))
+    for title in (
+        "log evidence",
+        "± s.e.",
+        "probability",
+        "restarts agree",
+        *(f"{rows} {SHORT.get(name, name)}" for name in metrics),
+    ):
         table.add_column(title, justify="right")
     for entry in ranking[:most]:
         table.add_row(
@@ -55,6 +70,11 @@ def ranking_table(ranking: Sequence[dict[str, Any]], most: int) -> Table:
             *(shown(entry["metrics"][rows][name]) for name in metrics),
         )
     return table
+
+
+def labels(key: str, ranking: Sequence[dict[str, Any]]) -> list[str]:
+    """What each structure chose for one edge or node."""
+    return [choice_label(key, entry["structure"][key]) for entry in ranking]
 
 
 def print_choices(console: Console, ranking: Sequence[dict[str, Any]]) -> None:
@@ -75,7 +95,7 @@ def print_relaxed(console: Console, relaxed: dict[str, Any]) -> None:
 
 def print_plan(plan: Plan) -> None:
     """Stages with their members, batches and steps, and what `auto` was decided to be."""
-    console = Console()
+    console = terminal()
     table = Table()
     for title in ("setting", "round", "stage", "members", "batches", "steps"):
         table.add_column(title, justify="right" if title != "round" else "left")
@@ -102,7 +122,7 @@ def print_plan(plan: Plan) -> None:
 
 def print_runs(rows: Sequence[dict[str, Any]], folder: Path) -> None:
     """One line a run."""
-    console = Console()
+    console = terminal()
     if not rows:
         console.print(f"no runs in {folder}")
         return
@@ -117,7 +137,7 @@ def print_runs(rows: Sequence[dict[str, Any]], folder: Path) -> None:
 
 def print_plugins(rows: Sequence[dict[str, Any]], broken: Sequence[dict[str, Any]]) -> None:
     """Plugins by kind, then the broken ones."""
-    console = Console()
+    console = terminal()
     table = Table()
     for title in ("kind", "type", "package"):
         table.add_column(title)
@@ -130,12 +150,18 @@ def print_plugins(rows: Sequence[dict[str, Any]], broken: Sequence[dict[str, Any
 
 def print_findings(findings: Sequence[Any]) -> None:
     """One line a check."""
-    console = Console()
+    console = terminal()
     for each in findings:
         mark = "[green]ok[/] " if each.ok else "[red]no[/] "
         console.print(f"{mark} {each.check}: {each.found}")
         if each.remedy and (not each.ok or each.found.startswith("missing")):
             console.print(f"      → {each.remedy}")
+
+
+def terminal() -> Console:
+    """Standard output; wide where it isn't a terminal, so that tables in files and pipes aren't cut."""
+    console = Console()
+    return console if console.is_terminal or "COLUMNS" in os.environ else Console(width=WIDTH)
 
 
 def shown(value: float | None) -> str:

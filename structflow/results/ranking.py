@@ -30,7 +30,7 @@ def probabilities(scores: Sequence[float]) -> list[float]:
 def rank(entries: Sequence[dict[str, Any]], space: StructureSpace, spec: Spec) -> list[dict[str, Any]]:
     """Entries by posterior probability, equal ones by canonical structure, with rank, probability and ties.
 
-    An entry is tied with the best if the gap is below two standard errors of it.
+    An entry is tied with the best if the gap is at most two standard errors of it.
     """
     structures = [Structure.from_dict(entry["structure"]) for entry in entries]
     scores = [
@@ -48,7 +48,7 @@ def rank(entries: Sequence[dict[str, Any]], space: StructureSpace, spec: Spec) -
                 "rank": position + 1,
                 **entries[index],
                 "probability": chances[index],
-                "tied_with_best": scores[best] - scores[index] < 2 * error if index != best else False,
+                "tied_with_best": scores[best] - scores[index] <= 2 * error if index != best else False,
             }
         )
     return ranked

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from ..plan.tasks import Task
@@ -31,22 +32,29 @@ def summarise(context: RunContext, seconds: float) -> dict[str, Any]:
     """The summary of a finished run."""
     settings = [summarise_setting(context, index, setting) for index, setting in enumerate(context.study.settings)]
     first = settings[0]
-    summary: dict[str, Any] = {
+    return {
         "run": context.directory.name,
         "status": "finished" if first["ranking"] else "failed",
         "spec_hash": context.directory.read_json("run.json")["spec_hash"],
         "n_structures": context.plan.n_structures,
         "ranking": first["ranking"],
+        "relaxed": first["relaxed"],
+        "settings": [
+            {key: value for key, value in each.items() if key != "warnings"}
+            for each in (settings if context.study.spec.sweep else [])
+        ],
+        "warnings": warnings_of(settings),
+        "seconds": round(seconds, 2),
     }
-    if first["relaxed"] is not None:
-        summary["relaxed"] = first["relaxed"]
-    if context.study.spec.sweep or len(settings) > 1:
-        summary["settings"] = [
-            {key: value for key, value in each.items() if key != "warnings" and value is not None} for each in settings
-        ]
-    summary["warnings"] = sorted({warning for each in settings for warning in each["warnings"]})
-    summary["seconds"] = round(seconds, 2)
-    return summary
+
+
+def warnings_of(settings: Sequence[dict[str, Any]]) -> list[str]:
+    """The warnings of all settings, each with the values it is about where there are several."""
+    found = []
+    for each in settings:
+        values = ", ".join(f"{key} {json.dumps(value)}" for key, value in each["values"].items())
+        found += [f"{values}: {warning}" if len(settings) > 1 else warning for warning in each["warnings"]]
+    return found
 
 
 def summarise_setting(context: RunContext, index: int, setting: Setting) -> dict[str, Any]:

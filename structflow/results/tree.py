@@ -6,6 +6,7 @@ import os
 import shutil
 import uuid
 import warnings
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from ..errors import StorageError
 from ..plan.tasks import Task
 from ..runner.context import RunContext
 from ..runner.evaluate import load_evaluated
+from ..runner.select import canonical
 from .marginals import choice_label
 from .read import structure_name
 
@@ -24,7 +26,7 @@ NATS = {"units": "nats"}
 
 
 def build_tree(context: RunContext, summary: dict[str, Any]) -> xarray.DataTree:
-    """The results of every setting: ranking, restarts, trajectories, relaxed q(Γ) and posteriors."""
+    """The results of every setting: ranking, restarts, trajectories, relaxed q(Γ), posteriors and timings."""
     settings = summary.get("settings") or [
         {"values": {}, "ranking": summary["ranking"], "relaxed": summary.get("relaxed")}
     ]
@@ -39,7 +41,10 @@ def build_tree(context: RunContext, summary: dict[str, Any]) -> xarray.DataTree:
         groups.update({f"{base}/{name}": part for name, part in trajectories(context, index).items()})
         if setting.get("relaxed"):
             groups.update({f"{base}/relaxed/{name}": part for name, part in relaxed(setting["relaxed"]).items()})
-        groups.update({f"{base}/posterior/{name}": part for name, part in posteriors(context, index).items()})
+        groups.update(
+            {f"{base}/posterior/{name}": part for name, part in posteriors(context, index, setting["ranking"]).items()}
+        )
+        groups[f"{base}/timing"] = timing(context, index)
     return xarray.DataTree.from_dict(groups)
 
 
@@ -138,14 +143,24 @@ def relaxed(entry: dict[str, Any]) -> dict[str, xarray.Dataset]:
     return {**parts, "restarts": scores}
 
 
-def posteriors(context: RunContext, setting: int) -> dict[str, xarray.Dataset]:
-    """Mean and standard deviation of every weight of each structure's best restart, by weight group and name."""
+def posteriors(context: RunContext, setting: int, ranking: Sequence[Mapping[str, Any]]) -> dict[str, xarray.Dataset]:
+    """Mean and standard deviation of every weight of each structure's best restart, by weight group and name.
+
+    `structure_0` is the first of the ranking, and so on: names of structures can be longer than names of files.
+    """
+    places = {canonical(entry["structure"]): index for index, entry in enumerate(ranking)}
     parts: dict[str, xarray.Dataset] = {}
     for evaluated in load_evaluated(context, setting):
         bound, population = evaluated.trained.bound, evaluated.trained.bound.population
         means, variances = bound.weights.moments(evaluated.trained.parameters)
         for number, member in enumerate(population.members):
-            name = "relaxed" if member.structure is None else structure_name(member.structure.as_dict())
+            if member.structure is None:
+                name = title = "relaxed"
+            elif member.structure.canonical in places:
+                name = f"structure_{places[member.structure.canonical]}"
+                title = structure_name(member.structure.as_dict())
+            else:  # its evidence is not a number
+                continue
             data = {}
             for index, group in enumerate(population.layout.groups):
                 position = int(population.groups[index].positions[number])
@@ -158,8 +173,18 @@ def posteriors(context: RunContext, setting: int) -> dict[str, xarray.Dataset]:
                     dims = tuple(f"{label} axis {axis}" for axis in range(mean.ndim))
                     data[f"{label} mean"] = (dims, mean)
                     data[f"{label} sd"] = (dims, deviation)
-            parts[name.replace("/", ":")] = xarray.Dataset(data, attrs={"restart": member.restart})
+            parts[name] = xarray.Dataset(data, attrs={"structure": title, "restart": member.restart})
     return parts
+
+
+def timing(context: RunContext, setting: int) -> xarray.Dataset:
+    """How long every task of the setting took."""
+    names = [task.name for task in context.plan.tasks() if task.setting == setting]
+    seconds = numbers([context.directory.record(name).seconds for name in names])
+    return xarray.Dataset(
+        {"seconds": ("task", seconds, {"units": "s", "description": "wall time of the task"})},
+        coords={"task": np.array(names, dtype=object)},
+    )
 
 
 def numbers(values: list[Any]) -> np.ndarray:

@@ -9,11 +9,11 @@ from ..plan.tasks import Task
 from ..plugins import Candidate, MemberRecord
 from ..plugins.registry import registry
 from ..spec.structures import Structure
-from ..store.run_directory import Record
+from ..store.run_directory import Found
 from .context import RunContext
 
 
-def decide(context: RunContext, task: Task) -> Record:
+def decide(context: RunContext, task: Task) -> Found:
     """Ask the regime for the members of the round, given the records of the rounds before, and cut them."""
     spec = context.stages(task.setting)[0]
     regime = registry().get("regimes", spec.regime.type)
@@ -27,7 +27,7 @@ def decide(context: RunContext, task: Task) -> Record:
         raise RuntimeError(
             f"regime {spec.regime.type} wants {len(batches)} batches where its bound allows {planned.slots}"
         )
-    return context.directory.commit(task.name, {"batches": [batch.as_json() for batch in batches]})
+    return Found({"batches": [batch.as_json() for batch in batches]})
 
 
 def member_records(context: RunContext, setting: int, before_round: int) -> list[MemberRecord]:

@@ -100,9 +100,13 @@ def shortened(value: Any) -> str:
 
 
 def carry_out(directory: RunDirectory, plan: Plan, workers: int | None, listener: Listener) -> float:
-    """Do every task that has no record yet; returns the seconds it took."""
+    """Do every task that has no record yet.
+
+    Returns the seconds it took; of tasks that an earlier session did, the seconds of each.
+    """
     executor: Executor = on_local_workers(workers) if workers else run_here
     open_context.cache_clear()
+    earlier = [directory.record(task.name).seconds for task in plan.tasks() if directory.is_committed(task.name)]
     started = time.perf_counter()
     executor(directory, plan, listener)
-    return time.perf_counter() - started
+    return time.perf_counter() - started + sum(seconds or 0.0 for seconds in earlier)

@@ -16,7 +16,7 @@ from ..objective.subset import subset_parameters
 from ..plan.batching import Batch, make_batches
 from ..plan.tasks import Task
 from ..plugins.registry import registry
-from ..store.run_directory import Record
+from ..store.run_directory import Found
 from .context import RunContext
 from .train import batch_in_slot
 
@@ -24,14 +24,14 @@ MOST_PREDICTED_ROWS = 20_000
 """Rows that metrics are computed on at a time."""
 
 
-def evaluate(context: RunContext, task: Task) -> Record:
+def evaluate(context: RunContext, task: Task) -> Found:
     """Evidence by every estimator, complexities and metrics of each picked member, and its posterior."""
     last = len(context.stages(task.setting)) - 1
     parent = Task("train", task.setting, task.round, last, task.slot).name
     picked = context.directory.record(Task("select", task.setting).name).payload["picked"].get(parent, [])
     batch = batch_in_slot(context, task)
     if batch is None or not picked:
-        return context.directory.commit(task.name, {"empty": True})
+        return Found({"empty": True})
     spec = context.stages(task.setting)[-1]
     bound = context.bound(context.population(batch, spec), spec)
     stored = context.directory.arrays(context.directory.record(parent))
@@ -52,7 +52,7 @@ def evaluate(context: RunContext, task: Task) -> Record:
     evaluations = evaluate_members(context, trained, sampled, task)
     arrays = {f"parameter/{name}": value.cpu().numpy() for name, value in trained.parameters.items()}
     payload = {"empty": False, "batch": smaller.as_json(), "members": evaluations}
-    return context.directory.commit(task.name, payload, arrays)
+    return Found(payload, arrays)
 
 
 def evaluate_members(

@@ -12,7 +12,7 @@ import dask
 from ..errors import ClusterError
 from ..plan.plan import Plan
 from ..store.run_directory import RunDirectory
-from .progress import TOPIC, Listener, Progress, listening
+from .progress import TOPIC, Listener, listening, progress_of
 from .run_task import run_task
 
 Executor = Callable[[RunDirectory, Plan, Listener], None]
@@ -41,7 +41,7 @@ def on_local_workers(workers: int) -> Executor:
 
     def run(directory: RunDirectory, plan: Plan, listener: Listener) -> None:
         with local_client(workers) as client:
-            client.subscribe_topic(TOPIC, lambda event: listener(Progress(**event[1])))
+            client.subscribe_topic(TOPIC, lambda event: listener(progress_of(event[1])))
             futures = client.compute(task_graph(directory, plan))
             client.gather(futures)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import asdict, dataclass
@@ -45,6 +45,11 @@ def publish(progress: Progress) -> None:
     worker = current_worker()
     if worker is not None:
         worker.log_event(TOPIC, asdict(progress))
+
+
+def progress_of(event: Mapping[str, Any]) -> Progress:
+    """What a worker published; Dask adds keys of its own to the event."""
+    return Progress(event["task"], event["steps"], event["finished"])
 
 
 def current_worker() -> Any:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import time
+
 import torch
 
 from ..plan.tasks import Task
-from ..store.run_directory import Record
+from ..store.run_directory import Found
 from .context import RunContext, open_context
 from .decide import decide
 from .evaluate import evaluate
@@ -24,14 +26,15 @@ def run_task(path: str, name: str, parents: list[tuple[str, str]]) -> tuple[str,
     if context.directory.is_committed(name):
         record = context.directory.record(name)
     else:
+        started = time.perf_counter()
         torch.set_num_threads(context.plan.execution.threads)
         task = next(task for task in context.plan.tasks() if task.name == name)
-        record = perform(context, task)
+        record = context.directory.commit(name, perform(context, task), time.perf_counter() - started)
     publish(Progress(name, 0, finished=True))
     return name, record.digest
 
 
-def perform(context: RunContext, task: Task) -> Record:
+def perform(context: RunContext, task: Task) -> Found:
     """Do one task."""
     if task.kind == "train":
         return train_batch(context, task, lambda steps: publish(Progress(task.name, steps)))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..plan.tasks import Task
-from ..store.run_directory import Record
+from ..store.run_directory import Found
 from .context import RunContext
 
 NEAR = 1.0
@@ -30,7 +30,7 @@ class Trained:
         return (math.inf if self.score is None else -self.score, self.restart)
 
 
-def select(context: RunContext, task: Task) -> Record:
+def select(context: RunContext, task: Task) -> Found:
     """For every structure, and for the relaxation, the restart with the highest score."""
     members: dict[str, list[Trained]] = {}
     structures: dict[str, Any] = {}
@@ -59,7 +59,7 @@ def select(context: RunContext, task: Task) -> Record:
         if best.score is not None:
             picked.setdefault(best.task, []).append(best.number)
     payload = {"picked": {name: sorted(numbers) for name, numbers in picked.items()}, "structures": summaries}
-    return context.directory.commit(task.name, payload)
+    return Found(payload)
 
 
 def trained_payloads(context: RunContext, setting: int) -> list[tuple[str, Mapping[str, Any]]]:

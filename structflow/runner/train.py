@@ -13,7 +13,8 @@ from ..plan.batching import Batch
 from ..plan.tasks import Task
 from ..spec.models import Spec
 from ..spec.structures import Structure
-from ..store.run_directory import Record
+from ..store.run_directory import Found
+from ..train.conditioning import start_at_posterior
 from ..train.metaparameters import metaparameter_tables
 from ..train.trainer import Minibatching, TrainingData, train
 from .context import RunContext
@@ -22,11 +23,11 @@ SELECTION_SHARE = 8
 """Restarts are compared on this part of the samples that evidence is estimated with, and on other noise."""
 
 
-def train_batch(context: RunContext, task: Task, on_step: Callable[[int], None] | None = None) -> Record:
+def train_batch(context: RunContext, task: Task, on_step: Callable[[int], None] | None = None) -> Found:
     """Train the batch in the task's slot, warm-started from the stage before; an empty slot passes through."""
     batch = batch_in_slot(context, task)
     if batch is None:
-        return context.directory.commit(task.name, {"empty": True})
+        return Found({"empty": True})
     stages = context.stages(task.setting)
     spec = stages[task.stage]
     population = context.population(batch, spec)
@@ -36,17 +37,18 @@ def train_batch(context: RunContext, task: Task, on_step: Callable[[int], None] 
     theta, hyperparameters = bound.start(first_keys)
     parameters = {**theta, **hyperparameters}
     diverged = np.full(population.size, -1)
+    x, y = (torch.from_numpy(array).to(execution.device) for array in context.study.dataset.train())
+    parameters = start_at_posterior(bound, parameters, x, y)
     if task.stage > 0:
         before = context.directory.record(Task("train", task.setting, task.round, task.stage - 1, task.slot).name)
         parameters = warm_start(parameters, context.directory.arrays(before))
         diverged = np.array(before.payload["diverged_at"])
-    x, y = (torch.from_numpy(array).to(execution.device, execution.dtype) for array in context.study.dataset.train())
     round_name = context.plan.settings[task.setting].rounds[task.round].name
     result = train(
         bound,
         parameters,
         context.keys(batch.members, task.setting, task.round, task.stage),
-        TrainingData(x, y),
+        TrainingData(x.to(execution.dtype), y.to(execution.dtype)),
         metaparameter_tables(spec, task.stage, len(stages), execution.dtype, execution.device),
         spec.optimizer.inner.samples,
         Minibatching(spec.optimizer.inner.batch_size, spec.seed, f"{round_name}/{task.stage}"),
@@ -69,7 +71,7 @@ def train_batch(context: RunContext, task: Task, on_step: Callable[[int], None] 
         trained = context.trained(bound, result.parameters, batch.members, task.setting, task.round)
         payload["scores"] = selection_scores(trained, spec, diverged)
         payload["rounded"] = rounded_structures(context, trained)
-    return context.directory.commit(task.name, payload, arrays)
+    return Found(payload, arrays)
 
 
 def batch_in_slot(context: RunContext, task: Task) -> Batch | None:

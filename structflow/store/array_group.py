@@ -99,7 +99,12 @@ def load_group(
     except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
         raise StorageError(f"the arrays in {folder} can't be read: {error!r}") from error
     if digest_of(loaded) != attributes["digest"]:
-        raise StorageError(
-            f"{folder} is damaged: it no longer holds what was written; run the command again in a new run directory"
-        )
+        raise damaged(folder)
     return loaded
+
+
+def damaged(path: Path) -> StorageError:
+    """The error for a file or folder whose digest is wrong."""
+    return StorageError(
+        f"{path} is damaged: it no longer holds what was written; run the command again in a new run directory"
+    )

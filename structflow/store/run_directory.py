@@ -6,15 +6,23 @@ import contextlib
 import json
 import os
 import uuid
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ..errors import StorageError
-from .array_group import load_group, save_group
+from .array_group import damaged, load_group, save_group
 from .digest import digest_of_arrays, digest_of_json
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a task found: `payload` (JSON) and arrays, if any."""
+
+    payload: dict[str, Any]
+    arrays: dict[str, np.ndarray] | None = None
 
 
 @dataclass(frozen=True)
@@ -25,6 +33,7 @@ class Record:
     payload: dict[str, Any]
     digest: str
     arrays: str | None
+    arrays_digest: str
     seconds: float | None
 
 
@@ -91,32 +100,25 @@ class RunDirectory:
         """Whether a file or folder is there."""
         return (self.path / name).exists()
 
-    def commit(
-        self,
-        task: str,
-        payload: dict[str, Any],
-        arrays: dict[str, np.ndarray] | None = None,
-        seconds: float | None = None,
-    ) -> Record:
+    def commit(self, task: str, found: Found, seconds: float | None = None) -> Record:
         """Store what a task found, once: the first record stands, a later one of the same task is dropped.
 
-        `seconds` is how long it took; it is kept, but no part of the digest.
-
-        The arrays go into a folder of this attempt alone; the record that names it is linked into place last, so a
-        task is either recorded with everything or not at all.
+        `seconds` is how long it took; it is kept, but no part of the digest. The arrays go into a folder of this
+        attempt alone; the record that names it is linked into place last, so a task is either recorded with
+        everything or not at all.
         """
         folder: str | None = None
-        payload = without_nan(payload)
+        payload, arrays = without_nan(found.payload), found.arrays
         if arrays is not None:
             folder = f"attempts/{task}.{uuid.uuid4().hex[:12]}"
             names = sorted(arrays)
             stored = {f"{index:04d}": arrays[name] for index, name in enumerate(names)}
             save_group(self.path / folder, stored, {"names": names}, digest_of_arrays(arrays))
-        digest = digest_of_json({"payload": payload, "arrays": digest_of_arrays(arrays or {})})
-        record = {"task": task, "payload": payload, "digest": digest, "arrays": folder, "seconds": seconds}
+        arrays_digest = digest_of_arrays(arrays or {})
+        record = Record(task, payload, record_digest(payload, arrays_digest), folder, arrays_digest, seconds)
         target = self.path / "records" / f"{task}.json"
         unfinished = f"records/.{task}.{uuid.uuid4().hex[:12]}"
-        self.write_text(unfinished, json.dumps(record, ensure_ascii=False, allow_nan=False))
+        self.write_text(unfinished, json.dumps(asdict(record), ensure_ascii=False, allow_nan=False))
         try:
             os.link(self.path / unfinished, target)
         except FileExistsError:
@@ -125,27 +127,42 @@ class RunDirectory:
             raise StorageError(f"can't write {target}: {error.strerror or error}") from error
         finally:
             (self.path / unfinished).unlink()
-        return Record(task, payload, digest, folder, seconds)
+        return record
 
     def is_committed(self, task: str) -> bool:
         """Whether a task has its record."""
         return (self.path / "records" / f"{task}.json").exists()
 
     def record(self, task: str) -> Record:
-        """The record of a finished task."""
-        stored = self.read_json(f"records/{task}.json")
-        return Record(stored["task"], stored["payload"], stored["digest"], stored["arrays"], stored["seconds"])
+        """The record of a finished task; raises `StorageError` if it is damaged."""
+        name = f"records/{task}.json"
+        try:
+            record = Record(**self.read_json(name))
+            intact = record.digest == record_digest(record.payload, record.arrays_digest)
+        except TypeError as error:
+            raise StorageError(f"{self.path / name} is not a record: {error}") from error
+        if not intact:
+            raise damaged(self.path / name)
+        return record
 
     def arrays(self, record: Record) -> dict[str, np.ndarray]:
         """The arrays of a record, checked against their digest; raises `StorageError` if they are damaged."""
         if record.arrays is None:
             return {}
-        return load_group(
+        arrays = load_group(
             self.path / record.arrays,
             None,
             lambda stored, attributes: dict(zip(attributes["names"], stored.values(), strict=True)),
             digest_of_arrays,
         )
+        if digest_of_arrays(arrays) != record.arrays_digest:
+            raise damaged(self.path / record.arrays)
+        return arrays
+
+
+def record_digest(payload: dict[str, Any], arrays_digest: str) -> str:
+    """The digest of a record."""
+    return digest_of_json({"payload": payload, "arrays": arrays_digest})
 
 
 def without_nan(value: Any) -> Any:

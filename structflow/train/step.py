@@ -11,17 +11,19 @@ from torch import Tensor
 from ..model.population import Indices
 from ..objective.bound import Bound, Noise
 from .adam import ascend
+from .conditioning import Coordinates
 from .flat import FlatLayout
 
 StepTerms = tuple[Tensor, Tensor, Tensor]
 
 
-def make_step(bound: Bound, layout: FlatLayout) -> Callable[..., StepTerms]:
+def make_step(bound: Bound, layout: FlatLayout, coordinates: Coordinates) -> Callable[..., StepTerms]:
     """The step that raises log p(y | …) − c_reg · KL of every member, jointly over θ and the learned h.
 
     The returned function updates the flat parameters, their moments and `diverged_at` in place, so that no step
     allocates them anew, and returns the terms of the bound before the update, (M,) each. `diverged_at` (M,) is the
-    first step whose bound wasn't finite, or −1.
+    first step whose bound wasn't finite, or −1. `whitening` are the matrices of the coordinates, which another
+    population of the same signature has its own of.
     """
 
     def step(
@@ -40,11 +42,13 @@ def make_step(bound: Bound, layout: FlatLayout) -> Callable[..., StepTerms]:
         factor: Tensor,
         edge_indices: Any,
         group_indices: Any,
+        whitening: dict[str, Tensor],
     ) -> StepTerms:
         indices, noise = Indices(edge_indices, group_indices), Noise(normals, uniforms)
 
         def total(candidate: Tensor) -> tuple[Tensor, StepTerms]:
-            terms = bound.terms(layout.unpack(candidate), noise, x, y, c_temp, indices, factor)
+            parameters = coordinates.plain(layout.unpack(candidate), whitening)
+            terms = bound.terms(parameters, noise, x, y, c_temp, indices, factor)
             objective = terms.log_likelihood - c_reg * (terms.kl_weights + terms.kl_structure)
             return objective.sum(), (terms.log_likelihood, terms.kl_weights, terms.kl_structure)
 

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ..objective.bound import Bound
 from ..objective.noise import NoiseSource, noise_source
+from .conditioning import coordinates_for
 from .flat import FlatLayout
 from .metaparameters import MetaparameterTables
 from .minibatches import minibatch_rows
@@ -95,8 +96,11 @@ def train(
     """
     if execution.compiled:
         prepare_compiler()
-    layout = FlatLayout.of(parameters)
-    state = layout.pack(parameters).to(execution.device, execution.dtype, copy=True)
+    coordinates = coordinates_for(bound, parameters, data.x, data.y)
+    whitening = {name: value.to(execution.dtype) for name, value in coordinates.whitening.items()}
+    start = coordinates.whitened({name: value.double().to(execution.device) for name, value in parameters.items()})
+    layout = FlatLayout.of(start)
+    state = layout.pack(start).to(execution.device, execution.dtype, copy=True)
     first, second = torch.zeros_like(state), torch.zeros_like(state)
     members = bound.population.size
     diverged_at = torch.full((members,), -1, dtype=torch.int64, device=execution.device)
@@ -113,8 +117,6 @@ def train(
     kept_steps = np.unique(np.linspace(0, tables.steps - 1, min(TRACE_POINTS, tables.steps)).round().astype(int))
     keep, trace = set(kept_steps.tolist()), []
     block = steps_per_block(normals, uniforms, samples)
-    if execution.compiled:
-        prepare_compiler()
     program: Program | None = None
 
     for begin in range(0, tables.steps, block):
@@ -131,11 +133,12 @@ def train(
             arguments = (
                 state, first, second, diverged_at,
                 numbers[step], tables.rate[step], tables.c_reg[step], tables.c_temp[step],
-                normal_rows[offset], uniform_rows[offset], x, y, factor, edge_indices, group_indices,
+                normal_rows[offset], uniform_rows[offset], x, y, factor, edge_indices, group_indices, whitening,
             )  # fmt: skip
             if program is None:
-                signature = f"train|{bound.signature}|{samples}|{[(v.shape, v.dtype) for v in (x, y)]}|{execution}"
-                program = program_for(signature, make_step(bound, layout), arguments, execution.compiled)
+                shapes = [(value.shape, value.dtype) for value in (x, y)]
+                signature = f"train|{bound.signature}|{samples}|{shapes}|{execution}|{bool(whitening)}"
+                program = program_for(signature, make_step(bound, layout, coordinates), arguments, execution.compiled)
             terms = program(*arguments)
             if step in keep:
                 trace.append(torch.stack(terms))
@@ -144,7 +147,8 @@ def train(
 
     values = torch.stack(trace, dim=1).double().cpu().numpy()
     trajectory = Trajectory(kept_steps, dict(zip(TERM_NAMES, values, strict=True)))
-    return TrainingResult(layout.unpack(state), trajectory, diverged_at.cpu().numpy())
+    trained = coordinates.plain(layout.unpack(state.double()), coordinates.whitening)
+    return TrainingResult(trained, trajectory, diverged_at.cpu().numpy())
 
 
 def steps_per_block(normals: NoiseSource, uniforms: NoiseSource, samples: int) -> int:

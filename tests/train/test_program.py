@@ -18,6 +18,7 @@ from handmade import (
     structures,
 )
 
+from structflow.train.conditioning import Coordinates
 from structflow.train.flat import FlatLayout
 from structflow.train.program import program_for
 from structflow.train.step import make_step
@@ -35,12 +36,12 @@ def arguments(bound, seed: int, step: int):
     return (
         flat, 0.1 * flat, flat.square(), torch.full((bound.population.size,), -1), torch.tensor(step),
         *scalars, noise.normals, noise.uniforms, normal(5, 3, seed=seed), normal(5, 1, seed=9 + seed),
-        torch.tensor(1.0 + seed, dtype=DOUBLE), indices.edges, indices.groups,
+        torch.tensor(1.0 + seed, dtype=DOUBLE), indices.edges, indices.groups, {},
     )  # fmt: skip
 
 
 def step_of(bound):
-    return make_step(bound, FlatLayout.of(start(bound)))
+    return make_step(bound, FlatLayout.of(start(bound)), Coordinates(bound, {}))
 
 
 def assert_equal_results(bound, program, seed: int, step: int) -> None:
