@@ -41,6 +41,7 @@ LOOP_MEMBERS = 4
 """Members that one repeat of the loop trains: each takes the same time, so a few of them tell its speed."""
 
 RATE = 0.01
+WEIGHTS = ("x->h/dense:tanh/weight", "x->h/dense:tanh/bias", "h->y/linear/weight", "h->y/linear/bias")
 
 
 def spec(steps: int) -> dict[str, Any]:
@@ -85,14 +86,16 @@ class PopulationTraining:
         return float((terms["log_likelihood"] - terms["kl_weights"])[-1].mean())
 
 
-def train_one(x: Tensor, y: Tensor, steps: int, seed: int) -> float:
+def train_one(x: Tensor, y: Tensor, steps: int, start: dict[str, Tensor], member: int) -> float:
     """A member as one writes it by hand: all weights sampled, KL in closed form; returns its last bound."""
-    generator = torch.Generator().manual_seed(seed)
-    shapes = ((13, 50), (50,), (50, 1), (1,))
-    means = [torch.randn(shape, generator=generator) / math.sqrt(shape[0]) for shape in shapes]
-    means = [mean.requires_grad_() for mean in means]
-    log_sds = [torch.full(shape, -3.0).requires_grad_() for shape in shapes]
-    log_noise, log_precision = torch.zeros(()).requires_grad_(), torch.zeros(()).requires_grad_()
+
+    def parameter(name: str) -> Tensor:
+        return start[name][member].float().clone().requires_grad_()
+
+    generator = torch.Generator().manual_seed(member)
+    means = [parameter(f"mean/{weight}") for weight in WEIGHTS]
+    log_sds = [parameter(f"log_sd/{weight}") for weight in WEIGHTS]
+    log_noise, log_precision = parameter("likelihood/log_noise"), parameter("log_precision")
     optimiser = torch.optim.Adam([*means, *log_sds, log_noise, log_precision], lr=RATE, fused=True)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
     rows = len(x)
@@ -116,7 +119,7 @@ def train_one(x: Tensor, y: Tensor, steps: int, seed: int) -> float:
         (-bound).backward()
         optimiser.step()
         schedule.step()
-    return float(bound)
+    return float(bound.detach())
 
 
 def timed(work: Callable[[], float], member_steps: int) -> tuple[float, float]:
@@ -130,12 +133,13 @@ def measure(threads: int, repeats: int, steps: int) -> dict[str, Any]:
     """Speeds in member-steps a second, medians over the repeats, and the bounds that were reached."""
     torch.set_num_threads(threads)
     population = PopulationTraining(steps)
-    x, y = population.data.x, population.data.y
+    x, y, start = population.data.x, population.data.y, population.start
+
+    def loop() -> float:
+        return sum(train_one(x, y, steps, start, member) for member in range(LOOP_MEMBERS)) / LOOP_MEMBERS
+
     works: dict[str, tuple[Callable[[], float], int]] = {
-        "loop": (
-            lambda: sum(train_one(x, y, steps, seed) for seed in range(LOOP_MEMBERS)) / LOOP_MEMBERS,
-            LOOP_MEMBERS,
-        ),
+        "loop": (loop, LOOP_MEMBERS),
         "eager": (lambda: population(False), MEMBERS),
         "compiled": (lambda: population(True), MEMBERS),
     }

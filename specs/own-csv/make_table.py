@@ -18,9 +18,8 @@ def main() -> None:
     wind = generator.gamma(4.0, 1.0, days)
     humidity = generator.uniform(30.0, 95.0, days)
     rides = 220 + 140 * np.tanh((temperature - 14) / 6) - 9 * (wind - 4) + 25 * generator.standard_normal(days)
-    lines = ["temperature,wind,humidity,rides"]
-    for row in zip(temperature, wind, humidity, rides, strict=True):
-        lines.append(",".join([*(f"{value:.1f}" for value in row[:3]), f"{row[3]:.0f}"]))
+    rows = zip(temperature, wind, humidity, rides, strict=True)
+    lines = ["temperature,wind,humidity,rides", *(f"{t:.1f},{w:.1f},{h:.1f},{r:.0f}" for t, w, h, r in rows)]
     (Path(__file__).parent / "rides.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 

@@ -8,7 +8,6 @@ import sys
 from types import FrameType
 from typing import Any
 
-INTERRUPTED = 130
 TERMINATED = 143
 
 
@@ -23,10 +22,7 @@ def main() -> None:
 
     debug = "--debug" in sys.argv
     try:
-        code = cli.main(standalone_mode=False)
-    except KeyboardInterrupt:
-        sys.stderr.write("\ninterrupted; the same command continues the run\n")
-        sys.exit(INTERRUPTED)
+        code = cli.main(prog_name="structflow", standalone_mode=False)
     except BaseException as error:
         sys.exit(report_error(error, debug))
     sys.exit(code if isinstance(code, int) else 0)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import traceback
 
@@ -10,7 +9,8 @@ import click
 
 from ..errors import SpecError, StructflowError
 
-PIPE_CLOSED = 141
+INTERRUPTED = 130
+
 MOST_PROBLEMS = 15
 """Problems of a spec that are shown at once."""
 
@@ -21,10 +21,9 @@ def report_error(error: BaseException, debug: bool) -> int:
         return error.code if isinstance(error.code, int) else 1
     if isinstance(error, click.exceptions.Exit):
         return error.exit_code
-    if isinstance(error, click.Abort):
-        return 130
-    if isinstance(error, BrokenPipeError):
-        return stop_writing()
+    if isinstance(error, KeyboardInterrupt | click.Abort):
+        sys.stderr.write("\ninterrupted; the same command continues the run\n")
+        return INTERRUPTED
     if isinstance(error, click.ClickException):
         error.show()
         return error.exit_code
@@ -45,12 +44,6 @@ def report_error(error: BaseException, debug: bool) -> int:
         "this is a fault of structflow or of a plugin; run again with `structflow --debug …` for the traceback\n"
     )
     return 1
-
-
-def stop_writing() -> int:
-    """Whoever read standard output has left, as `head` does: say nothing more, not even when Python ends."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return PIPE_CLOSED
 
 
 def spec_error_text(error: SpecError) -> str:

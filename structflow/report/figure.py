@@ -73,7 +73,7 @@ def draw_choices(axes: Any, marginals: dict[str, dict[str, float]]) -> None:
             position += 1
         position += 0.4
     axes.set_yticks(ticks, labels)
-    axes.invert_yaxis()
-    axes.set_xlim(0, 1.12)
+    axes.set_ylim(position, -0.9)
+    axes.set_xlim(0, 1.2)
     axes.set_xlabel("posterior probability")
     axes.set_title("choices", loc="left")

@@ -7,18 +7,18 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from rich.box import SIMPLE_HEAD
+from rich.box import SIMPLE, SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
 from ..plan.plan import Plan
 from ..results.marginals import choice_label, marginal_probabilities
 
-SHORT = {"log_likelihood": "log lik."}
-"""Names of metrics that are too long for a column."""
-
 WIDTH = 160
 """Columns of output that goes to a file or a pipe."""
+
+SHORT = {"log_likelihood": "log lik."}
+"""Shorter titles of metrics."""
 
 
 def print_summary(summary: dict[str, Any], most: int) -> None:
@@ -42,7 +42,10 @@ def print_summary(summary: dict[str, Any], most: int) -> None:
 
 
 def ranking_table(ranking: Sequence[dict[str, Any]], most: int) -> Table:
-    """The first structures, one row each; choices that are the same everywhere are left out."""
+    """The first structures, one row each; choices that are the same everywhere are left out.
+
+    `agree` is the share of restarts that agree with the best, `log lik.` the mean log predictive density of a row.
+    """
     choices = [key for key in ranking[0]["structure"] if len({tuple(e["structure"][key]) for e in ranking}) > 1]
     rows = "test" if ranking[0]["metrics"]["test"] else "train"
     metrics = [name for name in ranking[0]["metrics"][rows] if name != "mae"]
@@ -51,20 +54,14 @@ def ranking_table(ranking: Sequence[dict[str, Any]], most: int) -> Table:
     table.add_column("rank", justify="right")
     for key in choices:
         table.add_column(key, overflow="fold", min_width=min(12, max(map(len, labels(key, ranking[:most])))))
-    for title in (
-        "log evidence",
-        "± s.e.",
-        "probability",
-        "restarts agree",
-        *(f"{rows} {SHORT.get(name, name)}" for name in metrics),
-    ):
-        table.add_column(title, justify="right")
+    titles = (f"{rows}\n{SHORT.get(name, name)}" for name in metrics)
+    for title in ("log evidence\n± s.e.", "prob.", "agree", *titles):
+        table.add_column(title, justify="right", no_wrap=True)
     for entry in ranking[:most]:
         table.add_row(
             f"{entry['rank']}{'=' if entry['tied_with_best'] else ''}",
             *(choice_label(key, entry["structure"][key]) for key in choices),
-            f"{entry['log_evidence']:.2f}",
-            f"{entry['log_evidence_se']:.2f}",
+            f"{entry['log_evidence']:.2f} ± {entry['log_evidence_se']:.2f}",
             f"{entry['probability']:.3f}",
             f"{entry['restart_agreement']:.0%}",
             *(shown(entry["metrics"][rows][name]) for name in metrics),
@@ -96,7 +93,7 @@ def print_relaxed(console: Console, relaxed: dict[str, Any]) -> None:
 def print_plan(plan: Plan) -> None:
     """Stages with their members, batches and steps, and what `auto` was decided to be."""
     console = terminal()
-    table = Table()
+    table = Table(box=SIMPLE, pad_edge=False)
     for title in ("setting", "round", "stage", "members", "batches", "steps"):
         table.add_column(title, justify="right" if title != "round" else "left")
     for index, setting in enumerate(plan.settings):
@@ -126,7 +123,7 @@ def print_runs(rows: Sequence[dict[str, Any]], folder: Path) -> None:
     if not rows:
         console.print(f"no runs in {folder}")
         return
-    table = Table()
+    table = Table(box=SIMPLE, pad_edge=False)
     for title in ("run", "status", "structures", "best", "log evidence"):
         table.add_column(title)
     for row in rows:
@@ -138,7 +135,7 @@ def print_runs(rows: Sequence[dict[str, Any]], folder: Path) -> None:
 def print_plugins(rows: Sequence[dict[str, Any]], broken: Sequence[dict[str, Any]]) -> None:
     """Plugins by kind, then the broken ones."""
     console = terminal()
-    table = Table()
+    table = Table(box=SIMPLE, pad_edge=False)
     for title in ("kind", "type", "package"):
         table.add_column(title)
     for row in rows:

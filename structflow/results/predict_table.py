@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -14,7 +15,7 @@ from .run import Run
 def predict_table(run: Path, table: Path, output: Path, best_only: bool, samples: int) -> int:
     """Write mean and standard deviation of every target, or the probability of every class; returns the rows.
 
-    Raises `CallError` for a missing file or columns.
+    Raises `CallError` for a missing file or columns, and for inputs that aren't numbers.
     """
     import pandas
 
@@ -29,7 +30,9 @@ def predict_table(run: Path, table: Path, output: Path, best_only: bool, samples
     missing = [name for name in dataset.input_names if name not in frame.columns]
     if missing:
         raise CallError(f"{table} lacks the input columns {', '.join(missing)}; expected those of the training table")
-    prediction = opened.predict(frame[list(dataset.input_names)].to_numpy(), samples, best_only)
+    if frame.empty:
+        raise CallError(f"{table} has no rows; expected at least one below the header")
+    prediction = opened.predict(numbers(frame[list(dataset.input_names)], table), samples, best_only)
     columns: dict[str, np.ndarray] = {}
     if dataset.target_kind == "classes":
         for index, label in enumerate(dataset.classes):
@@ -40,3 +43,19 @@ def predict_table(run: Path, table: Path, output: Path, best_only: bool, samples
             columns[f"{name} standard deviation"] = prediction.standard_deviation[:, index]
     pandas.DataFrame(columns).to_csv(output, index=False)
     return len(frame)
+
+
+def numbers(frame: Any, table: Path) -> np.ndarray:
+    """The values of a data frame; raises `CallError` naming the first that isn't a finite number."""
+    import pandas
+
+    columns = []
+    for name in frame.columns:
+        values = pandas.to_numeric(frame[name], errors="coerce").to_numpy(dtype=float)
+        wrong = np.flatnonzero(~np.isfinite(values))
+        if wrong.size:
+            got = frame[name].iloc[wrong[0]]
+            shown = "nothing" if pandas.isna(got) else repr(str(got))
+            raise CallError(f"{table}: column {name!r} has {shown} in row {wrong[0] + 1}; expected a number")
+        columns.append(values)
+    return np.stack(columns, axis=1)

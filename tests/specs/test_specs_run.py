@@ -1,0 +1,48 @@
+"""Every spec under specs/ runs, with small settings; what it finds with its own settings is in docs/experiments.md."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import pytest
+import yaml
+
+import structflow
+
+FOLDER = Path(__file__).parents[2] / "specs"
+SPECS = sorted(FOLDER.rglob("*.yaml"))
+SMALL = ["optimizer.inner.steps=20", "optimizer.restarts=1", "evidence.samples=8", "compute.compile=false"]
+N_STRUCTURES = {
+    "quickstart": 24,  # 4 activations × 3 widths × with or without the straight part
+    "e1-simplex": 3,
+    "e6a-masks": 2**4,
+    "e6b-activation": 2**6,
+    "e6d-polynomials": 9,
+    "classification": 6 * 2,
+    "own-csv/spec": 2 * 3 * 2,  # activations × widths × with or without the straight part
+}
+
+
+def name_of(path: Path) -> str:
+    return path.relative_to(FOLDER).with_suffix("").as_posix()
+
+
+def test_every_spec_is_known() -> None:
+    """A new spec needs its number of structures above."""
+    assert {name_of(path) for path in SPECS} == set(N_STRUCTURES)
+
+
+@pytest.mark.parametrize("path", SPECS, ids=name_of)
+def test_spec_runs(path: Path, tmp_path: Path) -> None:
+    stages = yaml.safe_load(path.read_text(encoding="utf-8")).get("stages", [])
+    small = [f"stages={[{**stage, 'optimizer.inner.steps': 20} for stage in stages]}"] if stages else []
+    run = structflow.run(path, tmp_path / "run", overrides=[*SMALL, *small])
+    assert run.summary["status"] == "finished"
+    assert run.summary["n_structures"] == N_STRUCTURES[name_of(path)]
+    ranked = 1 if run.summary["relaxed"] else N_STRUCTURES[name_of(path)]
+    assert len(run.ranking) == ranked
+    for entry in run.ranking:
+        assert math.isfinite(entry["log_evidence"])
+        assert math.isfinite(entry["log_evidence_se"])
+    assert sum(entry["probability"] for entry in run.ranking) == pytest.approx(1.0)

@@ -1,0 +1,94 @@
+"""Small studies that run in a second or two, and ways to run and compare them."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+import structflow
+from structflow.plan.plan import Plan, make_plan
+from structflow.results.run import Run
+from structflow.spec.load import study_from_mapping
+from structflow.spec.study import Study
+
+EDGE = {"from": "x", "to": "h", "choose": "one", "basis": [{"type": "dense"}, {"type": "dense", "activation": "relu"}]}
+LAST = {"from": "h", "to": "y", "basis": ["linear"]}
+SKIP = {"from": "x", "to": "y", "choose": "any", "basis": [{"type": "linear", "name": "skip"}]}
+
+
+def spec(**sections: Any) -> dict[str, Any]:
+    """Two activations of one width on 30 training rows, two restarts; sections replace those of this spec."""
+    return {
+        "structflow": 1,
+        "name": "small",
+        "data": {
+            "source": "synthetic", "rows": 40, "inputs": 2, "formula": "tanh(x0)", "noise": 0.2, "split": {"test": 0.25}
+        },
+        "model": {"nodes": {"x": {}, "h": {"shape": [2]}, "y": {}}, "edges": [EDGE, LAST]},
+        "optimizer": {"inner": {"steps": 30}, "restarts": 2},
+        "evidence": {"samples": 16},
+        "compute": {"compile": False},
+        **sections,
+    }  # fmt: skip
+
+
+def model(edges: list[dict[str, Any]], **nodes: Any) -> dict[str, Any]:
+    """The section `model` with these edges, and nodes beside x and y."""
+    return {"nodes": {"x": {}, **nodes, "y": {}}, "edges": edges}
+
+
+def wide() -> dict[str, Any]:
+    """Activation × width × skip connection: eight structures in two groups of shapes, cut into six batches."""
+    return spec(
+        model=model([EDGE, LAST, SKIP], h={"shape": {"choose": [[2], [3]]}}),
+        optimizer={"inner": {"steps": 30}, "restarts": 3},
+        compute={"compile": False, "members_per_batch": 4},
+    )
+
+
+def study(document: Mapping[str, Any]) -> Study:
+    return study_from_mapping(document, Path.cwd())
+
+
+def plan(document: Mapping[str, Any]) -> Plan:
+    return make_plan(study(document), "cpu", True, 1)
+
+
+def run(document: Mapping[str, Any], directory: Path, **options: Any) -> Run:
+    return structflow.run(document, directory, **options)
+
+
+def write(document: Mapping[str, Any], folder: Path, name: str = "spec.yaml") -> Path:
+    """The spec as a file."""
+    path = folder / name
+    path.write_text(yaml.safe_dump(dict(document), sort_keys=False), encoding="utf-8")
+    return path
+
+
+def records(directory: Path) -> dict[str, dict[str, Any]]:
+    """All commit records of a run by task."""
+    return {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in (directory / "records").glob("*.json")}
+
+
+def digests(directory: Path) -> dict[str, str]:
+    """The digest of what every task found."""
+    return {task: record["digest"] for task, record in records(directory).items()}
+
+
+def command(*arguments: Any) -> list[str]:
+    """The installed command, as a user starts it."""
+    return [str(Path(sys.executable).with_name("structflow")), *map(str, arguments)]
+
+
+def call(*arguments: Any, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run the installed command in a process of its own."""
+    return subprocess.run(
+        command(*arguments), cwd=cwd, env={**os.environ, **environment}, capture_output=True, text=True, timeout=300
+    )
