@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from .estimator import StructureClassifier, StructureRegressor, StructureSelector
     from .results.run import Run, run
 
-__all__ = ["Run", "__version__", "run"]
+__all__ = ["Run", "StructureClassifier", "StructureRegressor", "StructureSelector", "__version__", "run"]
+
+PLACES = {
+    "Run": "results.run",
+    "run": "results.run",
+    "StructureClassifier": "estimator",
+    "StructureRegressor": "estimator",
+    "StructureSelector": "estimator",
+}
+"""Modules of what is loaded when it is first used: importing structflow alone doesn't import torch."""
 
 
 def __getattr__(name: str) -> Any:
-    """Load `run` and `Run` when they are first used: importing structflow alone doesn't import torch."""
-    if name in ("Run", "run"):
-        from .results import run as module
-
-        return getattr(module, name)
+    """Load a public name when it is first used."""
+    if name in PLACES:
+        return getattr(import_module(f".{PLACES[name]}", __name__), name)
     raise AttributeError(f"module 'structflow' has no attribute {name!r}")

@@ -92,3 +92,8 @@ def call(*arguments: Any, cwd: Path, **environment: str) -> subprocess.Completed
     return subprocess.run(
         command(*arguments), cwd=cwd, env={**os.environ, **environment}, capture_output=True, text=True, timeout=300
     )
+
+
+def plan_tasks(document: Mapping[str, Any]) -> list[str]:
+    """Names of the tasks in the order that a run in one process does them."""
+    return [task.name for task in plan(document).tasks()]

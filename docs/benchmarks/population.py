@@ -44,31 +44,32 @@ RATE = 0.01
 WEIGHTS = ("x->h/dense:tanh/weight", "x->h/dense:tanh/bias", "h->y/linear/weight", "h->y/linear/bias")
 
 
-def spec(steps: int) -> dict[str, Any]:
-    """The study whose population is timed."""
+def spec(steps: int, members: int = MEMBERS, rows: int = 404, width: int = 50) -> dict[str, Any]:
+    """The study whose population is timed: one structure from `members` restarts."""
     return {
-        "data": {"source": "synthetic", "rows": 404, "inputs": 13, "formula": "tanh(x0) + x1 * x2", "noise": 0.5},
+        "data": {"source": "synthetic", "rows": rows, "inputs": 13, "formula": "tanh(x0) + x1 * x2", "noise": 0.5},
         "model": {
-            "nodes": {"x": {}, "h": {"shape": [50]}, "y": {}},
+            "nodes": {"x": {}, "h": {"shape": [width]}, "y": {}},
             "edges": [
                 {"from": "x", "to": "h", "basis": [{"type": "dense", "activation": "tanh"}]},
                 {"from": "h", "to": "y", "basis": ["linear"]},
             ],
         },
-        "optimizer": {"inner": {"steps": steps, "lr": RATE}, "restarts": MEMBERS},
+        "optimizer": {"inner": {"steps": steps, "lr": RATE}, "restarts": members},
     }
 
 
 class PopulationTraining:
     """structflow's own training of all members, as a task of a run does it."""
 
-    def __init__(self, steps: int):
-        study = study_from_mapping(spec(steps), Path.cwd())
+    def __init__(self, document: dict[str, Any]):
+        study = study_from_mapping(document, Path.cwd())
         context = RunContext(RunDirectory(Path("none")), study, make_plan(study, "cpu", True, 1))
         self.spec = study.settings[0].stages[0]
         structure = next(iter(study.space))
-        candidates = [Candidate(structure, restart) for restart in range(MEMBERS)]
-        (batch,) = make_batches(study.graph, candidates, MEMBERS)
+        members = self.spec.optimizer.restarts
+        candidates = [Candidate(structure, restart) for restart in range(members)]
+        (batch,) = make_batches(study.graph, candidates, members)
         self.bound = context.bound(context.population(batch, self.spec), self.spec)
         self.keys = context.keys(batch.members, 0, 0, 0)
         x, y = study.dataset.train()
@@ -132,7 +133,7 @@ def timed(work: Callable[[], float], member_steps: int) -> tuple[float, float]:
 def measure(threads: int, repeats: int, steps: int) -> dict[str, Any]:
     """Speeds in member-steps a second, medians over the repeats, and the bounds that were reached."""
     torch.set_num_threads(threads)
-    population = PopulationTraining(steps)
+    population = PopulationTraining(spec(steps))
     x, y, start = population.data.x, population.data.y, population.start
 
     def loop() -> float:

@@ -29,10 +29,12 @@ class Part:
     problems: list[Problem] = field(default_factory=list)
 
 
-def prepare(table: Table, options: DataOptions, target_kind: TargetKind) -> Dataset:
+def prepare(table: Table, options: DataOptions, target_kind: TargetKind, keep_constant: bool = False) -> Dataset:
     """Check, split and standardise `table`; raises one `SpecError` with everything that is wrong with the data.
 
-    Raises `PluginError` if the parts of the table don't fit together, which is a fault of the source.
+    A column that is constant on the training rows can't be standardised: an error, or with `keep_constant` it is
+    only shifted to 0. Raises `PluginError` if the parts of the table don't fit together, which is a fault of the
+    source.
     """
     check_contract(table)
     rows = len(table.inputs)
@@ -40,11 +42,11 @@ def prepare(table: Table, options: DataOptions, target_kind: TargetKind) -> Data
         raise SpecError.single(keys.rows_key(options), "there are 0 rows; expected at least 2", "choose other data")
     train_rows, test_rows = split_rows(rows, options.split)
     problems = enough_rows(rows, len(train_rows), options)
-    inputs = prepare_inputs(table, options, train_rows)
+    inputs = prepare_inputs(table, options, train_rows, keep_constant)
     if target_kind in ("classes", "binary"):
         targets = prepare_labels(table, options, target_kind, train_rows, test_rows)
     else:
-        targets = prepare_numbers(table, options, target_kind, train_rows)
+        targets = prepare_numbers(table, options, target_kind, train_rows, keep_constant)
     problems += inputs.problems + targets.problems
     if problems:
         raise SpecError(problems)
@@ -102,7 +104,7 @@ def enough_rows(rows: int, n_train: int, options: DataOptions) -> list[Problem]:
     return [Problem("data.split.test", message, f"try {max(0, rows - 2) / rows:.2g} or less")]
 
 
-def prepare_inputs(table: Table, options: DataOptions, train_rows: np.ndarray) -> Part:
+def prepare_inputs(table: Table, options: DataOptions, train_rows: np.ndarray, keep_constant: bool) -> Part:
     """Inputs (rows, columns), standardised on request, and what is wrong with them."""
     can_drop = isinstance(options, ColumnOptions)
     remedy = "leave the column out with `inputs`" if can_drop else "remove it from the data"
@@ -110,7 +112,7 @@ def prepare_inputs(table: Table, options: DataOptions, train_rows: np.ndarray) -
     columns = Columns("input", keys.inputs_key(options), tuple(table.input_names), shape, remedy)
     numbers, problems, text = to_numbers(table.inputs, columns)
     problems += finite_values(numbers, columns, skip=text)
-    return standardized(numbers, columns, problems, train_rows, wanted=options.standardize.inputs)
+    return standardized(numbers, columns, problems, train_rows, options.standardize.inputs, keep_constant)
 
 
 def target_columns(table: Table, options: DataOptions, remedy: str) -> Columns:
@@ -118,7 +120,9 @@ def target_columns(table: Table, options: DataOptions, remedy: str) -> Columns:
     return Columns("target", keys.target_key(options), tuple(table.target_names), table.targets.shape[1:], remedy)
 
 
-def prepare_numbers(table: Table, options: DataOptions, target_kind: TargetKind, train_rows: np.ndarray) -> Part:
+def prepare_numbers(
+    table: Table, options: DataOptions, target_kind: TargetKind, train_rows: np.ndarray, keep_constant: bool
+) -> Part:
     """Targets (rows, targets) that are continuous, standardised on request, or counts."""
     columns = target_columns(table, options, "choose another target")
     numbers, problems, text = to_numbers(table.targets, columns)
@@ -126,17 +130,24 @@ def prepare_numbers(table: Table, options: DataOptions, target_kind: TargetKind,
     if target_kind == "counts":
         problems += whole_counts(numbers, columns)
     wanted = target_kind == "continuous" and options.standardize.targets
-    return standardized(numbers, columns, problems, train_rows, wanted)
+    return standardized(numbers, columns, problems, train_rows, wanted, keep_constant)
 
 
 def standardized(
-    numbers: np.ndarray, columns: Columns, problems: list[Problem], train_rows: np.ndarray, wanted: bool
+    numbers: np.ndarray,
+    columns: Columns,
+    problems: list[Problem],
+    train_rows: np.ndarray,
+    wanted: bool,
+    keep_constant: bool,
 ) -> Part:
     """(numbers − shift) / scale with the moments of the training rows; unchanged unless `wanted`."""
     shift, scale = np.zeros(numbers.shape[1]), np.ones(numbers.shape[1])
     if not wanted or len(train_rows) < 2:
         return Part(numbers, shift, scale, problems=problems)
     shift, scale = moments(numbers[train_rows])
+    if keep_constant:
+        scale = np.where(scale == 0, 1.0, scale)
     problems = problems + varying_values(scale, columns)
     if problems:
         return Part(numbers, shift, scale, problems=problems)

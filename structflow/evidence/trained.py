@@ -48,14 +48,16 @@ class TrainedPopulation:
         yield from self._chunks(self._terms, wanted, phase, self.x)
 
     def outputs(self, x: Tensor, samples: int, phase: str) -> Iterator[Output]:
-        """The output node for rows x (rows, *input_shape), in chunks of samples."""
+        """The output node for rows x (rows, *input_shape), in chunks of s samples: its mean is (M, s, rows, *shape)."""
         yield from self._chunks(self._outputs, samples, phase, x)
 
     def _terms(self, noise: Noise, x: Tensor, indices: Indices) -> Terms:
         return self.bound.sample_terms(self.parameters, noise, x, self.y, self._temperature(), indices)
 
     def _outputs(self, noise: Noise, x: Tensor, indices: Indices) -> Output:
-        return self.bound.outputs(self.parameters, noise, x, self._temperature(), indices)
+        output = self.bound.outputs(self.parameters, noise, x, self._temperature(), indices)
+        mean = output.mean  # has one sample where nothing before it is random
+        return Output(mean.expand(mean.shape[0], len(noise.normals), *mean.shape[2:]), output.variance)
 
     def _temperature(self) -> Tensor:
         return torch.tensor(self.c_temp, dtype=torch.float64, device=self.x.device)

@@ -18,14 +18,14 @@ MOST_MEMBERS = 512
 COPIES = 6
 """Values of a node that a step holds at once: forward, gradients and what the activation keeps."""
 
-EAGER_SECONDS = 25e-9
-COMPILED_SECONDS = 7e-9
-"""Seconds for one value of a node in a training step, on one core; see docs/benchmarks.md."""
+EAGER_SECONDS = 15e-9
+COMPILED_SECONDS = 5e-9
+"""Seconds for one value of a node in a training step, on one core; docs/benchmarks.md says how they were measured."""
 
 OPERATION_SECONDS = 1.5e-3
 """Seconds that the operations of one eager step cost however small they are."""
 
-COMPILATION_SECONDS = 20.0
+COMPILATION_SECONDS = 10.0
 """Seconds that compiling one program takes at first."""
 
 

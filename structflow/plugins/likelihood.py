@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
 TargetKind = Literal["continuous", "classes", "binary", "counts"]
 
+LARGEST_RATE = 2.0**62
+"""Above it a draw from a Poisson distribution would not fit into 64 bits."""
+
 
 class Likelihood(Plugin):
     """log p(y | f) for ONE member; f is the output node's value, y the targets as the data layer prepared them.
@@ -58,6 +61,26 @@ class Likelihood(Plugin):
 
         For classes: the probabilities of the classes and their variances p(1 − p).
         """
+
+    def draw(self, parameters: dict[str, Tensor], f: Tensor, generator: np.random.Generator) -> np.ndarray:
+        """One draw of y given f for every row, shaped as the mean in `moments`; of classes, 1 for the drawn one.
+
+        By default from the moments, as `target` says: normal, categorical, Bernoulli or Poisson. Override it where y
+        given f is distributed otherwise.
+        """
+        import numpy as np
+
+        mean, variance = (moment.detach().cpu().numpy() for moment in self.moments(parameters, f))
+        if self.target == "continuous":
+            return np.asarray(mean + np.sqrt(variance) * generator.standard_normal(mean.shape))
+        if self.target == "counts":
+            return np.asarray(generator.poisson(np.minimum(mean, LARGEST_RATE)), dtype=np.float64)
+        uniform = generator.random((*mean.shape[:-1], 1) if self.target == "classes" else mean.shape)
+        if self.target == "binary":
+            return np.asarray(uniform < mean, dtype=np.float64)
+        cumulative = mean.cumsum(-1)
+        drawn = (uniform * cumulative[..., -1:] >= cumulative).sum(-1)
+        return np.asarray(np.eye(mean.shape[-1])[drawn])
 
     @abstractmethod
     def metrics(self, y: np.ndarray, prediction: np.ndarray) -> dict[str, float]:

@@ -6,9 +6,10 @@ command keeps working without it.
 
 from __future__ import annotations
 
+import copyreg
 import inspect
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Literal
 
@@ -74,7 +75,7 @@ class Registry:
             raise PluginError(
                 f"{kind} {plugin.type!r} of {origin} is refused: {present.origin} already registered that name"
             )
-        self.kinds[kind][plugin.type] = Registration(kind, plugin, origin, options_with_type(plugin))
+        self.kinds[kind][plugin.type] = Registration(kind, plugin, origin, options_with_type(kind, plugin))
 
 
 def check_contract(kind: str, plugin: Any) -> None:
@@ -120,13 +121,31 @@ def check_options(plugin: type[Plugin]) -> None:
         )
 
 
-def options_with_type(plugin: type[Plugin]) -> type[BaseModel]:
-    """The plugin's options model with the discriminating key (`type`, for data `source`) added."""
+def options_with_type(kind: str, plugin: type[Plugin]) -> type[BaseModel]:
+    """The plugin's options model with the discriminating key (`type`, for data `source`) added.
+
+    No module holds the model under its name, so its instances are pickled by the name of the plugin.
+    """
     discriminator: dict[str, Any] = {plugin.key: (Literal[plugin.type], plugin.type)}
     model: type[BaseModel] = create_model(
         f"{plugin.__name__}Options", __base__=plugin.Options, __doc__=inspect.getdoc(plugin), **discriminator
     )
+    copyreg.pickle(model, partial(pickled_options, kind, plugin.type))
     return model
+
+
+def pickled_options(kind: str, type_name: str, options: BaseModel) -> tuple[Any, ...]:
+    """How pickle stores options: the plugin they belong to and their state."""
+    return unpickled_options, (kind, type_name, options.__getstate__())
+
+
+def unpickled_options(kind: str, type_name: str, state: Any) -> BaseModel:
+    """Options of a plugin of this process from their pickled state; raises `PluginError` where it isn't installed."""
+    registry().get(kind, type_name)
+    model = registry().of_kind(kind)[type_name].options
+    options = model.__new__(model)
+    options.__setstate__(state)
+    return options
 
 
 def load_registry(points: list[EntryPoint]) -> Registry:

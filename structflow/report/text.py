@@ -10,6 +10,7 @@ from typing import Any
 from rich.box import SIMPLE, SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from ..plan.plan import Plan
 from ..results.marginals import choice_label, marginal_probabilities
@@ -38,7 +39,7 @@ def print_summary(summary: dict[str, Any], most: int) -> None:
             console.print(f"\nsetting {setting['values']}")
             console.print(ranking_table(setting["ranking"], min(most, 3)))
     for warning in summary["warnings"]:
-        console.print(f"[yellow]warning:[/] {warning}")
+        console.print(Text("warning:", "yellow"), warning)
 
 
 def ranking_table(ranking: Sequence[dict[str, Any]], most: int) -> Table:
@@ -142,23 +143,26 @@ def print_plugins(rows: Sequence[dict[str, Any]], broken: Sequence[dict[str, Any
         table.add_row(row["kind"], row["type"], row["origin"])
     console.print(table)
     for each in broken:
-        console.print(f"[red]broken:[/] {each['origin']}: {each['reason']}")
+        console.print(Text("broken:", "red"), f"{each['origin']}: {each['reason']}")
 
 
 def print_findings(findings: Sequence[Any]) -> None:
     """One line a check."""
     console = terminal()
     for each in findings:
-        mark = "[green]ok[/] " if each.ok else "[red]no[/] "
-        console.print(f"{mark} {each.check}: {each.found}")
+        mark = Text("ok ", "green") if each.ok else Text("no ", "red")
+        console.print(mark, f"{each.check}: {each.found}")
         if each.remedy and (not each.ok or each.found.startswith("missing")):
             console.print(f"      → {each.remedy}")
 
 
 def terminal() -> Console:
-    """Standard output; wide where it isn't a terminal, so that tables in files and pipes aren't cut."""
-    console = Console()
-    return console if console.is_terminal or "COLUMNS" in os.environ else Console(width=WIDTH)
+    """Standard output; wide where it isn't a terminal, so that tables in files and pipes aren't cut.
+
+    Without markup: a name or a message may hold brackets.
+    """
+    console = Console(markup=False)
+    return console if console.is_terminal or "COLUMNS" in os.environ else Console(markup=False, width=WIDTH)
 
 
 def shown(value: float | None) -> str:

@@ -32,7 +32,8 @@ def predict_table(run: Path, table: Path, output: Path, best_only: bool, samples
         raise CallError(f"{table} lacks the input columns {', '.join(missing)}; expected those of the training table")
     if frame.empty:
         raise CallError(f"{table} has no rows; expected at least one below the header")
-    prediction = opened.predict(numbers(frame[list(dataset.input_names)], table), samples, best_only)
+    predict = opened.best.predict if best_only else opened.predict
+    prediction = predict(numbers(frame[list(dataset.input_names)], table), samples)
     columns: dict[str, np.ndarray] = {}
     if dataset.target_kind == "classes":
         for index, label in enumerate(dataset.classes):

@@ -1,48 +1,175 @@
-"""Predictions of a run: a mixture over structures, weighted by posterior probability."""
+"""Predictions from trained structures: moments of y and draws of it, in original units."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
+from torch.func import vmap
 
-from ..evidence.prediction import predict
+from ..data.dataset import Dataset
+from ..distributions.counter_noise import member_key
+from ..errors import CallError
+from ..evidence.trained import TrainedPopulation
+from ..model.population import build_population
+from ..objective.subset import subset_parameters
 from ..runner.context import RunContext
-from ..runner.evaluate import load_evaluated
+from ..runner.evaluate import MOST_PREDICTED_ROWS, load_evaluated
 from ..runner.select import canonical
+
+NEGLIGIBLE = 1e-9
+"""Structures less probable than this are left out of a mixture."""
 
 
 @dataclass(frozen=True)
-class MixturePrediction:
-    """Mean and standard deviation of y for every row, in the target's units: (rows, targets or classes)."""
+class Prediction:
+    """y for every row, in the target's original units.
+
+    `mean` and `standard_deviation` are (rows, targets), `samples` (rows, targets, samples). For classes there is a
+    column for each in place of the targets: the mean is its probability, a sample is 1 for the class drawn and 0
+    for the others. For two labels the mean is the probability of the second in the order of the data.
+    """
 
     mean: np.ndarray
     standard_deviation: np.ndarray
+    samples: np.ndarray
 
 
-def predict_mixture(
-    context: RunContext, ranking: Sequence[Mapping[str, Any]], inputs: Any, samples: int, best_only: bool
-) -> MixturePrediction:
-    """E y = Σ_k p_k m_k and Var y = Σ_k p_k (v_k + m_k²) − (E y)², over the structures k of the first setting."""
-    weights = {canonical(entry["structure"]): entry["probability"] for entry in ranking}
-    if best_only:
-        weights = dict.fromkeys([canonical(ranking[0]["structure"])], 1.0)
-    dataset = context.study.dataset
-    x = torch.from_numpy(dataset.transform_inputs(inputs)).to(context.execution.device)
-    mean: Any = 0.0
-    square: Any = 0.0
+@dataclass(frozen=True)
+class TrainedStructure:
+    """A structure with its probability in a mixture, trained: a population of one, all of whose weights are sampled."""
+
+    structure: Mapping[str, Any]
+    probability: float
+    trained: TrainedPopulation
+
+    def to(self, device: str) -> TrainedStructure:
+        """The same on a device."""
+        trained = self.trained
+        parameters = {name: value.to(device) for name, value in trained.parameters.items()}
+        moved = replace(trained, parameters=parameters, x=trained.x.to(device), y=trained.y.to(device))
+        return replace(self, trained=moved)
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """p(y | x, data) = Σ_k p_k ∫ p(y | x, w) q_k(w) dw over trained structures k, whose p_k add up to 1.
+
+    `scaling` holds names, units and labels of the data, but no rows. Everything is in memory and can be pickled.
+    """
+
+    scaling: Dataset
+    seed: int
+    parts: tuple[TrainedStructure, ...]
+
+    def to(self, device: str) -> Predictor:
+        """The same on a device."""
+        return replace(self, parts=tuple(part.to(device) for part in self.parts))
+
+    def predict(self, inputs: Any, samples: int = 256) -> Prediction:
+        """Predict y for inputs (rows, *input_shape) in original units.
+
+        Mean and standard deviation average over `samples` draws of the weights of each structure. A draw of y takes
+        one structure and one set of its weights for all rows, and noise for each row. All follows from the seed of
+        the run: the first draws are the same for any number of them, and the first rows for any rows after them.
+        """
+        if samples < 1:
+            raise CallError(f"samples is {samples}; it must be at least 1")
+        x = torch.from_numpy(self.scaling.transform_inputs(inputs)).to(self.parts[0].trained.x.device)
+        generators = [generator_of(self.seed, number) for number in range(samples)]
+        thresholds = np.cumsum([part.probability for part in self.parts])[:-1]
+        chosen = [int((generator.random() >= thresholds).sum()) for generator in generators]
+        pieces = [
+            self._predict_rows(x[begin : begin + MOST_PREDICTED_ROWS], generators, chosen)
+            for begin in range(0, max(1, len(x)), MOST_PREDICTED_ROWS)
+        ]
+        mean, deviation, draws = (np.concatenate(arrays) for arrays in zip(*pieces, strict=True))
+        if self.scaling.target_kind != "continuous":
+            return Prediction(mean, deviation, draws)
+        scale, shift = self.scaling.target_scale, self.scaling.target_shift
+        return Prediction(mean * scale + shift, deviation * scale, draws * scale[:, None] + shift[:, None])
+
+    def _predict_rows(
+        self, x: Tensor, generators: Sequence[np.random.Generator], chosen: Sequence[int]
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """E y = E E[y | w], Var y = E (Var[y | w] + E[y | w]²) − (E y)², and the draws, in prepared units."""
+        samples = len(generators)
+        mean: Any = 0.0
+        square: Any = 0.0
+        draws: list[np.ndarray] = [np.empty(0)] * samples
+        for position, part in enumerate(self.parts):
+            likelihood = part.trained.bound.likelihood
+            own = {
+                name: value[0]
+                for name, value in part.trained.bound.likelihood_parameters(part.trained.parameters).items()
+            }
+            moments = vmap(likelihood.moments, (None, 0))
+            begin = 0
+            with torch.no_grad():
+                for output in part.trained.outputs(x, samples, "predict"):
+                    f = output.mean[0]
+                    means, variances = moments(own, f)
+                    mean = mean + means.sum(0) * (part.probability / samples)
+                    square = square + (variances + means.square()).sum(0) * (part.probability / samples)
+                    for number in range(begin, begin + len(f)):
+                        if chosen[number] == position:
+                            draws[number] = likelihood.draw(own, f[number - begin], generators[number])
+                    begin += len(f)
+        deviation = (square - mean.square()).clamp(min=0).sqrt()
+        return mean.cpu().numpy(), deviation.cpu().numpy(), np.stack(draws, axis=-1)
+
+
+def generator_of(seed: int, number: int) -> np.random.Generator:
+    """What a draw of y is made with besides the weights: its own stream of the run's seed."""
+    first, second = member_key(f"{seed}/draw/{number}")
+    return np.random.Generator(np.random.Philox(key=first << 32 | second))
+
+
+def mixture_of(context: RunContext, ranking: Sequence[Mapping[str, Any]]) -> Predictor:
+    """The mixture over the structures of a ranking, weighted by their posterior probability."""
+    if not ranking:
+        raise CallError(
+            f"the run {context.directory.name} has no ranking to predict with: all its members diverged; "
+            "try a smaller optimizer.inner.lr"
+        )
+    kept = [entry for entry in ranking if entry["probability"] > NEGLIGIBLE]
+    total = sum(entry["probability"] for entry in kept)
+    trained = trained_structures(context, [entry["structure"] for entry in kept])
+    parts = tuple(
+        TrainedStructure(entry["structure"], entry["probability"] / total, found)
+        for entry, found in zip(kept, trained, strict=True)
+    )
+    dataset, none = context.study.dataset, np.zeros(0, dtype=np.int64)
+    scaling = replace(dataset, inputs=dataset.inputs[:0], targets=dataset.targets[:0], train_rows=none, test_rows=none)
+    return Predictor(scaling, context.stages(0)[-1].seed, parts)
+
+
+def trained_structures(context: RunContext, structures: Sequence[Mapping[str, Any]]) -> list[TrainedPopulation]:
+    """Structures of the first setting as they were evaluated, each a population of its own, without its rows."""
+    wanted = {canonical(dict(structure)): number for number, structure in enumerate(structures)}
+    spec = context.stages(0)[-1]
+    found: dict[int, TrainedPopulation] = {}
     for evaluated in load_evaluated(context, 0):
-        prediction = predict(evaluated.sampled, x, None, samples)
-        for number, member in enumerate(evaluated.members):
-            weight = 0.0 if member["structure"] is None else weights.get(canonical(member["structure"]), 0.0)
-            if weight > 0:
-                part = prediction.mean[number].cpu().numpy()
-                mean = mean + weight * part
-                square = square + weight * (prediction.variance[number].cpu().numpy() + part**2)
-    deviation = np.sqrt(np.maximum(square - mean**2, 0.0))
-    if dataset.target_kind == "continuous":
-        return MixturePrediction(mean * dataset.target_scale + dataset.target_shift, deviation * dataset.target_scale)
-    return MixturePrediction(mean, deviation)
+        whole = evaluated.sampled
+        batch = whole.bound.population
+        parameters = {name: value.cpu() for name, value in whole.parameters.items()}
+        for number, member in enumerate(batch.members):
+            if member.structure is None or member.structure.canonical not in wanted:
+                continue
+            layout = batch.layout
+            scale = batch.network.scale_by_structure
+            alone = build_population(layout.graph, layout.node_shapes, (member,), scale_by_structure=scale)
+            picked = subset_parameters(parameters, whole.bound, alone, [number])
+            found[wanted[member.structure.canonical]] = replace(
+                whole,
+                bound=context.bound(alone, spec, integrate=False),
+                parameters={name: value.to(whole.x.device) for name, value in picked.items()},
+                keys=whole.keys[[number]],
+                x=whole.x[:0],
+                y=whole.y[:0],
+            )
+    return [found[number] for number in range(len(structures))]

@@ -10,13 +10,15 @@ from typing import Any
 
 import xarray
 
+from ..errors import CallError
 from ..runner.context import RunContext, open_context
 from ..runner.driver import carry_out, open_run
 from ..runner.progress import Listener
 from ..spec.load import load_study, study_from_mapping
 from ..spec.study import Study
 from ..store.run_directory import RunDirectory
-from .prediction import MixturePrediction, predict_mixture
+from .prediction import Prediction, Predictor, mixture_of
+from .ranked import RankedStructure, ranked_structure
 from .read import read_summary
 from .summary import summarise
 from .tree import build_tree, write_tree
@@ -49,12 +51,29 @@ class Run:
         """The labelled arrays of `result.zarr`."""
         return xarray.open_datatree(self.path / "result.zarr", engine="zarr")
 
-    def predict(self, inputs: Any, samples: int = 256, best_only: bool = False) -> MixturePrediction:
-        """Prediction for new inputs (rows, *input_shape) in their original units.
+    @cached_property
+    def predictor(self) -> Predictor:
+        """The mixture over structures that `predict` uses: in memory, without the rows of the data."""
+        return mixture_of(self.context, self.ranking)
 
-        A mixture over structures weighted by posterior probability, or the best structure alone.
+    def predict(self, inputs: Any, samples: int = 256) -> Prediction:
+        """Predict y for inputs (rows, *input_shape) in original units.
+
+        A mixture over structures weighted by posterior probability; `best.predict` uses the best one alone.
         """
-        return predict_mixture(self.context, self.ranking, inputs, samples, best_only)
+        return self.predictor.predict(inputs, samples)
+
+    @cached_property
+    def best(self) -> RankedStructure:
+        """The most probable structure."""
+        return self.ranked(1)
+
+    def ranked(self, rank: int) -> RankedStructure:
+        """The structure at a place of the ranking; the first is 1."""
+        if not 1 <= rank <= len(self.ranking):
+            reason = f"ranks from 1 to {len(self.ranking)}" if self.ranking else "no ranking: all its members diverged"
+            raise CallError(f"there is no structure of rank {rank}; the run in {self.path} has {reason}")
+        return ranked_structure(self.context, self.ranking[rank - 1])
 
 
 def run(

@@ -41,7 +41,7 @@ def summarise(context: RunContext, seconds: float) -> dict[str, Any]:
         "relaxed": first["relaxed"],
         "settings": [
             {key: value for key, value in each.items() if key != "warnings"}
-            for each in (settings if context.study.spec.sweep else [])
+            for each in (settings if any(each["values"] for each in settings) else [])
         ],
         "warnings": warnings_of(settings),
         "seconds": round(seconds, 2),

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from ..data.dataset import Dataset
+from ..data.prepare import prepare
 from ..data.read import load_dataset
 from ..errors import Problem, SpecError
-from ..plugins import Shape
+from ..plugins import DataOptions, Shape, Table, TargetKind
 from ..plugins.registry import registry
 from .build_graph import check_graph
 from .cross_checks import batch_problems, conflicts, cross_key_problems
@@ -24,15 +25,28 @@ from .settings import ResolvedSetting, resolve_settings
 from .study import Study
 from .validate import validate_data
 
+Reader = Callable[[DataOptions, TargetKind], Dataset]
+"""From the `data` block and the kind of targets to prepared data; raises `SpecError`."""
+
 
 def load_study(path: str | Path, overrides: Iterable[str] = ()) -> Study:
     """The study of a spec file, with `key=value` overrides; raises `SpecError` with every problem found."""
-    return study_of(check_document(read_document(path), overrides), Path(path).parent)
+    return study_of(check_document(read_document(path), overrides), source_reader(Path(path).parent))
 
 
 def study_from_mapping(mapping: Mapping[str, Any], base: Path, overrides: Iterable[str] = ()) -> Study:
     """The study of a spec in memory, whose relative paths start at `base`."""
-    return study_of(check_document(document_from_mapping(mapping), overrides), base)
+    return study_of(check_document(document_from_mapping(mapping), overrides), source_reader(base))
+
+
+def study_from_table(mapping: Mapping[str, Any], table: Table, overrides: Iterable[str] = ()) -> Study:
+    """The study of a spec in memory on rows in memory; its `data` block, if any, holds `split` and `standardize`.
+
+    Columns that never vary are kept, shifted to 0.
+    """
+    document = document_from_mapping({**mapping, "data": {**mapping.get("data", {}), "source": "memory"}})
+    checked = check_document(document, overrides)
+    return study_of(checked, lambda options, target: prepare(table, options, target, keep_constant=True))
 
 
 def load_spec(path: str | Path, overrides: Iterable[str] = ()) -> Spec:
@@ -99,9 +113,9 @@ def spec_of(checked: CheckedDocument) -> Spec:
     return checked.spec
 
 
-def study_of(checked: CheckedDocument, base: Path) -> Study:
+def study_of(checked: CheckedDocument, reader: Reader) -> Study:
     """The study, once everything has been checked; problems of the data don't hide those of the graph."""
-    dataset, problems = read_data(checked.spec, base)
+    dataset, problems = read_data(checked.spec, reader)
     graph, graph_problems = check_graph(checked.spec, data_shapes(checked.spec, dataset))
     problems += graph_problems + stage_problems(checked.settings, graph, dataset)
     if problems or dataset is None or graph is None:
@@ -110,12 +124,20 @@ def study_of(checked: CheckedDocument, base: Path) -> Study:
     return Study(checked.spec, settings, dataset, graph, graph.structure_space())
 
 
-def read_data(spec: Spec, base: Path) -> tuple[Dataset | None, list[Problem]]:
+def source_reader(base: Path) -> Reader:
+    """Reads with the plugin that the `data` block names; relative paths start at `base`."""
+
+    def read(options: Any, target: TargetKind) -> Dataset:
+        return load_dataset(registry().get("data_sources", options.source), options, base, target)
+
+    return read
+
+
+def read_data(spec: Spec, reader: Reader) -> tuple[Dataset | None, list[Problem]]:
     """The prepared data, or None and what is wrong with them."""
-    source = registry().get("data_sources", spec.data.source)
     likelihood = registry().get("likelihoods", spec.model.likelihood.type)
     try:
-        return load_dataset(source, spec.data, base, likelihood.target), []
+        return reader(spec.data, likelihood.target), []
     except SpecError as error:
         return None, list(error.problems)
 

@@ -51,12 +51,18 @@ def write_group(folder: Path, arrays: Mapping[str, np.ndarray], attributes: dict
 
     group = zarr.open_group(folder, mode="w-", zarr_format=3, attributes=attributes)
     for name, array in arrays.items():
-        row_bytes = max(1, array[:1].nbytes)
-        rows = min(max(1, CHUNK_BYTES // row_bytes), max(1, len(array)))
-        chunks = (rows, *(max(1, length) for length in array.shape[1:]))
-        stored = group.create_array(name, shape=array.shape, dtype=array.dtype, chunks=chunks)
+        stored = group.create_array(name, shape=array.shape, dtype=array.dtype, chunks=chunk_shape(array))
         if array.size:
             stored[...] = array
+
+
+def chunk_shape(array: np.ndarray) -> tuple[int, ...]:
+    """As many whole rows as go into a chunk."""
+    if array.ndim == 0:
+        return ()
+    row_bytes = max(1, array[:1].nbytes)
+    rows = min(max(1, CHUNK_BYTES // row_bytes), max(1, len(array)))
+    return (rows, *(max(1, length) for length in array.shape[1:]))
 
 
 def keep_if_same(folder: Path, digest: str) -> None:

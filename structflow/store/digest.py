@@ -14,7 +14,7 @@ def digest_of_arrays(arrays: Mapping[str, np.ndarray]) -> str:
     """SHA-256 over names, dtypes, shapes and decoded values, in the order of names."""
     summary = hashlib.sha256()
     for name in sorted(arrays):
-        array = np.ascontiguousarray(arrays[name])
+        array = np.asarray(arrays[name], order="C")
         array = array.astype(array.dtype.newbyteorder("<"), copy=False)
         summary.update(f"{json.dumps(name)} {array.dtype.str} {array.shape};".encode())
         summary.update(array.tobytes())

@@ -29,6 +29,9 @@ MOST_WEIGHTS = 128
 
 LEAST_CURVATURE = 1e-6
 
+ADDED = (0.0, 1e-14, 1e-12, 1e-10, 1e-8, 1e-6)
+"""What is added to the diagonal of an ill-conditioned matrix, in parts of it."""
+
 
 def is_linear(bound: Bound) -> bool:
     """Whether the output is linear in all weights, with features that depend on the data alone."""
@@ -84,7 +87,8 @@ def linear_posterior(bound: Bound, parameters: Parameters, x: Tensor, y: Tensor)
     data = data * mask.unsqueeze(1) * mask.unsqueeze(2)
     precision = data + torch.diag_embed(torch.where(mask > 0, diagonal, torch.ones_like(diagonal)))
     gradient = torch.einsum("nro,mro->mn", features, slope) * mask
-    factor = torch.linalg.cholesky(precision)
+    factor = lower_factor(precision)
+    gradient = torch.where(gradient.isfinite(), gradient, 0.0)
     mean = torch.cholesky_solve(gradient.unsqueeze(-1), factor).squeeze(-1)
     return LinearPosterior(mean, precision, torch.cholesky_inverse(factor))
 
@@ -122,7 +126,7 @@ def start_at_posterior(bound: Bound, parameters: Parameters, x: Tensor, y: Tenso
         return parameters
     posterior = linear_posterior(bound, parameters, x.double(), y.double())
     if isinstance(bound.weights, FullPosterior):
-        factor = torch.linalg.cholesky(posterior.covariance)
+        factor = lower_factor(posterior.covariance)
         raw = factor.tril(-1) + torch.diag_embed(factor.diagonal(dim1=-2, dim2=-1).log())
         return {**parameters, "mean": posterior.mean, "cholesky": raw}
     log_sd = -0.5 * posterior.precision.diagonal(dim1=-2, dim2=-1).log()
@@ -197,14 +201,33 @@ def coordinates_for(bound: Bound, parameters: Parameters, x: Tensor, y: Tensor) 
         return Coordinates(bound, {})
     covariance = linear_posterior(bound, parameters, x.double(), y.double()).covariance
     if isinstance(bound.weights, FullPosterior):
-        return Coordinates(bound, {"weights": torch.linalg.cholesky(covariance)})
+        return Coordinates(bound, {"weights": lower_factor(covariance)})
     whitening, begin = {}, 0
     for group, index in zip(bound.population.layout.groups, bound.population.groups, strict=True):
         slots = torch.from_numpy(index.slots).to(x.device)
         part = slice(begin, begin + group.size)
-        whitening[group.name] = torch.linalg.cholesky(covariance[slots, part, part])
+        whitening[group.name] = lower_factor(covariance[slots, part, part])
         begin += group.size
     return Coordinates(bound, whitening)
+
+
+def lower_factor(matrices: Tensor) -> Tensor:
+    """The Cholesky factor of positive definite matrices (…, n, n), also of those that rounding left indefinite.
+
+    Scaled to a unit diagonal, each gets the smallest of a few multiples of I added that makes it definite; the
+    identity stands for one that isn't finite. A member's factor doesn't depend on the others.
+    """
+    identity = torch.eye(matrices.shape[-1], dtype=matrices.dtype, device=matrices.device)
+    usable = matrices.isfinite().all(-1).all(-1) & (diagonal(matrices) > 0).all(-1)
+    matrices = torch.where(usable[..., None, None], matrices, identity)
+    scale = diagonal(matrices).sqrt()
+    scaled = matrices / scale.unsqueeze(-1) / scale.unsqueeze(-2)
+    found, missing = torch.zeros_like(scaled), torch.ones_like(usable)
+    for added in ADDED:
+        factor, failed = torch.linalg.cholesky_ex(scaled + added * identity)
+        found = torch.where((missing & (failed == 0))[..., None, None], factor, found)
+        missing = missing & (failed > 0)
+    return scale.unsqueeze(-1) * torch.where(missing[..., None, None], identity, found)
 
 
 def diagonal(matrix: Tensor) -> Tensor:

@@ -1,0 +1,133 @@
+"""What a plan says before anything is trained: counts, tasks, bounds and what `auto` becomes."""
+
+from __future__ import annotations
+
+import itertools
+import json
+
+import pytest
+import studies
+
+from structflow.plan.batching import make_batches
+from structflow.plan.cost import BATCH_BYTES
+from structflow.plan.plan import Plan, make_plan
+from structflow.plugins import Candidate, MemberRecord
+from structflow.plugins.registry import registry
+
+LARGE = {
+    "data": {"source": "synthetic", "rows": 404, "inputs": 13, "formula": "tanh(x0)", "noise": 0.5},
+    "model": studies.model([studies.EDGE, studies.LAST], h={"shape": [50]}),
+    "optimizer": {"inner": {"steps": 2000}, "restarts": 64},
+    "compute": {},
+}
+
+
+def test_counts_of_an_enumeration():
+    """2 activations × 2 widths × with or without skip = 8 structures; 3 restarts; 3 batches a width."""
+    plan = studies.plan(studies.wide())
+    assert (plan.n_structures, plan.n_members, plan.exact) == (8, 24, True)
+    (setting,) = plan.settings
+    (planned,) = setting.rounds
+    assert (planned.members, planned.members_per_batch, planned.slots, planned.steps) == (24, 4, 6, (30,))
+    assert sorted(task.kind for task in plan.tasks()) == sorted(
+        ["decide"] + ["train"] * 6 + ["select"] + ["evaluate"] * 6
+    )
+
+
+def test_counts_of_a_sweep_with_stages():
+    """A sweep multiplies settings, stages multiply training tasks."""
+    document = {
+        **studies.wide(),
+        "sweep": [{"seed": [0, 1, 2]}],
+        "stages": [{"optimizer": {"inner": {"steps": 5}}}, {"optimizer": {"inner": {"steps": 7}}}],
+    }
+    plan = studies.plan(document)
+    assert (plan.n_structures, plan.n_members, len(plan.settings)) == (8, 3 * 24, 3)
+    assert len(list(plan.tasks())) == 3 * (1 + 2 * 6 + 1 + 6)
+    assert [stage["steps"] for stage in plan.as_json()["stages"]] == [5, 7] * 3
+
+
+def test_tasks_come_after_their_parents_and_have_names_of_their_own():
+    document = {**studies.wide(), "regime": {"type": "evidence"}, "stages": [{}, {}], "sweep": [{"seed": [0, 1]}]}
+    document["model"] = studies.model([studies.EDGE, studies.LAST], h={"shape": [2]})
+    seen = set()
+    for task in studies.plan(document).tasks():
+        assert task.name not in seen
+        assert all(parent.name in seen for parent in task.parents)
+        seen.add(task.name)
+
+
+@pytest.mark.parametrize("most", [1, 4, 7, 10])
+@pytest.mark.parametrize("restarts", [1, 3, 5])
+def test_bounds_of_the_evidence_regime_bound(restarts, most):
+    """Whatever the relaxed restarts round to, the second round has no more members and batches than planned."""
+    document = studies.spec(
+        model=studies.model([studies.EDGE, studies.LAST, studies.SKIP], h={"shape": [2]}),
+        regime={"type": "evidence"},
+        optimizer={"inner": {"steps": 3}, "restarts": restarts},
+        compute={"compile": False, "members_per_batch": most},
+    )
+    study, plan = studies.study(document), studies.plan(document)
+    assert plan.exact is (restarts == 1)  # one restart rounds to one structure
+    planned = plan.settings[0].rounds[1]
+    regime = registry().get("regimes", "evidence")
+    for rounded in itertools.product(list(study.space), repeat=min(restarts, 3)):
+        records = [MemberRecord(Candidate(None, number), 0.0, structure) for number, structure in enumerate(rounded)]
+        candidates = regime.decide(None, study.space, restarts, 1, records)
+        assert len(candidates) <= planned.members
+        assert len(make_batches(study.graph, candidates, most)) <= planned.slots
+
+
+def test_a_single_structure_is_exact_even_in_the_evidence_regime():
+    document = studies.spec(
+        model=studies.model([{"from": "x", "to": "y", "basis": ["linear"]}]), regime={"type": "evidence"}
+    )
+    assert studies.plan(document).exact is True
+
+
+def test_a_plan_is_what_its_json_says():
+    for document in (studies.wide(), {**studies.spec(), "sweep": [{"optimizer.inner.lr": [0.1, 0.01]}]}):
+        plan = studies.plan(document)
+        stored = json.loads(json.dumps(plan.as_json()))
+        assert Plan.from_json(stored).as_json() == plan.as_json()
+
+
+def test_a_plan_takes_no_time_for_a_huge_space():
+    """2^40 subsets are counted, not listed."""
+    functions = [{"type": "linear", "name": f"f{number}"} for number in range(40)]
+    document = studies.spec(
+        model=studies.model([{"from": "x", "to": "y", "choose": "any", "basis": functions}]),
+        regime={"type": "evidence"},
+    )
+    assert studies.plan(document).n_structures == 2**40
+
+
+@pytest.mark.parametrize(("width", "rows"), [(5, 100), (50, 404), (500, 5000)])
+def test_auto_keeps_a_batch_within_its_memory(width, rows):
+    """As many members as fit; the forecast of the whole batch is what the plan prints."""
+    document = studies.spec(
+        **{
+            **LARGE,
+            "data": {"source": "synthetic", "rows": rows, "inputs": 13, "formula": "x0", "noise": 0.5},
+            "model": studies.model([studies.EDGE, studies.LAST], h={"shape": [width]}),
+            "optimizer": {"inner": {"steps": 2000}, "restarts": 1000},
+        }
+    )
+    plan = studies.plan(document)
+    planned = plan.settings[0].rounds[0]
+    assert planned.members_per_batch >= 1
+    assert plan.batch_bytes <= BATCH_BYTES
+    assert plan.as_json()["estimate"]["batch_bytes"] == plan.batch_bytes
+    assert planned.members_per_batch * planned.slots >= planned.members
+
+
+def test_compile_is_chosen_where_it_pays():
+    """Seconds of training aren't worth a compilation; many minutes are. A wish of the spec stands."""
+    small, large = studies.study({**studies.spec(), "compute": {}}), studies.study(studies.spec(**LARGE))
+    assert make_plan(small, "cpu", True, 1).execution.compile is False
+    assert make_plan(large, "cpu", True, 1).execution.compile is True
+    wanted = studies.study({**studies.spec(), "compute": {"compile": True}})
+    assert make_plan(wanted, "cpu", True, 1).execution.compile is True
+    assert make_plan(wanted, "cpu", False, 1).execution.compile is False  # no compiler: it runs all the same
+    refused = studies.study(studies.spec(**{**LARGE, "compute": {"compile": False}}))
+    assert make_plan(refused, "cpu", True, 1).execution.compile is False

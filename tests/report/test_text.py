@@ -1,0 +1,131 @@
+"""What people read: tables that fit a terminal, whole names, ties, warnings and a figure."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+
+import pytest
+import studies
+
+from structflow.errors import CallError
+from structflow.report.figure import save_ranking_figure
+from structflow.report.progress import StepCounter
+from structflow.report.text import print_findings, print_plan, print_runs, print_summary
+from structflow.runner.doctor import Finding
+from structflow.runner.progress import Progress
+from structflow.store.run_directory import RunDirectory
+
+
+def entry(rank: int, name: str, width: int, tied: bool = False) -> dict:
+    return {
+        "rank": rank,
+        "structure": {"x->h": [name], "h->y": ["linear"], "x->y": [] if rank % 2 else ["skip"], "h": [width]},
+        "log_evidence": -1234.5 - rank,
+        "log_evidence_se": 0.25,
+        "evidence": {"elbo": -1234.5 - rank},
+        "probability": 0.5**rank,
+        "tied_with_best": tied,
+        "restarts": 4,
+        "restart_agreement": 0.75,
+        "c_param": 12.0,
+        "c_struct": 0.0,
+        "metrics": {"train": {"rmse": 1.0, "log_likelihood": -1.0}, "test": {"rmse": 1.25, "log_likelihood": None}},
+    }
+
+
+SUMMARY = {
+    "run": "study",
+    "status": "finished",
+    "n_structures": 12,
+    "ranking": [entry(number, f"dense:softplus{number}", number * 10, number == 2) for number in range(1, 13)],
+    "relaxed": None,
+    "settings": [],
+    "warnings": ["one thing to know"],
+    "seconds": 61.4,
+}
+
+
+def test_a_summary_fits_80_columns(capsys, monkeypatch):
+    """Names of choices are never cut; edges without a choice are left out; a tie is marked."""
+    monkeypatch.setenv("COLUMNS", "80")
+    print_summary(SUMMARY, most=10)
+    out = capsys.readouterr().out
+    assert all(len(line) <= 80 for line in out.splitlines())
+    assert "dense:softplus1 " in out
+    assert "10 of 12 structures" in out
+    assert "h->y" not in out
+    assert any(line.split()[0] == "2=" for line in out.splitlines() if line.split())
+    assert "1234.5" not in out
+    assert "-1235.50" in out
+    assert "warning: one thing to know" in out
+
+
+def test_text_without_a_terminal_is_not_cut(capsys, monkeypatch):
+    monkeypatch.delenv("COLUMNS", raising=False)
+    summary = copy.deepcopy(SUMMARY)
+    for each in summary["ranking"]:
+        each["structure"]["x->h"] = ["a_function_with_a_long_name_" + each["structure"]["x->h"][0]]
+    print_summary(summary, most=3)
+    assert "a_function_with_a_long_name_dense:softplus3" in capsys.readouterr().out
+
+
+def test_names_with_brackets_are_not_markup(capsys):
+    summary = copy.deepcopy(SUMMARY)
+    for number, each in enumerate(summary["ranking"]):
+        each["structure"]["x->h"] = [f"[bold]f{number}"]
+    summary["warnings"] = ["the list [1, 2] of [red]"]
+    print_summary(summary, most=3)
+    out = capsys.readouterr().out
+    assert "[bold]f0" in out
+    assert "[1, 2] of [red]" in out
+
+
+def test_an_empty_ranking(capsys):
+    print_summary({**SUMMARY, "ranking": [], "status": "failed"}, most=10)
+    assert "run study: failed" in capsys.readouterr().out
+
+
+def test_a_plan_with_bounds_says_so(capsys):
+    print_plan(studies.plan({**studies.spec(), "regime": {"type": "evidence"}}))
+    out = capsys.readouterr().out
+    assert "≤" in out
+    assert "discretise" in out
+
+
+def test_runs(capsys):
+    row = {"run": "a", "status": "unfinished", "n_structures": None, "best": None, "log_evidence": None}
+    print_runs([row], Path("runs"))
+    assert "unfinished" in capsys.readouterr().out
+
+
+def test_progress_counts_each_task_once(tmp_path):
+    """30 steps for each of 6 batches, 100 for each of 8 other tasks; late or repeated news changes nothing."""
+    plan = studies.plan(studies.wide())
+    counter = StepCounter(plan, RunDirectory(tmp_path))
+    assert (counter.total, counter.completed) == (6 * 30 + 8 * 100, 0)
+    counter.hear(Progress("setting0-round0-batch0-stage0-train", 20))
+    counter.hear(Progress("setting0-round0-batch0-stage0-train", 10))
+    assert counter.completed == 20
+    for task in plan.tasks():
+        counter.hear(Progress(task.name, 0, finished=True))
+        counter.hear(Progress(task.name, 0, finished=True))
+    assert counter.completed == counter.total
+
+
+def test_a_figure_of_many_structures_and_of_one(tmp_path):
+    for number, ranking in enumerate((SUMMARY["ranking"], SUMMARY["ranking"][:1])):
+        target = tmp_path / f"{number}.png"
+        save_ranking_figure({**SUMMARY, "ranking": ranking}, tmp_path, target)
+        assert target.read_bytes().startswith(b"\x89PNG")
+
+
+def test_no_figure_of_nothing(tmp_path):
+    with pytest.raises(CallError, match="all its members diverged"):
+        save_ranking_figure({**SUMMARY, "ranking": []}, tmp_path, tmp_path / "a.png")
+
+
+def test_findings_keep_the_extras_of_packages(capsys):
+    """`structflow[plot]` holds a bracket."""
+    print_findings([Finding("plot", True, "missing: no figures", "pip install 'structflow[plot]'")])
+    assert "pip install 'structflow[plot]'" in capsys.readouterr().out
