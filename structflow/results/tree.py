@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import xarray
+import zarr
 from zarr.errors import ZarrUserWarning
 
 from ..errors import StorageError
@@ -23,6 +24,9 @@ from .marginals import choice_label
 from .read import structure_name
 
 NATS = {"units": "nats"}
+
+MOST_POSTERIORS = 20
+"""Structures whose posterior arrays are part of the results; the records of the run keep all of them."""
 
 
 def build_tree(context: RunContext, summary: dict[str, Any]) -> xarray.DataTree:
@@ -144,11 +148,11 @@ def relaxed(entry: dict[str, Any]) -> dict[str, xarray.Dataset]:
 
 
 def posteriors(context: RunContext, setting: int, ranking: Sequence[Mapping[str, Any]]) -> dict[str, xarray.Dataset]:
-    """Mean and standard deviation of every weight of each structure's best restart, by weight group and name.
+    """Mean and standard deviation of every weight of the best restart, for the first structures of the ranking.
 
     `structure_0` is the first of the ranking, and so on: names of structures can be longer than names of files.
     """
-    places = {canonical(entry["structure"]): index for index, entry in enumerate(ranking)}
+    places = {canonical(entry["structure"]): index for index, entry in enumerate(ranking[:MOST_POSTERIORS])}
     parts: dict[str, xarray.Dataset] = {}
     for evaluated in load_evaluated(context, setting):
         bound, population = evaluated.trained.bound, evaluated.trained.bound.population
@@ -159,7 +163,7 @@ def posteriors(context: RunContext, setting: int, ranking: Sequence[Mapping[str,
             elif member.structure.canonical in places:
                 name = f"structure_{places[member.structure.canonical]}"
                 title = structure_name(member.structure.as_dict())
-            else:  # its evidence is not a number
+            else:  # too far down, or its evidence is not a number
                 continue
             data = {}
             for index, group in enumerate(population.layout.groups):
@@ -198,7 +202,8 @@ def write_tree(tree: xarray.DataTree, target: Path) -> None:
     try:
         with warnings.catch_warnings():  # zarr warns that other implementations may not know consolidated metadata
             warnings.simplefilter("ignore", ZarrUserWarning)
-            tree.to_zarr(unfinished, zarr_format=3, consolidated=True)
+            tree.to_zarr(unfinished, zarr_format=3, consolidated=False)
+            zarr.consolidate_metadata(unfinished, zarr_format=3)  # once: `to_zarr` would do it again for every group
         shutil.rmtree(target, ignore_errors=True)
         os.rename(unfinished, target)
     except OSError as error:

@@ -8,6 +8,7 @@ import torch
 
 from ..plan.tasks import Task
 from ..store.run_directory import Found
+from .allocator import keep_large_blocks
 from .context import RunContext, open_context
 from .decide import decide
 from .evaluate import evaluate
@@ -28,6 +29,7 @@ def run_task(path: str, name: str, parents: list[tuple[str, str]]) -> tuple[str,
     else:
         started = time.perf_counter()
         torch.set_num_threads(context.plan.execution.threads)
+        keep_large_blocks()
         task = next(task for task in context.plan.tasks() if task.name == name)
         record = context.directory.commit(name, perform(context, task), time.perf_counter() - started)
     publish(Progress(name, 0, finished=True))

@@ -132,10 +132,10 @@ def test_random_state_is_the_seed() -> None:
     assert predicted(RandomState(3)) == predicted(RandomState(3)) != predicted(0)
 
 
-def test_a_fitted_estimator_is_pickled_and_leaves_no_files() -> None:
-    before = set(Path(tempfile.gettempdir()).glob("structflow-*"))
+def test_a_fitted_estimator_is_pickled_and_leaves_no_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     fitted = StructureClassifier(**with_model(LINEAR)).fit(X, LABELS)
-    assert set(Path(tempfile.gettempdir()).glob("structflow-*")) <= before
+    assert list(tmp_path.iterdir()) == []
     again = pickle.loads(pickle.dumps(fitted))
     np.testing.assert_array_equal(again.predict_proba(X), fitted.predict_proba(X))
     assert pickle.loads(pickle.dumps(again.best_.module())) is not None
