@@ -44,8 +44,8 @@ RATE = 0.01
 WEIGHTS = ("x->h/dense:tanh/weight", "x->h/dense:tanh/bias", "h->y/linear/weight", "h->y/linear/bias")
 
 
-def spec(steps: int, members: int = MEMBERS, rows: int = 404, width: int = 50) -> dict[str, Any]:
-    """The study whose population is timed: one structure from `members` restarts."""
+def spec(steps: int, restarts: int = MEMBERS, rows: int = 404, width: int = 50) -> dict[str, Any]:
+    """The study whose population is timed: one structure from many restarts."""
     return {
         "data": {"source": "synthetic", "rows": rows, "inputs": 13, "formula": "tanh(x0) + x1 * x2", "noise": 0.5},
         "model": {
@@ -55,7 +55,7 @@ def spec(steps: int, members: int = MEMBERS, rows: int = 404, width: int = 50) -
                 {"from": "h", "to": "y", "basis": ["linear"]},
             ],
         },
-        "optimizer": {"inner": {"steps": steps, "lr": RATE}, "restarts": members},
+        "optimizer": {"inner": {"steps": steps, "lr": RATE}, "restarts": restarts},
     }
 
 
@@ -66,10 +66,9 @@ class PopulationTraining:
         study = study_from_mapping(document, Path.cwd())
         context = RunContext(RunDirectory(Path("none")), study, make_plan(study, "cpu", True, 1))
         self.spec = study.settings[0].stages[0]
-        structure = next(iter(study.space))
-        members = self.spec.optimizer.restarts
-        candidates = [Candidate(structure, restart) for restart in range(members)]
-        (batch,) = make_batches(study.graph, candidates, members)
+        restarts = range(self.spec.optimizer.restarts)
+        candidates = [Candidate(structure, restart) for structure in study.space for restart in restarts]
+        (batch,) = make_batches(study.graph, candidates, len(candidates))
         self.bound = context.bound(context.population(batch, self.spec), self.spec)
         self.keys = context.keys(batch.members, 0, 0, 0)
         x, y = study.dataset.train()

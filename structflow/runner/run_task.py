@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 
@@ -28,12 +30,24 @@ def run_task(path: str, name: str, parents: list[tuple[str, str]]) -> tuple[str,
         record = context.directory.record(name)
     else:
         started = time.perf_counter()
-        torch.set_num_threads(context.plan.execution.threads)
         keep_large_blocks()
         task = next(task for task in context.plan.tasks() if task.name == name)
-        record = context.directory.commit(name, perform(context, task), time.perf_counter() - started)
+        with threads(context.plan.execution.threads):
+            found = perform(context, task)
+        record = context.directory.commit(name, found, time.perf_counter() - started)
     publish(Progress(name, 0, finished=True))
     return name, record.digest
+
+
+@contextmanager
+def threads(number: int) -> Iterator[None]:
+    """torch with so many threads, and afterwards with as many as before."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(number)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def perform(context: RunContext, task: Task) -> Found:

@@ -173,6 +173,12 @@ class Inner(Options):
     decay: Literal["cosine", "none"] = Field("cosine", description="Decay of a learning rate that is a number.")
     steps: int = Field(2000, ge=1, le=10_000_000)
     samples: int = Field(1, ge=1, le=10_000, description="Monte Carlo samples of q a step.")
+    structure_warmup: float = Field(
+        0.25,
+        ge=0,
+        le=1,
+        description="Share of the (first stage's) steps in which q(Γ) stays at its start, while every function learns.",
+    )
     batch_size: PositiveInteger | None = Field(None, description="Rows a step; by default all of them.")
 
 

@@ -14,11 +14,15 @@ from ..spec.models import Spec
 
 @dataclass(frozen=True)
 class MetaparameterTables:
-    """One value a step, (steps,): learning rate, c_reg and the temperature c_temp of the structure prior."""
+    """One value a step, (steps,): learning rate, c_reg and the temperature c_temp of the structure prior.
+
+    `structure_moves` (steps,) is false where the distributions of the structure are held.
+    """
 
     rate: Tensor
     c_reg: Tensor
     c_temp: Tensor
+    structure_moves: Tensor
 
     @property
     def steps(self) -> int:
@@ -31,7 +35,8 @@ def metaparameter_tables(
 ) -> MetaparameterTables:
     """Tables of stage `stage` of `stages`, whose settings are `spec`.
 
-    A learning rate given as a number decays by ½ (1 + cos(π t / steps)) unless `decay` is none.
+    A learning rate given as a number decays by ½ (1 + cos(π t / steps)) unless `decay` is none. The structure is held
+    for a share `structure_warmup` of the first stage.
     """
     steps = spec.optimizer.inner.steps
 
@@ -44,4 +49,6 @@ def metaparameter_tables(
     if inner.decay == "cosine" and isinstance(inner.lr, float):
         progress = torch.arange(steps, dtype=torch.float64) / steps
         rate = rate * (0.5 * (1 + (math.pi * progress).cos())).to(rate)
-    return MetaparameterTables(rate, table(spec.objective.c_reg), table(spec.prior.structure.temperature))
+    held = round(inner.structure_warmup * steps) if stage == 0 else 0
+    moves = torch.arange(steps, device=device) >= held
+    return MetaparameterTables(rate, table(spec.objective.c_reg), table(spec.prior.structure.temperature), moves)

@@ -20,6 +20,9 @@ from torch.utils._pytree import tree_map
 
 Program = Callable[..., Any]
 
+MOST_PROGRAMS = 256
+"""Programs kept at most; beyond that all are dropped, and traced again when they are needed."""
+
 _programs: dict[tuple[str, bool], Program] = {}
 """Programs of this process by signature and whether they are compiled."""
 
@@ -31,6 +34,8 @@ def program_for(signature: str, function: Callable[..., Any], example: tuple[Any
     all arguments of the same shapes. It may change its arguments in place: tracing runs it, hence the copies.
     """
     key = (signature, compiled)
+    if key not in _programs and len(_programs) >= MOST_PROGRAMS:
+        _programs.clear()
     if key not in _programs:
         traced: Program = make_fx(function)(*tree_map(torch.clone, example))
         if compiled:

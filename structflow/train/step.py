@@ -23,7 +23,8 @@ def make_step(bound: Bound, layout: FlatLayout, coordinates: Coordinates) -> Cal
     The returned function updates the flat parameters, their moments and `diverged_at` in place, so that no step
     allocates them anew, and returns the terms of the bound before the update, (M,) each. `diverged_at` (M,) is the
     first step whose bound wasn't finite, or −1. `whitening` are the matrices of the coordinates, which another
-    population of the same signature has its own of.
+    population of the same signature has its own of. `of_structure` says which parameters are of q(Γ) or p(Γ): they
+    stay where they are while `structure_moves` is false.
     """
 
     def step(
@@ -35,6 +36,8 @@ def make_step(bound: Bound, layout: FlatLayout, coordinates: Coordinates) -> Cal
         rate: Tensor,
         c_reg: Tensor,
         c_temp: Tensor,
+        structure_moves: Tensor,
+        of_structure: Tensor,
         normals: Tensor,
         uniforms: Tensor,
         x: Tensor,
@@ -54,6 +57,7 @@ def make_step(bound: Bound, layout: FlatLayout, coordinates: Coordinates) -> Cal
 
         terms: StepTerms
         gradient, terms = torch.func.grad(total, has_aux=True)(parameters)
+        gradient = torch.where(of_structure & ~structure_moves, torch.zeros_like(gradient), gradient)
         raised, new_first, new_second = ascend(parameters, gradient, first, second, rate, number)
         parameters.copy_(raised)
         first.copy_(new_first)

@@ -76,6 +76,9 @@ class TrainingResult:
     diverged_at: np.ndarray
 
 
+STRUCTURE_NAMES = ("structure", "structure_temperature", "prior_structure")
+"""First parts of the names of parameters of q(Γ) and p(Γ)."""
+
 TERM_NAMES = ("log_likelihood", "kl_weights", "kl_structure")
 
 
@@ -101,6 +104,7 @@ def train(
     start = coordinates.whitened({name: value.double().to(execution.device) for name, value in parameters.items()})
     layout = FlatLayout.of(start)
     state = layout.pack(start).to(execution.device, execution.dtype, copy=True)
+    of_structure = structure_parameters(layout, start)
     first, second = torch.zeros_like(state), torch.zeros_like(state)
     members = bound.population.size
     diverged_at = torch.full((members,), -1, dtype=torch.int64, device=execution.device)
@@ -132,7 +136,7 @@ def train(
                 x, y = x.index_select(0, batch), y.index_select(0, batch)
             arguments = (
                 state, first, second, diverged_at,
-                numbers[step], tables.rate[step], tables.c_reg[step], tables.c_temp[step],
+                numbers[step], tables.rate[step], tables.c_reg[step], tables.c_temp[step], tables.structure_moves[step], of_structure,
                 normal_rows[offset], uniform_rows[offset], x, y, factor, edge_indices, group_indices, whitening,
             )  # fmt: skip
             if program is None:
@@ -155,3 +159,12 @@ def steps_per_block(normals: NoiseSource, uniforms: NoiseSource, samples: int) -
     """How many steps' random numbers are drawn in one call: enough to make the call cheap, few enough to be small."""
     length = 4 * samples * (normals.call.numel() + uniforms.call.numel())
     return max(1, min(NOISE_STEPS, NOISE_NUMBERS // max(length, 1)))
+
+
+def structure_parameters(layout: FlatLayout, parameters: dict[str, Tensor]) -> Tensor:
+    """Which numbers of the flat vector belong to q(Γ) or p(Γ), booleans."""
+    flags = {
+        name: torch.full_like(value, name.partition("/")[0] in STRUCTURE_NAMES, dtype=torch.bool)
+        for name, value in parameters.items()
+    }
+    return layout.pack(flags)

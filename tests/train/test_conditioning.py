@@ -93,7 +93,11 @@ def test_learned_hyperparameters_reach_the_best_evidence(tmp_path: Path) -> None
     spec = study("full", basis, {"precision": "shared"}, "learned", "x0 - 0.5*x1**2")
     found, _, x, y = result(spec, tmp_path / "run")
     design = powers(x, 3)
-    best = minimize(lambda h: -evidence(design, y, math.exp(h[0]), math.exp(2 * h[1])), [0.0, 0.0], method="Nelder-Mead")
+
+    def loss(h: np.ndarray) -> float:
+        return -evidence(design, y, math.exp(h[0]), math.exp(2 * h[1]))
+
+    best = minimize(loss, [0.0, 0.0], method="Nelder-Mead")
     assert found == pytest.approx(-best.fun, abs=0.01)
     assert found <= -best.fun + 1e-6
 

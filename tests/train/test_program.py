@@ -22,6 +22,7 @@ from structflow.train.conditioning import Coordinates
 from structflow.train.flat import FlatLayout
 from structflow.train.program import program_for
 from structflow.train.step import make_step
+from structflow.train.trainer import structure_parameters
 
 RICH = rich_graph()
 
@@ -33,9 +34,10 @@ def arguments(bound, seed: int, step: int):
     noise = noise_of(bound, keys_of(bound.population, seed), 2, step)
     scalars = [torch.tensor(value, dtype=DOUBLE) for value in (0.01 * (seed + 1), 0.5 + seed, 0.3 + 0.1 * seed)]
     indices = bound.population.indices
+    of_structure = structure_parameters(FlatLayout.of(parameters), parameters)
     return (
         flat, 0.1 * flat, flat.square(), torch.full((bound.population.size,), -1), torch.tensor(step),
-        *scalars, noise.normals, noise.uniforms, normal(5, 3, seed=seed), normal(5, 1, seed=9 + seed),
+        *scalars, torch.tensor(step > 0), of_structure, noise.normals, noise.uniforms, normal(5, 3, seed=seed), normal(5, 1, seed=9 + seed),
         torch.tensor(1.0 + seed, dtype=DOUBLE), indices.edges, indices.groups, {},
     )  # fmt: skip
 
