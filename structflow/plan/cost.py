@@ -18,15 +18,16 @@ MOST_MEMBERS = 512
 COPIES = 6
 """Values of a node that a step holds at once: forward, gradients and what the activation keeps."""
 
-EAGER_SECONDS = 15e-9
-COMPILED_SECONDS = 5e-9
+EAGER_SECONDS = 17e-9
+COMPILED_SECONDS = 6e-9
 """Seconds for one value of a node in a training step, on one core; docs/benchmarks.md says how they were measured."""
 
-OPERATION_SECONDS = 1.5e-3
-"""Seconds that the operations of one eager step cost however small they are."""
+EAGER_OPERATIONS = 0.75e-3
+COMPILED_OPERATIONS = 0.08e-3
+"""Seconds that the operations of one basis function cost in a step of a batch, however small they are."""
 
-COMPILATION_SECONDS = 10.0
-"""Seconds that compiling one program takes at first."""
+COMPILATION_SECONDS = 4.5
+"""Seconds that compiling a program takes at first, for each basis function in it."""
 
 
 def product(shape: Shape) -> int:
@@ -39,10 +40,11 @@ def product(shape: Shape) -> int:
 
 @dataclass(frozen=True)
 class MemberCost:
-    """What one member costs: values of nodes and functions a step, and weights."""
+    """What one member costs: values of nodes and functions a step, weights, and functions in use."""
 
     values: int
     weights: int
+    functions: int
 
     def bytes(self, dtype: str, covariance: str) -> int:
         """Memory of one member while it trains: values, and parameters with their moments and gradients."""
@@ -54,10 +56,11 @@ class MemberCost:
 def member_cost(graph: Graph, shapes: Mapping[str, Shape], spec: Spec, rows: int, relaxed: bool) -> MemberCost:
     """Cost of the dearest member with these node shapes: relaxed, it uses every function of every edge."""
     batch_rows = min(spec.optimizer.inner.batch_size or rows, rows)
-    values = weights = 0
+    values = weights = functions = 0
     for edge in graph.edges:
         used = len(edge.functions) if relaxed or edge.space != "one" else 1
         values += used * product(shapes[edge.target])
+        functions += used
         sizes = sorted(
             sum(
                 map(
@@ -68,7 +71,7 @@ def member_cost(graph: Graph, shapes: Mapping[str, Shape], spec: Spec, rows: int
             for function in edge.functions
         )
         weights += sum(sizes[-used:])
-    return MemberCost(values * batch_rows * spec.optimizer.inner.samples, weights)
+    return MemberCost(values * batch_rows * spec.optimizer.inner.samples, weights, functions)
 
 
 def members_per_batch(cost: MemberCost, spec: Spec) -> int:
@@ -78,8 +81,25 @@ def members_per_batch(cost: MemberCost, spec: Spec) -> int:
     return max(1, min(MOST_MEMBERS, BATCH_BYTES // cost.bytes(spec.compute.dtype, spec.posterior.weights.covariance)))
 
 
-def training_seconds(cost: MemberCost, members: int, batches: int, steps: int, compiled: bool) -> float:
-    """Forecast of the training time on one core, without compilation."""
-    per_value = COMPILED_SECONDS if compiled else EAGER_SECONDS
-    overhead = 0.1 * OPERATION_SECONDS if compiled else OPERATION_SECONDS
-    return steps * (members * cost.values * per_value + batches * overhead)
+@dataclass(frozen=True)
+class Work:
+    """The work of a round for a forecast: every member counts as the dearest, `functions` are those of a program."""
+
+    cost: MemberCost
+    members: int
+    batches: int
+    programs: int
+    functions: int
+    steps: int
+
+    def training_seconds(self, compiled: bool, threads: int) -> float:
+        """Seconds of training without compilation; threads share the values, not the calls of operations."""
+        value = COMPILED_SECONDS if compiled else EAGER_SECONDS
+        operations = COMPILED_OPERATIONS if compiled else EAGER_OPERATIONS
+        return self.steps * (
+            self.members * self.cost.values * value / threads + self.batches * self.functions * operations
+        )
+
+    def compilation_seconds(self) -> float:
+        """Seconds of compiling all programs."""
+        return COMPILATION_SECONDS * self.programs * self.functions

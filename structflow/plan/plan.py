@@ -10,13 +10,7 @@ from ..plugins import RoundBound
 from ..plugins.registry import registry
 from ..spec.study import Setting, Study
 from .batching import make_batches, most_batches
-from .cost import (
-    COMPILATION_SECONDS,
-    MemberCost,
-    member_cost,
-    members_per_batch,
-    training_seconds,
-)
+from .cost import Work, member_cost, members_per_batch
 from .tasks import Task
 
 
@@ -141,37 +135,37 @@ def make_plan(study: Study, device: str, can_compile: bool, threads: int) -> Pla
     `threads` are the threads of one task. Compilation is worth it where the forecast of what it saves exceeds what
     it costs.
     """
-    settings, forecasts = [], []
+    settings, works = [], []
     for setting in study.settings:
         regime = registry().get("regimes", setting.stages[0].regime.type)
         spec = setting.stages[0]
         bounds = regime.rounds(spec.regime, study.space, spec.optimizer.restarts)
         rounds = []
         for index, bound in enumerate(bounds):
-            planned, cost, programs = plan_round(study, setting, regime, bound, index)
+            planned, work = plan_round(study, setting, regime, bound, index)
             rounds.append(planned)
-            forecasts.append((planned, cost, programs))
+            works.append(work)
         settings.append(SettingPlan(setting.values, tuple(rounds)))
-    eager = sum(forecast_seconds(planned, cost, False) for planned, cost, _ in forecasts)
-    compiled = sum(forecast_seconds(planned, cost, True) for planned, cost, _ in forecasts)
-    compilation = COMPILATION_SECONDS * sum(programs for _, _, programs in forecasts)
+    eager = sum(work.training_seconds(False, threads) for work in works)
+    compiled = sum(work.training_seconds(True, threads) + work.compilation_seconds() for work in works)
     wanted = study.spec.compute.compile
-    compiles = can_compile and (compiled + compilation < eager if wanted == "auto" else wanted)
+    compiles = can_compile and (compiled < eager if wanted == "auto" else wanted)
     dtype = study.spec.compute.dtype
     covariance = study.spec.posterior.weights.covariance
     return Plan(
         study.space.count,
         tuple(settings),
         ExecutionPlan(device, dtype, compiles, threads),
-        (compiled + compilation if compiles else eager) / max(1, threads),
-        max(planned.members_per_batch * cost.bytes(dtype, covariance) for planned, cost, _ in forecasts),
+        compiled if compiles else eager,
+        max(
+            planned.members_per_batch * work.cost.bytes(dtype, covariance)
+            for planned, work in zip((each for setting in settings for each in setting.rounds), works, strict=True)
+        ),
     )
 
 
-def plan_round(
-    study: Study, setting: Setting, regime: Any, bound: RoundBound, index: int
-) -> tuple[RoundPlan, MemberCost, int]:
-    """One round with its batches, the cost of its dearest member, and how many programs it needs."""
+def plan_round(study: Study, setting: Setting, regime: Any, bound: RoundBound, index: int) -> tuple[RoundPlan, Work]:
+    """One round with its batches, and the work it is."""
     spec, graph = setting.stages[0], study.graph
     assignments = [dict(chosen) for chosen in study.space.shape_assignments()]
     costs = [
@@ -190,9 +184,6 @@ def plan_round(
         slots = most_batches(bound.most, kinds, most)
     programs = min(slots, study.space.count if alone else len(assignments)) * len(setting.stages)
     steps = tuple(stage.optimizer.inner.steps for stage in setting.stages)
-    return RoundPlan(bound.name, bound.relaxed, bound.most, bound.exact, most, slots, steps), dearest, programs
-
-
-def forecast_seconds(planned: RoundPlan, cost: MemberCost, compiled: bool) -> float:
-    """Training time of a round on one core, taking every member for the dearest."""
-    return sum(training_seconds(cost, planned.members, planned.slots, steps, compiled) for steps in planned.steps)
+    functions = dearest.functions if alone else sum(len(edge.functions) for edge in graph.edges)
+    work = Work(dearest, bound.most, slots, programs, functions, sum(steps))
+    return RoundPlan(bound.name, bound.relaxed, bound.most, bound.exact, most, slots, steps), work

@@ -19,8 +19,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> structflow.Run:
     return structflow.run(SPEC, tmp_path_factory.mktemp("e1") / "run", overrides=["compute.compile=false"])
 
 
-def test_the_temperature_of_the_question_is_the_last_stages(run: structflow.Run) -> None:
-    last = run.context.stages(0)[-1]
+def test_the_bound_is_maximised_at_temperature_one_fifth(run: structflow.Run) -> None:
+    (last,) = run.context.stages(0)
     assert last.prior.structure.temperature == 0.2
     assert (last.objective.c_reg, last.objective.c_train, last.objective.c_prior) == (1, 1, 1)
 

@@ -37,7 +37,8 @@ def arguments(bound, seed: int, step: int):
     of_structure = structure_parameters(FlatLayout.of(parameters), parameters)
     return (
         flat, 0.1 * flat, flat.square(), torch.full((bound.population.size,), -1), torch.tensor(step),
-        *scalars, torch.tensor(step > 0), of_structure, noise.normals, noise.uniforms, normal(5, 3, seed=seed), normal(5, 1, seed=9 + seed),
+        *scalars, torch.tensor(step > 0), of_structure, noise.normals, noise.uniforms,
+        normal(5, 3, seed=seed), normal(5, 1, seed=9 + seed),
         torch.tensor(1.0 + seed, dtype=DOUBLE), indices.edges, indices.groups, {},
     )  # fmt: skip
 
