@@ -17,11 +17,10 @@ help: ## Show the targets
 
 quickstart: $(VENV)/.installed-plot ## Run the example study, print its ranking, save a figure
 	$(BIN)/structflow run specs/quickstart.yaml -o $(QUICKSTART)
-	$(BIN)/structflow show $(QUICKSTART)
 	$(BIN)/structflow plot $(QUICKSTART) -o $(QUICKSTART)/ranking.png
 
 test: $(VENV)/.installed-dev ## Run the tests (PYTEST_ARGS="-k name" for some of them)
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(BIN)/python -m pytest --numprocesses auto --dist loadscope $(PYTEST_ARGS)
 
 lint: $(VENV)/.installed-dev ## Check style, types and the order of the layers
 	$(BIN)/ruff check

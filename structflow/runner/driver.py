@@ -102,7 +102,7 @@ def shortened(value: Any) -> str:
 def carry_out(directory: RunDirectory, plan: Plan, workers: int | None, listener: Listener) -> float:
     """Do every task that has no record yet.
 
-    Returns the seconds it took; of tasks that an earlier session did, the seconds of each.
+    Returns the seconds it took; of tasks that an earlier call did, the seconds of each.
     """
     executor: Executor = on_local_workers(workers) if workers else run_here
     open_context.cache_clear()

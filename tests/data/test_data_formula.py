@@ -136,9 +136,9 @@ def test_refuses_everything_else(text: str) -> None:
 
 def test_huge_powers_take_no_time() -> None:
     # As Python integers 9**9**9**9 would never end; in float64 it is infinite.
-    start = time.perf_counter()
+    start = time.process_time()
     values = parse_formula("9 ** 9 ** 9 ** 9 ** 9 ** 9", 1)(X[:, :1])
-    assert time.perf_counter() - start < 1.0
+    assert time.process_time() - start < 1.0
     assert np.all(np.isinf(values))
 
 

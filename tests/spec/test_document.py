@@ -100,11 +100,11 @@ def test_the_pure_python_parser_gives_the_same(monkeypatch):
     ids=lambda value: repr(value)[:20],
 )
 def test_what_a_spec_may_not_hold_is_refused_with_its_line_at_once(content, line, fragment):
-    start = time.perf_counter()
+    start = time.process_time()
     problem = refused(content)
     assert fragment in problem.message
     assert problem.line == line
-    assert time.perf_counter() - start < 1
+    assert time.process_time() - start < 1
 
 
 def test_a_byte_order_mark_is_ignored():
@@ -114,10 +114,10 @@ def test_a_byte_order_mark_is_ignored():
 def test_a_large_file_is_refused_at_once(tmp_path: Path):
     file = tmp_path / "large.yaml"
     file.write_bytes(b"a: [" + b"1, " * 3_500_000 + b"]")
-    start = time.perf_counter()
+    start = time.process_time()
     with pytest.raises(SpecError, match="larger than") as raised:
         read_document(file)
-    assert time.perf_counter() - start < 1
+    assert time.process_time() - start < 1
     assert raised.value.problems[0].line == 1
 
 

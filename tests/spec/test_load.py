@@ -88,10 +88,10 @@ def test_problems_of_the_data_do_not_hide_those_of_the_graph():
 def test_many_structures_are_counted_at_once():
     spec = example()
     spec["model"]["edges"][0] |= {"choose": "any", "basis": [{"type": "dense", "name": f"f{i}"} for i in range(40)]}
-    start = time.perf_counter()
+    start = time.process_time()
     with pytest.raises(SpecError, match="exceeds max_structures"):
         study_from_mapping(spec, Path())
-    assert time.perf_counter() - start < 1
+    assert time.process_time() - start < 1
 
 
 class TestHash:
@@ -209,9 +209,9 @@ def test_loading_imports_no_heavy_library_and_takes_little_time(tmp_path: Path):
     file = tmp_path / "example.yaml"
     file.write_text(TEXT)
     code = (
-        "import sys, time; start = time.perf_counter()\n"
+        "import sys, time; start = time.process_time()\n"
         "from structflow.spec.load import load_study\n"
-        f"load_study({str(file)!r}); seconds = time.perf_counter() - start\n"
+        f"load_study({str(file)!r}); seconds = time.process_time() - start\n"
         "heavy = [name for name in ('torch', 'dask', 'zarr', 'matplotlib') if name in sys.modules]\n"
         "print(heavy, seconds); sys.exit(bool(heavy) or seconds > 2)"
     )

@@ -104,14 +104,14 @@ def test_rounding_does_not_depend_on_the_order_of_candidates(edge, data):
 
 
 def test_a_huge_space_is_counted_and_started_at_once():
-    start = time.perf_counter()
+    start = time.process_time()
     edges = tuple(EdgeChoice(f"n{i}->n{i + 1}", tuple(f"f{j}" for j in range(40)), "any") for i in range(3))
     space = StructureSpace(edges)
     assert space.count == 2**120
     first = next(iter(space))
     assert first.as_dict() == {edge.key: [] for edge in edges}
     assert len(list(itertools.islice(space, 1000))) == 1000
-    assert time.perf_counter() - start < 1
+    assert time.process_time() - start < 1
 
 
 def test_a_long_chain_of_edges_is_enumerated():

@@ -1,0 +1,44 @@
+"""Memory is that of one batch: more members in batches of the same size take no more of it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import studies
+
+PROGRAM = """
+import json, resource, sys
+import structflow, structflow.evidence.trained as trained
+trained.CHUNK_NUMBERS = 1  # evaluate one sample at a time, so that the peak is that of training
+structflow.run(json.loads(sys.argv[1]), sys.argv[2])
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1024 if sys.platform == "linux" else 1024**2))
+"""
+
+
+def peak(folder, members: int, per_batch: int) -> float:
+    """Peak memory in MiB of a process that trains members with a million values of the hidden node each."""
+    document = studies.spec(
+        data={"source": "synthetic", "rows": 20_000, "inputs": 2, "formula": "tanh(x0)", "noise": 0.2},
+        model=studies.model([{"from": "x", "to": "h", "basis": ["dense"]}, studies.LAST], h={"shape": [50]}),
+        optimizer={"inner": {"steps": 2}, "restarts": members},
+        evidence={"samples": 2},
+        compute={"compile": False, "members_per_batch": per_batch},
+    )
+    called = subprocess.run(
+        [sys.executable, "-c", PROGRAM, json.dumps(document), str(folder)], capture_output=True, text=True, check=True
+    )
+    return float(called.stdout.splitlines()[-1])
+
+
+def test_members_beyond_a_batch_take_no_memory(tmp_path):
+    """Twelve members in batches of 3 beside 3 members, and all twelve at once to see what the nine would take.
+
+    At once they hold at least a value, its slope and its square for each row and unit of the hidden node.
+    """
+    few = peak(tmp_path / "few", 3, 3)
+    many = peak(tmp_path / "many", 12, 3)
+    together = peak(tmp_path / "together", 12, 12)
+    assert together - few > 9 * 3 * (20_000 * 50 * 4 / 2**20)
+    assert many - few < 0.15 * (together - few)
