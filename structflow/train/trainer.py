@@ -136,7 +136,8 @@ def train(
                 x, y = x.index_select(0, batch), y.index_select(0, batch)
             arguments = (
                 state, first, second, diverged_at,
-                numbers[step], tables.rate[step], tables.c_reg[step], tables.c_temp[step], tables.structure_moves[step], of_structure,
+                numbers[step], tables.rate[step], tables.c_reg[step], tables.c_temp[step],
+                tables.structure_moves[step], of_structure,
                 normal_rows[offset], uniform_rows[offset], x, y, factor, edge_indices, group_indices, whitening,
             )  # fmt: skip
             if program is None:
