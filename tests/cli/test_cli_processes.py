@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 import studies
 
-LONG = {
-    "optimizer": {"inner": {"steps": 60}, "restarts": 3},
-    "compute": {"compile": False, "members_per_batch": 4},
-}
+LONG = studies.spec(
+    optimizer={"inner": {"steps": 100}, "restarts": 8}, compute={"compile": False, "members_per_batch": 2}
+)
+"""Eight batches that share a program."""
 
 
 def test_help_is_instant(tmp_path):
@@ -61,7 +61,7 @@ def test_commands_that_train_nothing_do_without_torch(tmp_path, arguments):
 def undisturbed(tmp_path_factory):
     """The digests of the long study without any interruption."""
     folder = tmp_path_factory.mktemp("undisturbed")
-    studies.run({**studies.wide(), **LONG}, folder / "run")
+    studies.run(LONG, folder / "run")
     return studies.digests(folder / "run")
 
 
@@ -84,7 +84,7 @@ def wait_for_a_record(run: Path, process: subprocess.Popen[str]) -> None:
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGKILL, -9)])
 def test_stopped_and_continued(cli, tmp_path, undisturbed, number, code):
     """Exit codes of DESIGN 7; the same command ends with the very records of a run that nobody stopped."""
-    studies.write({**studies.wide(), **LONG}, tmp_path)
+    studies.write(LONG, tmp_path)
     arguments = ["run", "spec.yaml", "-o", "run"]
     process = started(arguments, tmp_path)
     wait_for_a_record(tmp_path / "run", process)
@@ -105,7 +105,7 @@ def test_stopped_and_continued(cli, tmp_path, undisturbed, number, code):
     modified = {path: path.stat().st_mtime_ns for path in (tmp_path / "run" / "records").glob("*.json")}
     continued = cli("run", tmp_path / "spec.yaml", "-o", tmp_path / "run")
     assert continued.code == 0, continued.err
-    assert "8 of 8 structures" in continued.out
+    assert "2 of 2 structures" in continued.out
     assert studies.digests(tmp_path / "run") == undisturbed
     assert {path: path.stat().st_mtime_ns for path in modified} == modified  # what was done isn't done again
 

@@ -129,6 +129,7 @@ def falling(end: float) -> dict[str, Any]:
         ({"c_reg": 0, "c_prior": 0}, []),
         ({"c_comb": -1}, ["objective.c_comb"]),
         ({"c_comb": {"schedule": "constant", "from": 1}}, ["objective.c_comb"]),
+        ({"c_train": falling(0.0), "c_prior": falling(0.0)}, ["objective.c_prior"]),
         ({"c_prior": 2}, ["objective.c_prior"]),
         ({"c_reg": 2}, ["objective.c_prior"]),
         ({"c_train": 0, "c_prior": 0}, ["objective.c_prior"]),

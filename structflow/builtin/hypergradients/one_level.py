@@ -12,8 +12,7 @@ class OneLevel(Hypergradient):
     """Maximise Q jointly over θ and h: the two-level problem has the same solutions where its conditions hold.
 
     They are c_train > 0, c_prior / c_train = c_reg, the same data on both levels, and no repulsion or attraction
-    of the posterior of the structure (c_comb = 0 here). With nothing learned on the outer level any c will do,
-    because then L alone is maximised.
+    of the posterior of the structure (c_comb = 0 here).
     """
 
     type = "one_level"
@@ -32,7 +31,8 @@ class OneLevel(Hypergradient):
             )
         c_reg, c_train, c_prior = objective.c_reg, objective.c_train, objective.c_prior
         if isinstance(c_train, Schedule) or isinstance(c_prior, Schedule):
-            consistent = c_train == c_prior and c_reg == 1
+            smallest = c_train.extremes()[0] if isinstance(c_train, Schedule) else c_train
+            consistent = c_train == c_prior and c_reg == 1 and smallest > 0
         elif isinstance(c_reg, Schedule):
             consistent = False
         else:
