@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import signal
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -41,11 +43,33 @@ def on_local_workers(workers: int) -> Executor:
 
     def run(directory: RunDirectory, plan: Plan, listener: Listener) -> None:
         with local_client(workers) as client:
+            from distributed import KilledWorker, as_completed
+
             client.subscribe_topic(TOPIC, lambda event: listener(progress_of(event[1])))
             futures = client.compute(task_graph(directory, plan))
-            client.gather(futures)
+            try:
+                for future in as_completed(futures):  # `gather` would leave its own errors behind when interrupted
+                    future.result()
+            except KilledWorker as error:
+                raise ClusterError(
+                    f"workers died while they did {error.task}, which may need more memory than there is: "
+                    "lower compute.members_per_batch or use fewer workers; the same command continues the run"
+                ) from error
 
     return run
+
+
+@contextmanager
+def interrupts_ignored() -> Iterator[None]:
+    """Processes that are started here don't hear Ctrl-C, which a terminal sends to all: this one ends them."""
+    if threading.current_thread() is not threading.main_thread():  # only the main thread may change handlers
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 @contextmanager
@@ -55,14 +79,15 @@ def local_client(workers: int) -> Iterator[Any]:
         from distributed import Client, LocalCluster
     except ImportError as error:
         raise ClusterError("--workers needs the package distributed: pip install 'structflow[cluster]'") from error
-    cluster = LocalCluster(
-        n_workers=workers,
-        threads_per_worker=1,
-        processes=True,
-        host="127.0.0.1",
-        dashboard_address=None,
-        silence_logs=logging.ERROR,
-    )
+    with interrupts_ignored():
+        cluster = LocalCluster(
+            n_workers=workers,
+            threads_per_worker=1,
+            processes=True,
+            host="127.0.0.1",
+            dashboard_address=None,
+            silence_logs=logging.ERROR,
+        )
     client = Client(cluster)
     try:
         yield client

@@ -22,9 +22,9 @@ print(int(status["VmHWM"].split()[0]) / 1024)
 
 
 def peak(folder, members: int, per_batch: int) -> float:
-    """Peak memory in MiB of a process that trains members with a million values of the hidden node each."""
+    """Peak memory in MiB of a process that trains members with half a million values of the hidden node each."""
     document = studies.spec(
-        data={"source": "synthetic", "rows": 20_000, "inputs": 2, "formula": "tanh(x0)", "noise": 0.2},
+        data={"source": "synthetic", "rows": 10_000, "inputs": 2, "formula": "tanh(x0)", "noise": 0.2},
         model=studies.model([{"from": "x", "to": "h", "basis": ["dense"]}, studies.LAST], h={"shape": [50]}),
         optimizer={"inner": {"steps": 2}, "restarts": members},
         evidence={"samples": 2},
@@ -44,5 +44,5 @@ def test_members_beyond_a_batch_take_no_memory(tmp_path):
     few = peak(tmp_path / "few", 3, 3)
     many = peak(tmp_path / "many", 12, 3)
     together = peak(tmp_path / "together", 12, 12)
-    assert together - few > 9 * 3 * (20_000 * 50 * 4 / 2**20)
+    assert together - few > 9 * 3 * (10_000 * 50 * 4 / 2**20)
     assert many - few < 0.15 * (together - few)

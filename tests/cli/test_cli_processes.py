@@ -65,6 +65,22 @@ def undisturbed(tmp_path_factory):
     return studies.digests(folder / "run")
 
 
+@pytest.mark.slow
+def test_ctrl_c_with_workers_is_as_quiet(tmp_path, undisturbed):
+    """A terminal sends it to all processes of the command; the workers leave it to the first."""
+    studies.write(LONG, tmp_path)
+    process = started(["run", "spec.yaml", "-o", "run", "--workers", "2"], tmp_path)
+    wait_for_a_record(tmp_path / "run", process)
+    os.killpg(process.pid, signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "the same command continues the run" in err
+    assert "Traceback" not in err
+    continued = studies.call("run", "spec.yaml", "-o", "run", "--workers", "1", cwd=tmp_path)
+    assert continued.returncode == 0, continued.stderr
+    assert studies.digests(tmp_path / "run") == undisturbed
+
+
 def started(arguments: list[str], folder: Path) -> subprocess.Popen[str]:
     return subprocess.Popen(
         studies.command(*arguments), cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
