@@ -36,8 +36,8 @@ def report_error(error: BaseException, debug: bool) -> int:
         sys.stderr.write(f"error: {error}\n")
         return error.exit_code
     if isinstance(error, OSError):
-        where = f" {error.filename}" if error.filename else ""
-        sys.stderr.write(f"error: can't use{where}: {error.strerror or error}\n")
+        where = f"can't use {error.filename}: " if error.filename else ""
+        sys.stderr.write(f"error: {where}{error.strerror or error}\n")
         return 3
     sys.stderr.write(
         f"internal error: {type(error).__name__}: {str(error)[:500]}\n"

@@ -57,6 +57,8 @@ def unknown_columns(names: Sequence[str], wanted: Sequence[str], key: str) -> li
     for name in wanted:
         if name not in names or not name:
             hint = "the first line must hold the names of the columns" if names and all(map(is_number, names)) else None
+            if len(names) == 1 and (marks := [mark for mark in ";\t|," if mark in names[0]]):
+                hint = f"set `separator` to the character between the columns, which seems to be {marks[0]!r}"
             message = f"there is no column {name!r}; expected one of {listing(names)}"
             problems.append(Problem(key, message, hint or did_you_mean(name, names)))
     return problems

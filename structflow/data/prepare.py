@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -125,7 +125,8 @@ def prepare_numbers(
 ) -> Part:
     """Targets (rows, targets) that are continuous, standardised on request, or counts."""
     columns = target_columns(table, options, "choose another target")
-    numbers, problems, text = to_numbers(table.targets, columns)
+    labels = "for labels choose a likelihood over classes, such as categorical; else another target"
+    numbers, problems, text = to_numbers(table.targets, replace(columns, remedy=labels))
     problems += finite_values(numbers, columns, skip=text)
     if target_kind == "counts":
         problems += whole_counts(numbers, columns)

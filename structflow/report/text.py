@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -29,20 +30,28 @@ def print_summary(summary: dict[str, Any], most: int) -> None:
     console.print(
         f"run {summary['run']}: {summary['status']}, {summary['n_structures']:,} structures, {summary['seconds']:.0f} s"
     )
+    settings = summary.get("settings", [])
     if ranking:
-        console.print(ranking_table(ranking, most))
-        print_choices(console, ranking)
+        if settings:
+            console.print(setting_title(settings[0]["values"]))
+        console.print(ranking_table(ranking, most, summary["n_structures"]))
+        print_choices(console, ranking, len(ranking) < summary["n_structures"])
     if summary.get("relaxed"):
         print_relaxed(console, summary["relaxed"])
-    for setting in summary.get("settings", [])[1:]:
+    for setting in settings[1:]:
         if setting["ranking"]:
-            console.print(f"\nsetting {setting['values']}")
-            console.print(ranking_table(setting["ranking"], min(most, 3)))
+            console.print(f"\n{setting_title(setting['values'])}")
+            console.print(ranking_table(setting["ranking"], min(most, 3), summary["n_structures"]))
     for warning in summary["warnings"]:
         console.print(Text("warning:", "yellow"), warning)
 
 
-def ranking_table(ranking: Sequence[dict[str, Any]], most: int) -> Table:
+def setting_title(values: dict[str, Any]) -> str:
+    """The values of one setting of a sweep."""
+    return "setting: " + ", ".join(f"{key} {json.dumps(value)}" for key, value in values.items())
+
+
+def ranking_table(ranking: Sequence[dict[str, Any]], most: int, possible: int) -> Table:
     """The first structures, one row each; choices that are the same everywhere are left out.
 
     `agree` is the share of restarts that agree with the best, `log lik.` the mean log predictive density of a row.
@@ -51,6 +60,8 @@ def ranking_table(ranking: Sequence[dict[str, Any]], most: int) -> Table:
     rows = "test" if ranking[0]["metrics"]["test"] else "train"
     metrics = [name for name in ranking[0]["metrics"][rows] if name != "mae"]
     caption = f"{min(most, len(ranking))} of {len(ranking)} structures"
+    if len(ranking) < possible:
+        caption += f" in the ranking; {possible:,} are possible"
     table = Table(caption=caption, caption_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
     table.add_column("rank", justify="right")
     for key in choices:
@@ -75,10 +86,10 @@ def labels(key: str, ranking: Sequence[dict[str, Any]]) -> list[str]:
     return [choice_label(key, entry["structure"][key]) for entry in ranking]
 
 
-def print_choices(console: Console, ranking: Sequence[dict[str, Any]]) -> None:
-    """For every open choice the probabilities of its values, over all structures."""
+def print_choices(console: Console, ranking: Sequence[dict[str, Any]], all_keys: bool) -> None:
+    """The probabilities of the values of every choice, over all structures ranked; by default of those that differ."""
     for key, chances in marginal_probabilities(ranking).items():
-        if len(chances) > 1:
+        if all_keys or len(chances) > 1:
             parts = [f"{label} {chance:.3f}" for label, chance in list(chances.items())[:5]]
             console.print(f"  {key}: " + ", ".join(parts))
 
@@ -167,4 +178,4 @@ def terminal() -> Console:
 
 def shown(value: float | None) -> str:
     """A metric with four significant digits."""
-    return "" if value is None else f"{value:.4g}"
+    return "" if value is None else f"{value:#.4g}".rstrip(".")

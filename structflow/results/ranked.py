@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -18,7 +18,7 @@ class RankedStructure:
     """A structure by itself. `entry` is its entry in the ranking, `predictor` predicts with it alone."""
 
     entry: Mapping[str, Any]
-    predictor: Predictor
+    predictor: Predictor = field(repr=False)
 
     @property
     def structure(self) -> dict[str, Any]:

@@ -30,6 +30,10 @@ class Run:
 
     path: Path
 
+    def __post_init__(self) -> None:
+        """Take a text for a path too."""
+        object.__setattr__(self, "path", Path(self.path))
+
     @cached_property
     def context(self) -> RunContext:
         """Settings, data, graph and plan of the run."""

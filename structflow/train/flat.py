@@ -22,7 +22,9 @@ class FlatLayout:
         return cls(tuple((name, tuple(parameters[name].shape)) for name in sorted(parameters)))
 
     def pack(self, parameters: Mapping[str, Tensor]) -> Tensor:
-        """One vector of all parameters."""
+        """One vector of all parameters; an empty one where there are none."""
+        if not self.shapes:
+            return torch.zeros(0)
         return torch.cat([parameters[name].reshape(-1) for name, _ in self.shapes])
 
     def unpack(self, flat: Tensor) -> dict[str, Tensor]:

@@ -168,4 +168,4 @@ def structure_parameters(layout: FlatLayout, parameters: dict[str, Tensor]) -> T
         name: torch.full_like(value, name.partition("/")[0] in STRUCTURE_NAMES, dtype=torch.bool)
         for name, value in parameters.items()
     }
-    return layout.pack(flags)
+    return layout.pack(flags).bool()

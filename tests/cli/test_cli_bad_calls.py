@@ -193,6 +193,15 @@ def test_init_with_a_bad_name(cli, name):
     assert list(Path().iterdir()) == []
 
 
+def test_init_with_a_table_that_does_not_suit(cli):
+    """The spec is there to be edited; what is wrong is said with its line."""
+    Path("table.csv").write_text("a,b\n1,high\n2,low\n3,low\n4,high\n")
+    assert_refused(
+        cli("init", "study", "--csv", "table.csv", "--target", "b"), "line ", "choose a likelihood over classes"
+    )
+    assert Path("study/spec.yaml").exists()
+
+
 def test_init_with_half_of_a_table(cli):
     assert_refused(cli("init", "study", "--csv", "table.csv"), "--csv and --target go together")
     assert list(Path().iterdir()) == []

@@ -81,6 +81,31 @@ def test_names_with_brackets_are_not_markup(capsys):
     assert "[1, 2] of [red]" in out
 
 
+def test_a_part_of_the_possible_structures(capsys):
+    """It is said to be a part, and what all of it has in common is named."""
+    print_summary({**SUMMARY, "ranking": SUMMARY["ranking"][:1]}, most=10)
+    out = capsys.readouterr().out
+    assert "1 of 1 structures in the ranking; 12 are possible" in out
+    assert "x->h: dense:softplus1 1.000" in out
+
+
+def test_settings_are_named(capsys):
+    settings = [{"values": {"seed": seed}, "ranking": SUMMARY["ranking"]} for seed in (0, 1)]
+    print_summary({**SUMMARY, "settings": settings}, most=3)
+    out = capsys.readouterr().out
+    assert out.index("setting: seed 0") < out.index("dense:softplus1") < out.index("setting: seed 1")
+
+
+def test_metrics_keep_their_zeros(capsys):
+    """1.25 and 14 with four digits each, so that columns line up."""
+    summary = copy.deepcopy(SUMMARY)
+    summary["ranking"][0]["metrics"]["test"]["rmse"] = 14
+    print_summary(summary, most=3)
+    out = capsys.readouterr().out
+    assert "14.00" in out
+    assert "1.250" in out
+
+
 def test_an_empty_ranking(capsys):
     print_summary({**SUMMARY, "ranking": [], "status": "failed"}, most=10)
     assert "run study: failed" in capsys.readouterr().out

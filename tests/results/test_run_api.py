@@ -37,6 +37,7 @@ def test_a_file_is_kept_as_written_and_as_resolved(tmp_path):
     assert (run.path / "resolved.yaml").read_text() == render_spec(run.context.study.spec)
     assert yaml.safe_load((run.path / "resolved.yaml").read_text())["seed"] == 7
     assert structflow.Run(run.path).ranking == run.ranking
+    assert structflow.Run(str(run.path)).ranking == run.ranking
 
 
 def test_what_a_run_directory_holds(tmp_path):

@@ -221,3 +221,21 @@ def test_a_member_that_diverges_leaves_the_others(tmp_path):
     alone = studies.model([{"from": "x", "to": "y", "choose": "one", "basis": [{"type": "linear"}]}])
     expected = studies.run(studies.spec(data=data, model=alone), tmp_path / "alone").ranking[0]["log_evidence"]
     assert entry["log_evidence"] == pytest.approx(expected, rel=1e-4)
+
+
+@pytest.mark.parametrize("covariance", ["diagonal", "full"])
+def test_a_structure_without_anything_to_learn(tmp_path, covariance):
+    """`zero` under fixed noise has no parameters at all: its evidence is the likelihood of y = 0."""
+    document = studies.spec(
+        data={"source": "synthetic", "rows": 20, "inputs": 2, "formula": "x0", "standardize": {"targets": False}},
+        model={
+            "likelihood": {"type": "gaussian", "noise": 0.5},
+            **studies.model([{"from": "x", "to": "y", "basis": ["zero", "linear"]}]),
+        },
+        prior={"weights": {"precision": 1.0}},
+        posterior={"weights": {"covariance": covariance}},
+    )
+    run = studies.run(document, tmp_path / "run")
+    found = {entry["structure"]["x->y"][0]: entry["log_evidence"] for entry in run.ranking}
+    y = run.context.study.dataset.targets
+    assert found["zero"] == pytest.approx(float(np.sum(-0.5 * (y / 0.5) ** 2 - np.log(0.5 * np.sqrt(2 * np.pi)))))

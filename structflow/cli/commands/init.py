@@ -47,6 +47,7 @@ def command(folder: Path, csv: Path | None, target: str | None) -> None:
     import yaml
 
     from ...errors import CallError
+    from ...spec.load import load_study
     from ...spec.models import NAME_PATTERN
 
     name = folder.resolve().name
@@ -66,4 +67,5 @@ def command(folder: Path, csv: Path | None, target: str | None) -> None:
         data = yaml.safe_dump({"data": source}, sort_keys=False, allow_unicode=True).rstrip()
     folder.mkdir(parents=True, exist_ok=True)
     spec.write_text(TEMPLATE.format(path=spec, name=name, data=data), encoding="utf-8")
+    load_study(spec)  # raises `SpecError` where the table doesn't suit the spec: what is to be edited, line by line
     click.echo(f"wrote {spec}; run it with: structflow run {spec}")
