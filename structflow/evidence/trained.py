@@ -65,11 +65,8 @@ class TrainedPopulation:
     def _chunks(
         self, evaluate: Callable[[Noise, Tensor, Indices], Any], samples: int, phase: str, x: Tensor
     ) -> Iterator[Any]:
-        device, indices = x.device, self.bound.population.indices
-        on_device = Indices(
-            tuple(tuple(tensor.to(device) for tensor in index) for index in indices.edges),
-            tuple(tuple(tensor.to(device) for tensor in index) for index in indices.groups),
-        )
+        device = x.device
+        on_device = self.bound.population.indices.to(device)
         normals = noise_source(self.bound.normals, self.keys, phase).to(device)
         uniforms = noise_source(self.bound.uniforms, self.keys, phase).to(device)
         widest = max(int(np.prod(shape)) for shape in self.bound.population.layout.node_shapes.values())

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from ..errors import CallError
@@ -23,6 +24,13 @@ class Indices:
 
     edges: tuple[Index, ...]
     groups: tuple[GroupTensors, ...]
+
+    def to(self, device: torch.device) -> Indices:
+        """The same tensors on a device."""
+        edges, groups = (
+            tuple(tuple(tensor.to(device) for tensor in index) for index in part) for part in (self.edges, self.groups)
+        )
+        return Indices(edges, groups)
 
 
 @dataclass(frozen=True)

@@ -61,9 +61,8 @@ class LinearPosterior:
 def linear_posterior(bound: Bound, parameters: Parameters, x: Tensor, y: Tensor) -> LinearPosterior:
     """The posterior for all rows x (rows, *input_shape) and y (rows, …), in float64 on their device."""
     population = bound.population
-    indices = population.indices
-    groups = tuple(tuple(tensor.to(x.device) for tensor in index) for index in indices.groups)
-    edges = tuple(tuple(tensor.to(x.device) for tensor in index) for index in indices.edges)
+    indices = population.indices.to(x.device)
+    edges, groups = indices.edges, indices.groups
     parameters = {name: value.to(x.device, torch.float64) for name, value in parameters.items()}
     features = torch.cat([group_features(bound, group, x) for group in population.layout.groups])
     zeros = [

@@ -108,11 +108,7 @@ def train(
     first, second = torch.zeros_like(state), torch.zeros_like(state)
     members = bound.population.size
     diverged_at = torch.full((members,), -1, dtype=torch.int64, device=execution.device)
-    indices = bound.population.indices
-    edge_indices, group_indices = (
-        tuple(tuple(tensor.to(execution.device) for tensor in index) for index in part)
-        for part in (indices.edges, indices.groups)
-    )
+    indices = bound.population.indices.to(execution.device)
     normals = noise_source(bound.normals, keys, "train").to(execution.device)
     uniforms = noise_source(bound.uniforms, keys, "train").to(execution.device)
     rows = min(minibatching.batch_size or data.rows, data.rows)
@@ -138,7 +134,7 @@ def train(
                 state, first, second, diverged_at,
                 numbers[step], tables.rate[step], tables.c_reg[step], tables.c_temp[step],
                 tables.structure_moves[step], of_structure,
-                normal_rows[offset], uniform_rows[offset], x, y, factor, edge_indices, group_indices, whitening,
+                normal_rows[offset], uniform_rows[offset], x, y, factor, indices.edges, indices.groups, whitening,
             )  # fmt: skip
             if program is None:
                 shapes = [(value.shape, value.dtype) for value in (x, y)]
