@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from ..model.group_index import to_members
-from ..objective.weights_posterior import FullPosterior
+from ..objective.weights_posterior import FullPosterior, PointPosterior
 from .trained import TrainedPopulation
 
 
@@ -59,6 +59,82 @@ def parametric_complexity(trained: TrainedPopulation) -> Tensor:
     return 0.5 * (fitted - log_determinant)
 
 
+def structural_divergence(trained: TrainedPopulation, samples: int) -> Tensor:
+    """The structure's part of C_param, (M,): min over a learned log s of KL(q(Γ) ‖ p(Γ | s)), else that KL.
+
+    Over samples of q(Γ), the same throughout; the KL is convex in log s.
+    """
+    structure = trained.bound.structure
+    edges = structure.edges()
+    if not edges:
+        return torch.zeros(trained.size, dtype=torch.float64, device=trained.x.device)
+    drawn = trained.structure_samples(samples, "complexity")
+    temperature = torch.tensor(trained.c_temp, dtype=torch.float64, device=trained.x.device)
+    start = {
+        edge.key: structure.prior_log_concentration(trained.parameters, edge, drawn.coordinates[edge.key])
+        for edge in edges
+    }
+    log_s = {
+        key: value.expand(trained.size, 1, value.shape[-1]).clone().requires_grad_() for key, value in start.items()
+    }
+
+    def divergence() -> Tensor:
+        density = torch.stack(
+            [
+                structure.family.log_prob(
+                    edge.space, log_s[edge.key], temperature.expand(1, 1), drawn.coordinates[edge.key]
+                )
+                for edge in edges
+            ]
+        ).sum(0)
+        return (drawn.log_posterior - density).mean(1)
+
+    if structure.options.learned:
+        optimiser = torch.optim.LBFGS(log_s.values(), max_iter=200, line_search_fn="strong_wolfe")
+
+        def closure() -> Tensor:
+            optimiser.zero_grad()
+            total = divergence().sum()
+            total.backward()
+            return total
+
+        with torch.enable_grad():
+            optimiser.step(closure)
+    return divergence().detach()
+
+
+def relative_density(trained: TrainedPopulation) -> Tensor:
+    """−Σ ln ρ over the weights of each member, (M,), in nats; ρ = q(w = 0) / q(w = its mode) = exp(−μ² / (2α)).
+
+    ρ is the relative density of a weight at the mode of its prior: near 1 the data say nothing against dropping it.
+    """
+    bound = trained.bound
+    means, variances = bound.weights.moments(trained.parameters)
+    total = torch.zeros(trained.size, dtype=torch.float64, device=trained.x.device)
+    for mean, variance, tensors in zip(means, variances, bound.population.indices.groups, strict=True):
+        parts = [0.5 * (mean[name].square() / variance[name]).reshape(len(mean[name]), -1).sum(1) for name in mean]
+        total = total + to_members(torch.stack(parts).sum(0), tuple(part.to(total.device) for part in tensors))
+    return total
+
+
+def informative_weights(trained: TrainedPopulation, threshold: float) -> Tensor:
+    """How many weights of each member have KL(q(w_i) ‖ p(w_i | h)) > threshold, (M,): those that the data inform.
+
+    ½ [A (α + μ²) − 1 − log A − log α] with the marginal variance α; every weight of a point counts, its KL is infinite.
+    """
+    bound = trained.bound
+    indices = bound.population.indices.to(trained.x.device)
+    means, variances = bound.weights.moments(trained.parameters)
+    precisions = bound.prior.log_precision(trained.parameters, trained.x, indices.groups)
+    total = torch.zeros(trained.size, dtype=torch.float64, device=trained.x.device)
+    for mean, variance, log_precision, tensors in zip(means, variances, precisions, indices.groups, strict=True):
+        for name, value in mean.items():
+            second_moment = variance[name] + value.square()
+            kl = 0.5 * (log_precision[name].exp() * second_moment - 1 - log_precision[name] - variance[name].log())
+            total = total + to_members((kl > threshold).double().reshape(len(value), -1).sum(1), tensors)
+    return total
+
+
 def rounded_entropy(probabilities: dict[str, Tensor], spaces: dict[str, str]) -> Tensor:
     """Entropy of the rounded structure, (M,), in nats: categorical on edges of `one`, a coin a function for `any`."""
     total: Tensor | None = None
@@ -69,3 +145,34 @@ def rounded_entropy(probabilities: dict[str, Tensor], spaces: dict[str, str]) ->
         part = entropy.sum(-1)
         total = part if total is None else total + part
     return torch.zeros(1, dtype=torch.float64) if total is None else total
+
+
+def differential_entropy(trained: TrainedPopulation, samples: int) -> Tensor:
+    """−E_q log q(Γ) of the relaxed structure, (M,), in nats: over γ on simplices and logit γ on cubes; 0 if discrete.
+
+    The coordinates are those of the prior's family; in others it differs by a constant of the coordinates.
+    """
+    if not trained.bound.structure.edges():
+        return torch.zeros(trained.size, dtype=torch.float64, device=trained.x.device)
+    return -trained.structure_samples(samples, "entropy").log_posterior.mean(1)
+
+
+def complexities(trained: TrainedPopulation, samples: int) -> dict[str, Tensor]:
+    """The complexities of every member by name, (M,) each, in nats.
+
+    `c_param` = min_h KL(q ‖ p(· | h)), weights and structure; `c_struct` the entropy of the rounded structure;
+    `c_struct_differential` −E_q log q(Γ); `relative_density` −Σ ln ρ. NaN where a point posterior has none.
+    """
+    population = trained.bound.population
+    spaces = {edge.key: edge.space for edge in population.layout.graph.edges}
+    probabilities = trained.bound.structure.rounding_probabilities(trained.parameters)
+    found = {
+        "c_param": parametric_complexity(trained) + structural_divergence(trained, samples),
+        "c_struct": rounded_entropy(probabilities, dict(spaces)).to(trained.x.device).expand(trained.size),
+        "c_struct_differential": differential_entropy(trained, samples),
+        "relative_density": relative_density(trained),
+    }
+    if isinstance(trained.bound.weights, PointPosterior):
+        undefined = torch.full_like(found["c_param"], torch.nan)
+        found.update(c_param=undefined, relative_density=undefined)
+    return found

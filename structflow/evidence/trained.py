@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from ..model.network import Output
 from ..model.population import Indices
 from ..objective.bound import Bound, Noise, Terms
 from ..objective.noise import noise_source
+from ..objective.structure import StructureSamples
 
 CHUNK_NUMBERS = 16_000_000
 """Numbers of one node's values that an evaluation holds at a time: it bounds memory, never what is computed."""
@@ -38,21 +40,32 @@ class TrainedPopulation:
         """Number of members."""
         return self.bound.population.size
 
-    def sample_terms(self, samples: int, phase: str) -> Iterator[Terms]:
-        """Terms of the bound (M, s) in chunks of s samples, `samples` in all; one where nothing is random.
+    def sample_terms(self, samples: int, phase: str, row_weights: Tensor | None = None) -> Iterator[Terms]:
+        """Terms of the objective (M, s) in chunks of s samples, `samples` in all; one where nothing is random.
 
         `phase` names the noise: the same name draws the same numbers, another one fresh ones. A sample's numbers
-        depend on its number and the member's key, not on the chunks.
+        depend on its number and the member's key, not on the chunks. `row_weights` (M, rows) weigh the rows.
         """
         wanted = 1 if self.bound.is_exact else samples
-        yield from self._chunks(self._terms, wanted, phase, self.x)
+        yield from self._chunks(partial(self._terms, row_weights), wanted, phase, self.x)
+
+    def structure_samples(self, samples: int, phase: str) -> StructureSamples:
+        """Samples of q(Γ) of a relaxed population, coordinates (M, samples, K) an edge."""
+        device = self.x.device
+        source = noise_source(self.bound.uniforms, self.keys, phase).to(device)
+        numbers = torch.arange(samples, device=device)
+        uniforms = source.uniforms(numbers, 1, torch.float64, compiled=False)[:, 0]
+        return self.bound.structure.sample(self.parameters, self.bound.uniforms.unpack(uniforms))
 
     def outputs(self, x: Tensor, samples: int, phase: str) -> Iterator[Output]:
         """The output node for rows x (rows, *input_shape), in chunks of s samples: its mean is (M, s, rows, *shape)."""
         yield from self._chunks(self._outputs, samples, phase, x)
 
-    def _terms(self, noise: Noise, x: Tensor, indices: Indices) -> Terms:
-        return self.bound.sample_terms(self.parameters, noise, x, self.y, self._temperature(), indices)
+    def _terms(self, row_weights: Tensor | None, noise: Noise, x: Tensor, indices: Indices) -> Terms:
+        against = {name: value.to(x.device) for name, value in self.bound.against.items()}
+        return self.bound.sample_terms(
+            self.parameters, noise, x, self.y, self._temperature(), indices, row_weights, against
+        )
 
     def _outputs(self, noise: Noise, x: Tensor, indices: Indices) -> Output:
         output = self.bound.outputs(self.parameters, noise, x, self._temperature(), indices)

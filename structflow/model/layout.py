@@ -9,7 +9,7 @@ import numpy as np
 
 from ..plugins import BasisFunction, Shape
 from ..spec.graph import Graph, GraphEdge, GraphFunction
-from ..spec.structures import Structure
+from ..spec.structures import OpenSet, Structure
 
 
 @dataclass(frozen=True)
@@ -62,8 +62,11 @@ class Layout:
         return next(block for block in self.blocks[edge] if block.candidate == candidate)
 
 
-def uses(graph: Graph, structures: Sequence[Structure | None]) -> list[np.ndarray]:
-    """For every edge who uses what: booleans (members, candidates); None is the relaxation, which uses all."""
+def uses(graph: Graph, structures: Sequence[Structure | OpenSet | None]) -> list[np.ndarray]:
+    """For every edge who uses what: booleans (members, candidates).
+
+    A relaxed member uses all functions of its open set; None is the relaxation over everything.
+    """
     choices = [None if structure is None else dict(structure.edges) for structure in structures]
     tables = []
     for edge in graph.edges:

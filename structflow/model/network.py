@@ -51,8 +51,8 @@ class Network:
         """The output for every member, sample and row.
 
         `weights` and `variances` hold for every group tensors (slots, S or 1, *shape); a group with variances is
-        integrated out and its weights are means. `gamma` holds for every edge (M, S, candidates), None where all
-        are 1; `x` is (rows, *input_shape).
+        integrated out and its weights are means. `gamma` holds for every edge (M, S, functions present), None where
+        all are 1; `x` is (rows, *input_shape).
         """
         values: dict[str, Tensor] = {}
         variance: Tensor | None = None
@@ -93,7 +93,7 @@ class Network:
         for position, (block, part) in enumerate(zip(blocks, parts, strict=True)):
             slots = len(routing.slots(position))
             weight = self._weights_of(block, position, weights, routing, index)
-            scale = None if gamma is None else gamma[..., block.candidate]
+            scale = None if gamma is None else gamma[..., position]
             if scale is not None and self.scale_by_structure:
                 weight = {name: scaled(value, scale) for name, value in weight.items()}
             mean = lift(block.function, weight, x, part, slots)

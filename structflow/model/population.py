@@ -35,7 +35,7 @@ class Indices:
 
 @dataclass(frozen=True)
 class Population:
-    """Members with one assignment of node shapes, either all relaxed or all discrete.
+    """Members with one assignment of node shapes, all discrete, or all relaxed over one open set.
 
     Everything that a compiled program depends on is in `signature`; what differs between populations of one
     signature is in `indices` and in the members' noise keys.
@@ -58,10 +58,17 @@ class Population:
 
     @property
     def choice_edges(self) -> tuple[int, ...]:
-        """Edges whose γ is random: those with a choice, in a relaxed population."""
+        """Edges whose γ is random, in a relaxed population: those with a choice among the functions still open.
+
+        On an edge of `one` with one open function γ is 1; on an edge of `any` it is random for every open function.
+        """
         if not self.is_relaxed:
             return ()
-        return tuple(index for index, edge in enumerate(self.layout.graph.edges) if edge.space != "all")
+        return tuple(
+            index
+            for index, (edge, blocks) in enumerate(zip(self.layout.graph.edges, self.layout.blocks, strict=True))
+            if len(blocks) > {"one": 1, "any": 0, "all": len(blocks)}[edge.space]
+        )
 
     @property
     def indices(self) -> Indices:
@@ -94,12 +101,12 @@ def build_population(
     capacities: Sequence[Sequence[int]] | None = None,
     scale_by_structure: bool = False,
 ) -> Population:
-    """Lay out a batch of members, all relaxed or all discrete.
+    """Lay out a batch of members, all discrete, or all relaxed over one open set.
 
     `capacities` gives for every edge the number of slots of each candidate, by default just what the members need;
     larger ones make batches with other counts run the same program.
     """
-    tables = uses(graph, [member.structure for member in members])
+    tables = uses(graph, [member.structure or member.open for member in members])
     counts = [table.sum(axis=0) for table in tables]
     slots = [np.asarray(given) for given in capacities] if capacities is not None else counts
     for edge, count, slot in zip(graph.edges, counts, slots, strict=True):

@@ -1,8 +1,8 @@
-"""The evidence bound of every member of a population:
+"""The terms that both levels are made of, for every member of a population, among them those of the evidence bound
 
-    L = E_q log p(y | X, w, Γ) − KL(q(w) ‖ p(w | h)) − KL(q(Γ) ‖ p(Γ | h)),
+    E_q log p(y | X, w, Γ) − KL(q(w) ‖ p(w | h)) − KL(q(Γ) ‖ p(Γ | h)),
 
-each term for each member apart. Nothing here mixes members, so a gradient of the sum is every member's own.
+each for each member apart. Nothing here mixes members, so a gradient of the sum is every member's own.
 """
 
 from __future__ import annotations
@@ -22,9 +22,17 @@ from ..model.population import Indices, Population
 from ..plugins import Likelihood, StructureDistribution
 from ..spec.graph import OUTPUT
 from ..spec.models import Posterior, Prior
+from .divergence import AgainstSet, AgainstTensors
 from .noise import NoiseField, NoiseLayout, draw_once
-from .structure import StructureTerms
-from .weights_posterior import DiagonalPosterior, Draw, FullPosterior, Parameters, WeightsPosterior
+from .structure import NOTHING, StructureDraw, StructureTerms
+from .weights_posterior import (
+    DiagonalPosterior,
+    Draw,
+    FullPosterior,
+    Parameters,
+    PointPosterior,
+    WeightsPosterior,
+)
 from .weights_prior import WeightsPrior
 
 
@@ -35,6 +43,10 @@ class Terms:
     log_likelihood: Tensor
     kl_weights: Tensor
     kl_structure: Tensor
+    divergence: Tensor
+    """From the set P that c_comb weighs; 0 where there is none."""
+    log_hyperprior: Tensor
+    """log p(h); 0 where there is none."""
 
     @property
     def bound(self) -> Tensor:
@@ -67,22 +79,33 @@ class Bound:
         posterior: Posterior,
         start_temperature: float,
         integrate: bool = True,
+        against: AgainstSet = NOTHING,
     ):
         self.population = population
         self.likelihood = likelihood
         self.out_shape = population.layout.node_shapes[OUTPUT]
-        full = posterior.weights.covariance == "full" and len(population.layout.groups) > 0
+        is_point = posterior.weights.type == "point"
+        full = posterior.weights.covariance == "full" and len(population.layout.groups) > 0 and not is_point
         integrated = integrated_groups(population, likelihood, full)
         if not integrate:
             integrated = [False] * len(integrated)
-        self.weights: WeightsPosterior = (FullPosterior if full else DiagonalPosterior)(population, integrated)
-        self.prior = WeightsPrior(population, prior.weights.grouping, prior.weights.start, prior.weights.is_learned)
+        family: type[WeightsPosterior] = FullPosterior if full else DiagonalPosterior
+        if is_point:
+            family = PointPosterior
+        self.weights = family(population, integrated)
+        weights = prior.weights
+        self.prior = WeightsPrior(population, weights.grouping, weights.start, weights.is_learned, weights.hyperprior)
         temperature = posterior.structure.temperature
-        self.structure = StructureTerms(population, structure_family, prior.structure, temperature, start_temperature)
+        self.structure = StructureTerms(
+            population, structure_family, prior.structure, temperature, start_temperature, against
+        )
+        self.against = self.structure.against_tensors()
         self.normals = NoiseLayout(tuple(self.weights.noise_fields()))
         self.uniforms = NoiseLayout(tuple(self.structure.noise_fields()))
         scale = likelihood.target_scale.tolist()
-        self.settings = repr((prior, posterior, likelihood.type, likelihood.options, scale, self.weights.integrated))
+        self.settings = repr(
+            (prior, posterior, likelihood.type, likelihood.options, scale, self.weights.integrated, against.signature)
+        )
 
     @property
     def signature(self) -> str:
@@ -125,35 +148,59 @@ class Bound:
         c_temp: Tensor,
         indices: Indices,
         factor: Tensor,
+        row_weights: Tensor | None = None,
+        against: AgainstTensors | None = None,
     ) -> Terms:
         """Terms averaged over samples, (M,); the KL of the weights in closed form.
 
         `x` (rows, *input_shape) and `y` (rows, …) are all rows or a minibatch, `factor` = m / rows; `c_temp` is the
-        temperature of the structure prior.
+        temperature of the structure prior. `row_weights` (M, rows) weigh the rows of each member in the likelihood;
+        `against` is the set P, `Bound.against` in the dtype and on the device of the parameters.
         """
-        _, output, ratio = self._forward(parameters, noise, x, c_temp, indices)
-        log_likelihood = factor * self._log_likelihood(parameters, y, output).mean(1)
+        _, output, structure = self._forward(parameters, noise, x, c_temp, indices, against)
+        log_likelihood = factor * self._log_likelihood(parameters, y, output, row_weights).mean(1)
         precision = self.prior.log_precision(parameters, x, indices.groups)
         kl = self._add_up(self.weights.kl(parameters, precision), x, indices)
-        kl_structure = torch.zeros_like(kl) if ratio is None else ratio.mean(1)
-        return Terms(log_likelihood, kl, kl_structure)
+        none = torch.zeros_like(kl)
+        return Terms(
+            log_likelihood,
+            kl,
+            none if structure.log_ratio is None else structure.log_ratio.mean(1),
+            none if structure.divergence is None else structure.divergence.mean(1),
+            self.prior.log_hyperprior(parameters, x, indices.groups),
+        )
 
     def sample_terms(
-        self, parameters: Parameters, noise: Noise, x: Tensor, y: Tensor, c_temp: Tensor, indices: Indices
+        self,
+        parameters: Parameters,
+        noise: Noise,
+        x: Tensor,
+        y: Tensor,
+        c_temp: Tensor,
+        indices: Indices,
+        row_weights: Tensor | None = None,
+        against: AgainstTensors | None = None,
     ) -> Terms:
-        """Terms of every sample, (M, S), whose means over samples are those of the bound.
+        """Terms of every sample, (M, S), whose means over samples are those of `terms`.
 
         The KLs are log q − log p at the sample, which makes the sum constant where q is the exact posterior; they
         are closed forms for what is integrated.
         """
-        draw, output, ratio = self._forward(parameters, noise, x, c_temp, indices)
-        log_likelihood = self._log_likelihood(parameters, y, output)
+        draw, output, structure = self._forward(parameters, noise, x, c_temp, indices, against)
+        log_likelihood = self._log_likelihood(parameters, y, output, row_weights)
         precision = self.prior.log_precision(parameters, x, indices.groups)
         kl = self._add_up(self.weights.log_ratio(parameters, precision, draw), x, indices)
         kl = kl if kl.ndim == 2 else kl.unsqueeze(1)
-        shape = torch.broadcast_shapes(log_likelihood.shape, kl.shape, () if ratio is None else ratio.shape)
-        kl_structure = torch.zeros_like(kl) if ratio is None else ratio
-        return Terms(log_likelihood.expand(shape), kl.expand(shape), kl_structure.expand(shape))
+        none = torch.zeros_like(kl)
+        values = (
+            log_likelihood,
+            kl,
+            none if structure.log_ratio is None else structure.log_ratio,
+            none if structure.divergence is None else structure.divergence,
+            self.prior.log_hyperprior(parameters, x, indices.groups).unsqueeze(1),
+        )
+        shape = torch.broadcast_shapes(*(value.shape for value in values))
+        return Terms(*(value.expand(shape) for value in values))
 
     def outputs(self, parameters: Parameters, noise: Noise, x: Tensor, c_temp: Tensor, indices: Indices) -> Output:
         """Mean and variance of the output node for every member, sample and row."""
@@ -175,16 +222,22 @@ class Bound:
         return {name[len(prefix) :]: value for name, value in parameters.items() if name.startswith(prefix)}
 
     def _forward(
-        self, parameters: Parameters, noise: Noise, x: Tensor, c_temp: Tensor, indices: Indices
-    ) -> tuple[Draw, Output, Tensor | None]:
+        self,
+        parameters: Parameters,
+        noise: Noise,
+        x: Tensor,
+        c_temp: Tensor,
+        indices: Indices,
+        against: AgainstTensors | None = None,
+    ) -> tuple[Draw, Output, StructureDraw]:
         draw = self.weights.draw(parameters, self.normals.unpack(noise.normals))
-        structure = self.structure.draw(parameters, self.uniforms.unpack(noise.uniforms), c_temp)
+        structure = self.structure.draw(parameters, self.uniforms.unpack(noise.uniforms), c_temp, against)
         network = self.population.network
         if isinstance(self.weights, FullPosterior) and all(self.weights.integrated):
             output = self._linear_output(draw, structure.gamma, x, indices)
         else:
             output = network.forward(draw.weights, draw.variances, structure.gamma, x, indices.edges)
-        return draw, output, structure.log_ratio
+        return draw, output, structure
 
     def _linear_output(self, draw: Draw, gamma: Sequence[Tensor | None], x: Tensor, indices: Indices) -> Output:
         """For f linear in w ~ N(μ, L Lᵀ): mean f(μ), variance Σ_k (f(L_k) − f(0))² over the columns of L."""
@@ -196,16 +249,23 @@ class Bound:
         offset = network.forward(zeros, none, gamma, x, indices.edges).mean
         return Output(mean, (deviation - offset).square().sum(1, keepdim=True))
 
-    def _log_likelihood(self, parameters: Parameters, y: Tensor, output: Output) -> Tensor:
-        """log p(y | f), or its expectation over what is integrated, summed over rows: (M, S)."""
+    def _log_likelihood(
+        self, parameters: Parameters, y: Tensor, output: Output, row_weights: Tensor | None = None
+    ) -> Tensor:
+        """log p(y | f), or its expectation over what is integrated, summed over rows with their weights: (M, S)."""
+        by_row = self._row_log_likelihood(parameters, y, output)
+        return (by_row if row_weights is None else by_row * row_weights.unsqueeze(1)).sum(-1)
+
+    def _row_log_likelihood(self, parameters: Parameters, y: Tensor, output: Output) -> Tensor:
+        """The log likelihood of every row, (M, S, rows)."""
         own = self.likelihood_parameters(parameters)
         if output.variance is None:
             log_prob = vmap(vmap(self.likelihood.log_prob, (None, None, 0)), (0, None, 0))
-            return log_prob(own, y, output.mean).sum(-1)
+            return log_prob(own, y, output.mean)
         shape = torch.broadcast_shapes(output.mean.shape, output.variance.shape)
         expected = vmap(vmap(self.likelihood.expected_log_prob, (None, None, 0, 0)), (0, None, 0, 0))
         mean, variance = output.mean.expand(shape), output.variance.expand(shape)
-        return expected(own, y, mean, variance).sum(-1)
+        return expected(own, y, mean, variance)
 
     def _add_up(self, parts: Sequence[Tensor], like: Tensor, indices: Indices) -> Tensor:
         """Parts for groups (C, …) or for all (M, …) → their sum for each member."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, cast
 
 import numpy as np
@@ -13,16 +13,31 @@ from torch import Tensor
 
 from ..model.population import Population
 from ..plugins import Space, StructureDistribution
+from .divergence import AgainstSet, AgainstTensors, ChoiceEdge
 from .noise import NoiseField
 from .weights_posterior import Parameters
+
+NOTHING = AgainstSet((), "mixture", 1.0)
 
 
 @dataclass(frozen=True)
 class StructureDraw:
-    """γ for every edge (M, S, K), None where it is 1; and log q(Γ) − log p(Γ) of the samples, (M, S) or None."""
+    """γ of the open functions of every edge (M, S, K), None where it is 1, and of the samples, (M, S) or None:
+
+    log q(Γ) − log p(Γ), and the divergence from the set P.
+    """
 
     gamma: list[Tensor | None]
-    log_ratio: Tensor | None
+    log_ratio: Tensor | None = None
+    divergence: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class StructureSamples:
+    """Samples of q(Γ): coordinates (M, S, K) for every edge, and log q of each sample, (M, S)."""
+
+    coordinates: dict[str, Tensor]
+    log_posterior: Tensor
 
 
 @dataclass(frozen=True)
@@ -31,7 +46,7 @@ class StructureTerms:
 
     Parameters of q: `structure/<edge>` = log s_q (M, K) and, where learned, `structure_temperature` = log θ_temp
     (M,). Hyperparameters, where learned: `prior_structure/<edge>` (M, K), whose mean over K is taken away for
-    `one`, because s and t·s are the same prior.
+    `one`, because s and t·s are the same prior. K counts the functions that are open.
     """
 
     population: Population
@@ -39,22 +54,35 @@ class StructureTerms:
     options: Any
     temperature: float | Literal["learned"]
     start_temperature: float
+    against: AgainstSet = field(default=NOTHING)
 
-    def _edges(self) -> list[tuple[int, str, Space, int]]:
-        """(index, key, space, number of candidates) of the edges whose γ is random."""
-        edges = self.population.layout.graph.edges
+    def edges(self) -> list[ChoiceEdge]:
+        """The edges whose γ is random."""
+        layout = self.population.layout
         return [
-            (index, edges[index].key, cast(Space, edges[index].space), len(edges[index].functions))
+            ChoiceEdge(
+                index,
+                layout.graph.edges[index].key,
+                cast(Space, layout.graph.edges[index].space),
+                tuple(block.name for block in layout.blocks[index]),
+            )
             for index in self.population.choice_edges
         ]
+
+    def against_tensors(self) -> AgainstTensors:
+        """The set P as inputs of the program."""
+        names = {
+            edge.key: [function.name for function in edge.functions] for edge in self.population.layout.graph.edges
+        }
+        return self.against.tensors(self.edges(), names)
 
     def start(self) -> Parameters:
         """q starts at the prior."""
         members = self.population.size
         parameters: Parameters = {}
-        for _, key, space, n_functions in self._edges():
-            row = self.family.prior_log_concentration(space, self.options, n_functions)
-            parameters[f"structure/{key}"] = torch.tensor([row] * members, dtype=torch.float64)
+        for edge in self.edges():
+            row = self.family.prior_log_concentration(edge.space, self.options, len(edge.names))
+            parameters[f"structure/{edge.key}"] = torch.tensor([row] * members, dtype=torch.float64)
         if parameters and self.temperature == "learned":
             value = math.log(self.start_temperature)
             parameters["structure_temperature"] = torch.full((members,), value, dtype=torch.float64)
@@ -65,39 +93,95 @@ class StructureTerms:
         if not self.options.learned:
             return {}
         return {
-            f"prior_structure/{key}": torch.tensor(
-                [self.family.prior_log_concentration(space, self.options, n_functions)] * self.population.size,
+            f"prior_structure/{edge.key}": torch.tensor(
+                [self.family.prior_log_concentration(edge.space, self.options, len(edge.names))] * self.population.size,
                 dtype=torch.float64,
             )
-            for _, key, space, n_functions in self._edges()
+            for edge in self.edges()
         }
 
     def noise_fields(self) -> list[NoiseField]:
-        """Uniforms for every candidate of the edges with a choice."""
+        """Uniforms for every open function of the edges with a choice: for q, and for p where P repels or draws it."""
         members = np.arange(self.population.size)
-        return [NoiseField(f"structure/{key}", members, (n_functions,)) for _, key, _, n_functions in self._edges()]
+        kinds = ["structure", "prior_structure"] if self.against.capacity("prior") else ["structure"]
+        return [
+            NoiseField(f"{kind}/{edge.key}", members, (len(edge.names),)) for kind in kinds for edge in self.edges()
+        ]
 
-    def draw(self, parameters: Parameters, noise: Mapping[str, Tensor], prior_temperature: Tensor) -> StructureDraw:
+    def draw(
+        self,
+        parameters: Parameters,
+        noise: Mapping[str, Tensor],
+        prior_temperature: Tensor,
+        against: AgainstTensors | None = None,
+    ) -> StructureDraw:
         """Samples from uniforms (M, S, K); the densities of q and p at them, p at `prior_temperature` (c_temp)."""
         gamma: list[Tensor | None] = [None] * len(self.population.layout.graph.edges)
-        log_ratio: Tensor | None = None
-        for index, key, space, n_functions in self._edges():
-            log_s = parameters[f"structure/{key}"].unsqueeze(1)
+        edges = self.edges()
+        if not edges:
+            return StructureDraw(gamma)
+        drawn = self.sample(parameters, noise)
+        log_prior: Tensor | None = None
+        for edge in edges:
+            coordinates = drawn.coordinates[edge.key]
+            log_s = self.prior_log_concentration(parameters, edge, coordinates)
+            part = self.family.log_prob(edge.space, log_s, prior_temperature, coordinates)
+            log_prior = part if log_prior is None else log_prior + part
+            gamma[edge.index] = self.family.log_gamma(edge.space, coordinates).exp()
+        assert log_prior is not None
+        divergence: Tensor | None = None
+        if against:
+            parts = []
+            if self.against.capacity("posterior"):
+                parts.append(
+                    self.against.divergence(
+                        "posterior", self.family, edges, against, drawn.coordinates, drawn.log_posterior
+                    )
+                )
+            if self.against.capacity("prior"):
+                parts.append(self._prior_divergence(parameters, edges, noise, prior_temperature, against))
+            divergence = torch.stack(parts).sum(0)
+        return StructureDraw(gamma, drawn.log_posterior - log_prior, divergence)
+
+    def sample(self, parameters: Parameters, noise: Mapping[str, Tensor]) -> StructureSamples:
+        """Samples of q(Γ) from uniforms (M, S, K) an edge; there must be an edge with a choice."""
+        coordinates: dict[str, Tensor] = {}
+        log_posterior: Tensor | None = None
+        for edge in self.edges():
+            log_s = parameters[f"structure/{edge.key}"].unsqueeze(1)
             temperature = self._temperature(parameters, log_s)
-            coordinates = self.family.sample(space, log_s, temperature, noise[f"structure/{key}"])
-            prior_log_s = self._prior_log_concentration(parameters, key, space, n_functions, log_s)
-            ratio = self.family.log_prob(space, log_s, temperature, coordinates) - self.family.log_prob(
-                space, prior_log_s, prior_temperature, coordinates
-            )
-            gamma[index] = self.family.log_gamma(space, coordinates).exp()
-            log_ratio = ratio if log_ratio is None else log_ratio + ratio
-        return StructureDraw(gamma, log_ratio)
+            coordinates[edge.key] = self.family.sample(edge.space, log_s, temperature, noise[f"structure/{edge.key}"])
+            part = self.family.log_prob(edge.space, log_s, temperature, coordinates[edge.key])
+            log_posterior = part if log_posterior is None else log_posterior + part
+        assert log_posterior is not None
+        return StructureSamples(coordinates, log_posterior)
+
+    def _prior_divergence(
+        self,
+        parameters: Parameters,
+        edges: list[ChoiceEdge],
+        noise: Mapping[str, Tensor],
+        temperature: Tensor,
+        against: AgainstTensors,
+    ) -> Tensor:
+        """The divergence of p(Γ | h) from P at samples of p(Γ | h), (M, S)."""
+        density: Tensor | None = None
+        coordinates: dict[str, Tensor] = {}
+        for edge in edges:
+            uniforms = noise[f"prior_structure/{edge.key}"]
+            log_s = self.prior_log_concentration(parameters, edge, uniforms)
+            at = temperature.expand(log_s.shape[:-1])
+            coordinates[edge.key] = self.family.sample(edge.space, log_s, at, uniforms)
+            part = self.family.log_prob(edge.space, log_s, at, coordinates[edge.key])
+            density = part if density is None else density + part
+        assert density is not None
+        return self.against.divergence("prior", self.family, edges, against, coordinates, density)
 
     def rounding_probabilities(self, parameters: Parameters) -> dict[str, Tensor]:
-        """q's probability that each candidate is picked when γ is rounded, (M, K) an edge with a choice."""
+        """q's probability that each open function is picked when γ is rounded, (M, K) an edge with a choice."""
         return {
-            key: self.family.rounding_probabilities(space, parameters[f"structure/{key}"])
-            for _, key, space, _ in self._edges()
+            edge.key: self.family.rounding_probabilities(edge.space, parameters[f"structure/{edge.key}"])
+            for edge in self.edges()
         }
 
     def _temperature(self, parameters: Parameters, like: Tensor) -> Tensor:
@@ -106,12 +190,10 @@ class StructureTerms:
             return parameters["structure_temperature"].exp().unsqueeze(1)
         return torch.full_like(like[:, :, 0], self.temperature)
 
-    def _prior_log_concentration(
-        self, parameters: Parameters, key: str, space: Space, n_functions: int, like: Tensor
-    ) -> Tensor:
+    def prior_log_concentration(self, parameters: Parameters, edge: ChoiceEdge, like: Tensor) -> Tensor:
         """log s of the prior, (M or 1, 1, K)."""
         if not self.options.learned:
-            row = self.family.prior_log_concentration(space, self.options, n_functions)
-            return torch.stack([torch.full_like(like[:1, :, 0], value) for value in row], dim=-1)
-        log_s = parameters[f"prior_structure/{key}"].unsqueeze(1)
-        return log_s - log_s.mean(-1, keepdim=True) if space == "one" else log_s
+            row = self.family.prior_log_concentration(edge.space, self.options, len(edge.names))
+            return torch.stack([torch.full_like(like[:1, :1, 0], value) for value in row], dim=-1)
+        log_s = parameters[f"prior_structure/{edge.key}"].unsqueeze(1)
+        return log_s - log_s.mean(-1, keepdim=True) if edge.space == "one" else log_s

@@ -1,4 +1,4 @@
-"""q(w) of a population: normal with a diagonal covariance, or a full one over all weights of a member.
+"""q(w) of a population: normal with a diagonal covariance, or a full one over all weights of a member, or a point.
 
 Parameters are a flat dictionary of tensors. A group is *sampled* (its weights are drawn, one set a sample) or
 *integrated* (its mean and variances go through the network instead, because the expectation is known).
@@ -157,6 +157,54 @@ class DiagonalPosterior(WeightsPosterior):
             means.append({name: mean for name, (mean, _) in pairs.items()})
             variances.append({name: (2 * log_sd).exp() for name, (_, log_sd) in pairs.items()})
         return means, variances
+
+
+class PointPosterior(DiagonalPosterior):
+    """All of q(w) at one point, held as `mean/<group>/<weight>` (C, *shape).
+
+    In place of the KL, which is infinite, stands −log p(w | h): the bound is then log p(y, w | h) at the point.
+    """
+
+    def start(self, means: GroupValues) -> Parameters:
+        """The starting means."""
+        return {
+            f"mean/{group.name}/{name}": mean
+            for group, values in zip(self.groups, means, strict=True)
+            for name, mean in values.items()
+        }
+
+    def noise_fields(self) -> list[NoiseField]:
+        """Nothing is random."""
+        return []
+
+    def draw(self, parameters: Parameters, noise: Mapping[str, Tensor]) -> Draw:
+        """The point."""
+        weights: list[Weights] = [
+            {name: parameters[f"mean/{group.name}/{name}"].unsqueeze(1) for name in group.shapes}
+            for group in self.groups
+        ]
+        return Draw(weights, [None] * len(weights))
+
+    def kl(self, parameters: Parameters, log_precision: GroupValues) -> list[Tensor]:
+        """−log p(w | h) = ½ Σ [A w² − log A + log 2π] of every group."""
+        return [
+            -torch.stack(
+                [
+                    log_prob_prior(parameters[f"mean/{group.name}/{name}"], precisions[name], keep=1)
+                    for name in group.shapes
+                ]
+            ).sum(0)
+            for group, precisions in zip(self.groups, log_precision, strict=True)
+        ]
+
+    def log_ratio(self, parameters: Parameters, log_precision: GroupValues, draw: Draw) -> list[Tensor]:
+        """The same for the one sample."""
+        return [part.unsqueeze(1) for part in self.kl(parameters, log_precision)]
+
+    def moments(self, parameters: Parameters) -> tuple[GroupValues, GroupValues]:
+        """The point, and variances of 0."""
+        means = [{name: parameters[f"mean/{group.name}/{name}"] for name in group.shapes} for group in self.groups]
+        return means, [{name: torch.zeros_like(mean) for name, mean in values.items()} for values in means]
 
 
 class FullPosterior(WeightsPosterior):

@@ -10,8 +10,9 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from ..model.group_index import GroupTensors, to_slots
+from ..model.group_index import GroupTensors, to_members, to_slots
 from ..model.population import Population
+from ..spec.models import InverseGamma
 from .weights_posterior import GroupValues, Parameters
 
 Grouping = Literal["shared", "per_function", "per_parameter"]
@@ -29,6 +30,7 @@ class WeightsPrior:
     grouping: Grouping
     start_precision: float
     learned: bool
+    hyperprior: InverseGamma | None = None
 
     def start(self) -> Parameters:
         """Starting hyperparameters, in float64."""
@@ -72,3 +74,26 @@ class WeightsPrior:
                 }
             )
         return values
+
+    def log_hyperprior(self, parameters: Parameters, like: Tensor, groups: Sequence[GroupTensors]) -> Tensor:
+        """log p(h), (M,): the inverse gamma density of log v = −log A, summed over the learned precisions."""
+        total = like.new_zeros(self.population.size)
+        if self.hyperprior is None or not self.learned:
+            return total
+        if self.grouping == "shared":
+            return total + log_inverse_gamma(parameters["log_precision"], self.hyperprior)
+        for group, tensors in zip(self.population.layout.groups, groups, strict=True):
+            names = [f"log_precision/{group.name}"]
+            if self.grouping == "per_parameter":
+                names = [f"log_precision/{group.name}/{weight}" for weight in group.shapes]
+            for name in names:
+                density = log_inverse_gamma(parameters[name], self.hyperprior)
+                total = total + to_members(density.reshape(len(density), -1).sum(1), tensors)
+        return total
+
+
+def log_inverse_gamma(log_precision: Tensor, hyperprior: InverseGamma) -> Tensor:
+    """λ₁ log λ₂ − ln Γ(λ₁) + λ₁ log A − λ₂ A: the density of log v, which vanishes as λ₁, λ₂ → 0 up to a constant."""
+    shape, scale = hyperprior.shape, hyperprior.scale
+    constant = shape * math.log(scale) - math.lgamma(shape)
+    return constant + shape * log_precision - scale * log_precision.exp()

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from ..model.layout import uses
-from ..plugins import Candidate, Shape
+from ..plugins import Candidate, Parent, Shape
 from ..spec.graph import Graph
-from ..spec.structures import Structure
+from ..spec.structures import OpenSet, Structure
 
 
 @dataclass(frozen=True)
@@ -22,13 +22,33 @@ class Batch:
     shapes: tuple[tuple[str, Shape], ...]
     capacities: tuple[tuple[int, ...], ...]
 
+    @property
+    def open(self) -> OpenSet | None:
+        """The open set that its members have in common; None for discrete members, or where everything is open."""
+        return self.members[0].open
+
     def as_json(self) -> dict[str, Any]:
-        """For the record of a decision: structures listed once, members as (structure number, restart)."""
+        """For the record of a decision: structures and parents listed once, the open set once.
+
+        Members are (structure number, restart, fold, parent number or None).
+        """
         structures = list(dict.fromkeys(member.structure for member in self.members))
+        parents = list(dict.fromkeys(member.parent for member in self.members if member.parent is not None))
         number = {structure: index for index, structure in enumerate(structures)}
+        parent_number = {parent: index for index, parent in enumerate(parents)}
         return {
             "structures": [None if structure is None else structure.as_dict() for structure in structures],
-            "members": [[number[member.structure], member.restart] for member in self.members],
+            "open": None if self.open is None else self.open.as_dict(),
+            "parents": [parent_as_json(parent) for parent in parents],
+            "members": [
+                [
+                    number[member.structure],
+                    member.restart,
+                    member.fold,
+                    None if member.parent is None else parent_number[member.parent],
+                ]
+                for member in self.members
+            ],
             "shapes": [[node, list(shape)] for node, shape in self.shapes],
             "capacities": [list(row) for row in self.capacities],
         }
@@ -37,33 +57,62 @@ class Batch:
     def from_json(cls, stored: dict[str, Any]) -> Batch:
         """The inverse of `as_json`."""
         structures = [None if item is None else Structure.from_dict(item) for item in stored["structures"]]
+        left = None if stored["open"] is None else OpenSet.from_dict(stored["open"])
+        parents = [parent_from_json(parent) for parent in stored["parents"]]
         return cls(
-            tuple(Candidate(structures[number], restart) for number, restart in stored["members"]),
+            tuple(
+                Candidate(structures[number], restart, left, None if parent is None else parents[parent], fold)
+                for number, restart, fold, parent in stored["members"]
+            ),
             tuple((node, tuple(shape)) for node, shape in stored["shapes"]),
             tuple(tuple(row) for row in stored["capacities"]),
         )
 
 
+def parent_as_json(parent: Parent) -> dict[str, Any]:
+    """A parent as plain data."""
+    return {
+        "round": parent.round,
+        "structure": None if parent.structure is None else parent.structure.as_dict(),
+        "open": None if parent.open is None else parent.open.as_dict(),
+        "restart": parent.restart,
+    }
+
+
+def parent_from_json(stored: dict[str, Any]) -> Parent:
+    """The inverse of `parent_as_json`."""
+    structure = None if stored["structure"] is None else Structure.from_dict(stored["structure"])
+    left = None if stored["open"] is None else OpenSet.from_dict(stored["open"])
+    return Parent(stored["round"], structure, left, stored["restart"])
+
+
 def make_batches(
-    graph: Graph, candidates: Sequence[Candidate], members_per_batch: int, one_structure_each: bool = False
+    graph: Graph,
+    candidates: Sequence[Candidate],
+    members_per_batch: int,
+    one_structure_each: bool = False,
+    together: int = 1,
 ) -> list[Batch]:
     """Cut candidates into batches of at most `members_per_batch`, as equal as possible.
 
-    Members of different node shapes never share a batch, nor of different structures with `one_structure_each`.
+    Members of different node shapes or open sets never share a batch, nor of different structures with
+    `one_structure_each`.
     Where all structures of a group fit into one batch, each batch holds all of them with some of the restarts, so
     that it is a full grid; otherwise it holds some structures, and all batches of the group get the same capacities,
-    so that they run the same program.
+    so that they run the same program. Each `together` candidates that follow one another (the folds of one) stay so.
     """
     groups: dict[object, list[Candidate]] = {}
     for candidate in candidates:
         structure = candidate.structure
         shapes = () if structure is None else structure.shapes
-        groups.setdefault((shapes, structure if one_structure_each else None), []).append(candidate)
+        kind = (shapes, candidate.open, structure if one_structure_each else None)
+        groups.setdefault(kind, []).append(candidate)
     batches = []
     for members in groups.values():
         shapes = () if members[0].structure is None else members[0].structure.shapes
-        parts = cut(members, members_per_batch)
-        counts = [tuple(table.sum(axis=0) for table in uses(graph, [m.structure for m in part])) for part in parts]
+        parts = cut(members, members_per_batch, together)
+        used = [uses(graph, [member.structure or member.open for member in part]) for part in parts]
+        counts = [tuple(table.sum(axis=0) for table in tables) for tables in used]
         most = [np.max([count[edge] for count in counts], axis=0) for edge in range(len(graph.edges))]
         equal = len({len(part) for part in parts}) == 1
         for part, count in zip(parts, counts, strict=True):
@@ -72,21 +121,22 @@ def make_batches(
     return batches
 
 
-def cut(members: Sequence[Candidate], most: int) -> list[list[Candidate]]:
+def cut(members: Sequence[Candidate], most: int, together: int = 1) -> list[list[Candidate]]:
     """Parts of at most `most` members: whole sets of structures by restart where they fit, else runs of members."""
-    structures = list(dict.fromkeys(member.structure for member in members))
+    structures = list(dict.fromkeys((member.structure, member.fold) for member in members))
     restarts = sorted({member.restart for member in members})
-    if len(structures) <= most and len(members) == len(structures) * len(restarts):
+    cells = {(member.structure, member.fold, member.restart): member for member in members}
+    if len(structures) <= most and len(members) == len(cells) == len(structures) * len(restarts):
         per_part = equal_size(len(restarts), most // len(structures))
         return [
             [
-                Candidate(structure, restart)
-                for structure in structures
+                cells[structure, fold, restart]
+                for structure, fold in structures
                 for restart in restarts[begin : begin + per_part]
             ]
             for begin in range(0, len(restarts), per_part)
         ]
-    size = equal_size(len(members), most)
+    size = equal_size(len(members) // together, max(1, most // together)) * together
     return [list(members[begin : begin + size]) for begin in range(0, len(members), size)]
 
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from ..plugins import RoundBound
+from ..plugins import Candidate, Decision, RoundBound
 from ..plugins.registry import registry
+from ..spec.models import Spec
+from ..spec.presets import fold_count
+from ..spec.searched import open_set, searched_space
+from ..spec.structures import StructureSpace
 from ..spec.study import Setting, Study
 from .batching import make_batches, most_batches
 from .cost import Work, member_cost, members_per_batch
@@ -26,7 +30,10 @@ class ExecutionPlan:
 
 @dataclass(frozen=True)
 class RoundPlan:
-    """A round: at most `members` members in at most `slots` batches, each trained through `steps` stage by stage."""
+    """A round: at most `members` members in at most `slots` batches, each trained through `steps` stage by stage.
+
+    `metaparameters` are keys of the spec's objective that have other values in this round.
+    """
 
     name: str
     relaxed: bool
@@ -35,14 +42,16 @@ class RoundPlan:
     members_per_batch: int
     slots: int
     steps: tuple[int, ...]
+    metaparameters: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class SettingPlan:
-    """The rounds of one point of the sweep."""
+    """The rounds of one point of the sweep, and the regime that decides who is trained in them."""
 
     values: dict[str, Any]
     rounds: tuple[RoundPlan, ...]
+    regime: str = ""
 
 
 @dataclass(frozen=True)
@@ -104,6 +113,7 @@ class Plan:
                     "batches": each.slots,
                     "steps": steps,
                     "exact": each.exact,
+                    "metaparameters": dict(each.metaparameters),
                 }
                 for setting_index, setting in enumerate(self.settings)
                 for each in setting.rounds
@@ -121,6 +131,7 @@ class Plan:
             SettingPlan(
                 setting["values"],
                 tuple(RoundPlan(**{**each, "steps": tuple(each["steps"])}) for each in setting["rounds"]),
+                setting.get("regime", ""),
             )
             for setting in stored["settings"]
         )
@@ -139,13 +150,13 @@ def make_plan(study: Study, device: str, can_compile: bool, threads: int) -> Pla
     for setting in study.settings:
         regime = registry().get("regimes", setting.stages[0].regime.type)
         spec = setting.stages[0]
-        bounds = regime.rounds(spec.regime, study.space, spec.optimizer.restarts)
+        bounds = regime.rounds(spec.regime, searched_space(study.space, spec.regime), spec.optimizer.restarts)
         rounds = []
         for index, bound in enumerate(bounds):
             planned, work = plan_round(study, setting, regime, bound, index)
             rounds.append(planned)
             works.append(work)
-        settings.append(SettingPlan(setting.values, tuple(rounds)))
+        settings.append(SettingPlan(setting.values, tuple(rounds), spec.regime.type))
     eager = sum(work.training_seconds(False, threads) for work in works)
     compiled = sum(work.training_seconds(True, threads) + work.compilation_seconds() for work in works)
     wanted = study.spec.compute.compile
@@ -153,7 +164,7 @@ def make_plan(study: Study, device: str, can_compile: bool, threads: int) -> Pla
     dtype = study.spec.compute.dtype
     covariance = study.spec.posterior.weights.covariance
     return Plan(
-        study.space.count,
+        searched_space(study.space, study.settings[0].stages[0].regime).count,
         tuple(settings),
         ExecutionPlan(device, dtype, compiles, threads),
         compiled if compiles else eager,
@@ -167,23 +178,49 @@ def make_plan(study: Study, device: str, can_compile: bool, threads: int) -> Pla
 def plan_round(study: Study, setting: Setting, regime: Any, bound: RoundBound, index: int) -> tuple[RoundPlan, Work]:
     """One round with its batches, and the work it is."""
     spec, graph = setting.stages[0], study.graph
-    assignments = [dict(chosen) for chosen in study.space.shape_assignments()]
+    space = searched_space(study.space, spec.regime)
+    assignments = [dict(chosen) for chosen in space.shape_assignments()]
     costs = [
         member_cost(graph, graph.node_shapes(chosen), stage, study.dataset.n_train, bound.relaxed)
         for chosen in assignments
         for stage in setting.stages
     ]
     dearest = max(costs, key=lambda cost: cost.values + cost.weights**0.5)
-    most = min(members_per_batch(dearest, spec), max(1, bound.most))
+    copies = fold_count(spec) + 1
+    bound = replace(bound, most=bound.most * copies)
+    most = max(copies, min(members_per_batch(dearest, spec), max(1, bound.most)) // copies * copies)
     alone = spec.posterior.weights.covariance == "full" and not bound.relaxed
     if bound.exact and index == 0:
-        candidates = regime.decide(spec.regime, study.space, spec.optimizer.restarts, 0, [])
-        slots = len(make_batches(graph, candidates, most, alone))
+        decision = regime.decide(spec.regime, space, spec.optimizer.restarts, 0, [])
+        decision = with_open_set(decision, study.space, spec.regime)
+        slots = len(make_batches(graph, with_folds(decision.candidates, spec), most, alone, copies))
+    elif bound.relaxed:  # all members over one open set
+        slots = -(-bound.most // most)
     else:
-        kinds = min(bound.most, study.space.count if alone else len(assignments))
+        kinds = min(bound.most // copies, space.count if alone else len(assignments))
         slots = most_batches(bound.most, kinds, most)
-    programs = min(slots, study.space.count if alone else len(assignments)) * len(setting.stages)
+    programs = min(slots, space.count if alone else len(assignments)) * len(setting.stages)
     steps = tuple(stage.optimizer.inner.steps for stage in setting.stages)
     functions = dearest.functions if alone else sum(len(edge.functions) for edge in graph.edges)
     work = Work(dearest, bound.most, slots, programs, functions, sum(steps))
-    return RoundPlan(bound.name, bound.relaxed, bound.most, bound.exact, most, slots, steps), work
+    planned = RoundPlan(
+        bound.name, bound.relaxed, bound.most, bound.exact, most, slots, steps, dict(bound.metaparameters)
+    )
+    return planned, work
+
+
+def with_folds(candidates: Sequence[Candidate], spec: Spec) -> list[Candidate]:
+    """Every candidate once for all rows (fold 0) and once for each fold that is held out, the folds side by side."""
+    return [replace(each, fold=fold) for each in candidates for fold in range(fold_count(spec) + 1)]
+
+
+def with_open_set(decision: Decision, space: StructureSpace, options: Any) -> Decision:
+    """A decision in which relaxed members over everything are over what the regime's options leave open."""
+    left = open_set(space, options)
+    return replace(
+        decision,
+        candidates=[
+            replace(each, open=left) if each.structure is None and each.open is None else each
+            for each in decision.candidates
+        ],
+    )

@@ -4,11 +4,11 @@ from .basis_function import BasisFunction, BasisOptions, Shape
 from .data_source import ColumnOptions, DataOptions, DataSource, SplitOptions, StandardizeOptions, Table
 from .evidence_estimator import Estimate, EvidenceEstimator
 from .hookspecs import KINDS, hookimpl
-from .hypergradient import Hypergradient
+from .hypergradient import Hypergradient, OuterGradient, TwoLevelOptions, TwoLevelPoint, factors_agree
 from .likelihood import Likelihood, TargetKind
 from .options import Options
 from .plugin import INTERFACE_VERSION, Plugin
-from .regime import Candidate, MemberRecord, Regime, RoundBound
+from .regime import Candidate, Decision, MemberRecord, Parent, Regime, RegimeOptions, RoundBound
 from .schedule import Metaparameter, NonNegativeMetaparameter, PositiveMetaparameter, Schedule, metaparameter_at
 from .structure_distribution import Space, StructureDistribution
 
@@ -21,6 +21,7 @@ __all__ = [
     "ColumnOptions",
     "DataOptions",
     "DataSource",
+    "Decision",
     "Estimate",
     "EvidenceEstimator",
     "Hypergradient",
@@ -29,9 +30,12 @@ __all__ = [
     "Metaparameter",
     "NonNegativeMetaparameter",
     "Options",
+    "OuterGradient",
+    "Parent",
     "Plugin",
     "PositiveMetaparameter",
     "Regime",
+    "RegimeOptions",
     "RoundBound",
     "Schedule",
     "Shape",
@@ -41,6 +45,9 @@ __all__ = [
     "StructureDistribution",
     "Table",
     "TargetKind",
+    "TwoLevelOptions",
+    "TwoLevelPoint",
+    "factors_agree",
     "hookimpl",
     "metaparameter_at",
 ]

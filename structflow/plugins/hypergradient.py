@@ -3,16 +3,92 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
+
+from pydantic import Field
 
 from ..errors import Problem
+from .options import Options
 from .plugin import Plugin
+from .schedule import Schedule
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class TwoLevelOptions(Options):
+    """Keys that every method with two levels has."""
+
+    every: int = Field(20, ge=1, description="Steps of θ between two steps of h.")
+    rate: float = Field(0.05, gt=0, description="Learning rate of h (Adam); it decays by cosine over the stage.")
+    samples: int = Field(16, ge=1, description="Monte Carlo samples of q for one hypergradient, held within it.")
+
+
+class TwoLevelPoint(Protocol):
+    """A point (θ, h) of the two-level problem, for all members at once and with the noise held fixed.
+
+    θ and h stand end to end in one vector of P numbers, and so do directions and gradients. Nothing mixes members:
+    derivatives of the sums ΣL and ΣQ are every member's own.
+    """
+
+    iteration: int
+    """How many hypergradients were taken before this one."""
+
+    of_theta: Tensor
+    """Which numbers are of θ, booleans (P,); the others are of h."""
+
+    def inner_gradient(self) -> Tensor:
+        """∇L at the point, (P,)."""
+
+    def outer_gradient(self) -> Tensor:
+        """∇Q at the point, (P,)."""
+
+    def curvature_product(self, direction: Tensor) -> Tensor:
+        """∇²(−L) · v, (P,): for v along θ, its part along θ is H v and its part along h is (∇²_{θh}(−L))ᵀ v."""
+
+    def dot(self, left: Tensor, right: Tensor) -> Tensor:
+        """The inner product of every member's own numbers, (M,)."""
+
+    def spread(self, values: Tensor) -> Tensor:
+        """A value for each member (M,) at each of its numbers, (P,)."""
+
+
+@dataclass(frozen=True)
+class OuterGradient:
+    """dQ/dh, (P,) and zero along θ; and what is worth knowing of every member about how it was found, (M,) each."""
+
+    gradient: Tensor
+    report: Mapping[str, Tensor] = field(default_factory=dict)
 
 
 class Hypergradient(Plugin):
-    """How h follows from the inner problem; the spec names it at `optimizer.outer`."""
+    """How h follows from the inner problem; the spec names it at `optimizer.outer`.
+
+    A method with one level raises θ and h together and needs no `gradient`. One with two levels is asked for it every
+    `every` steps of θ; its options extend `TwoLevelOptions`.
+    """
+
+    levels: ClassVar[Literal[1, 2]]
 
     @staticmethod
     @abstractmethod
     def conflicts(spec: Any) -> list[Problem]:
         """Settings of the validated spec under which this method doesn't solve the problem that is asked."""
+
+    @staticmethod
+    def gradient(options: Any, point: TwoLevelPoint) -> OuterGradient:
+        """The derivative of every member's Q by its h at the point."""
+        raise NotImplementedError("a method with one level has no hypergradient")
+
+
+def factors_agree(objective: Any) -> bool:
+    """Whether c_train > 0 and c_prior / c_train = c_reg at every step: then Q is c_train · L plus terms in h alone."""
+    c_reg, c_train, c_prior = objective.c_reg, objective.c_train, objective.c_prior
+    smallest = c_train.extremes()[0] if isinstance(c_train, Schedule) else c_train
+    if smallest <= 0:
+        return False
+    if not any(isinstance(value, Schedule) for value in (c_reg, c_train, c_prior)):
+        return bool(abs(c_prior - c_reg * c_train) <= 1e-9 * max(c_prior, 1.0))
+    return bool((c_reg == 1 and c_prior == c_train) or (c_train == 1 and c_prior == c_reg))

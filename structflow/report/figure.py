@@ -42,12 +42,12 @@ def save_ranking_figure(summary: dict[str, Any], run: Path, target: Path) -> Non
 def draw_ranking(axes: Any, ranking: list[dict[str, Any]]) -> None:
     """log evidence below the best, with two standard errors, one row a structure."""
     varying = [key for key in ranking[0]["structure"] if len({tuple(e["structure"][key]) for e in ranking}) > 1]
-    best = ranking[0]["log_evidence"]
+    best = ranking[0]["score"]
     names = [
         ", ".join(choice_label(key, entry["structure"][key]) for key in varying) or "the structure" for entry in ranking
     ]
-    gaps = [entry["log_evidence"] - best for entry in ranking]
-    errors = [2 * entry["log_evidence_se"] for entry in ranking]
+    gaps = [entry["score"] - best for entry in ranking]
+    errors = [2 * entry["score_se"] for entry in ranking]
     rows = range(len(ranking))
     axes.errorbar(gaps, rows, xerr=errors, fmt="o", color=BAR, capsize=3)
     axes.set_yticks(

@@ -13,11 +13,35 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from ..plan.plan import Plan
+from ..plan.plan import Plan, SettingPlan
 from ..results.marginals import choice_label, marginal_probabilities
+from .plan_drawing import draw_rounds
 
 WIDTH = 160
 """Columns of output that goes to a file or a pipe."""
+
+MOST_SETTINGS = 5
+"""Settings of one plan whose values are listed."""
+
+CRITERIA = {
+    "evidence": "log evidence",
+    "maximum_likelihood": "log likelihood",
+    "map": "log p(y, w)",
+    "hold_out": "held-out log lik.",
+    "cross_validation": "held-out log lik.",
+    "aic": "AIC score",
+    "bic": "BIC score",
+}
+"""Titles of what structures are ranked by, by the preset of (L, Q)."""
+
+STAGE_COLUMNS = {
+    "bound": "best bound",
+    "c_param": "C_param",
+    "c_struct": "C_struct\nrounded",
+    "c_struct_differential": "C_struct\ndifferential",
+    "relative_density": "−Σ ln ρ",
+}
+"""Titles of what is shown of every stage."""
 
 SHORT = {"log_likelihood": "log lik."}
 """Shorter titles of metrics."""
@@ -34,14 +58,16 @@ def print_summary(summary: dict[str, Any], most: int) -> None:
     if ranking:
         if settings:
             console.print(setting_title(settings[0]["values"]))
-        console.print(ranking_table(ranking, most, summary["n_structures"]))
+        console.print(ranking_table(ranking, most, summary["n_structures"], summary["criterion"]))
         print_choices(console, ranking, len(ranking) < summary["n_structures"])
     if summary.get("relaxed"):
         print_relaxed(console, summary["relaxed"])
+    print_stages(console, summary["stages"])
     for setting in settings[1:]:
         if setting["ranking"]:
             console.print(f"\n{setting_title(setting['values'])}")
-            console.print(ranking_table(setting["ranking"], min(most, 3), summary["n_structures"]))
+            shown_rows = min(most, 3)
+            console.print(ranking_table(setting["ranking"], shown_rows, summary["n_structures"], setting["criterion"]))
     for warning in summary["warnings"]:
         console.print(Text("warning:", "yellow"), warning)
 
@@ -51,7 +77,7 @@ def setting_title(values: dict[str, Any]) -> str:
     return "setting: " + ", ".join(f"{key} {json.dumps(value)}" for key, value in values.items())
 
 
-def ranking_table(ranking: Sequence[dict[str, Any]], most: int, possible: int) -> Table:
+def ranking_table(ranking: Sequence[dict[str, Any]], most: int, possible: int, criterion: str = "evidence") -> Table:
     """The first structures, one row each; choices that are the same everywhere are left out.
 
     `agree` is the share of restarts that agree with the best, `log lik.` the mean log predictive density of a row.
@@ -67,13 +93,13 @@ def ranking_table(ranking: Sequence[dict[str, Any]], most: int, possible: int) -
     for key in choices:
         table.add_column(key, overflow="fold", min_width=min(12, max(map(len, labels(key, ranking[:most])))))
     titles = (f"{rows}\n{SHORT.get(name, name)}" for name in metrics)
-    for title in ("log evidence\n± s.e.", "prob.", "agree", *titles):
+    for title in (f"{CRITERIA[criterion]}\n± s.e.", "prob.", "agree", *titles):
         table.add_column(title, justify="right", no_wrap=True)
     for entry in ranking[:most]:
         table.add_row(
             f"{entry['rank']}{'=' if entry['tied_with_best'] else ''}",
             *(choice_label(key, entry["structure"][key]) for key in choices),
-            f"{entry['log_evidence']:.2f} ± {entry['log_evidence_se']:.2f}",
+            f"{entry['score']:.2f} ± {entry['score_se']:.2f}",
             f"{entry['probability']:.3f}",
             f"{entry['restart_agreement']:.0%}",
             *(shown(entry["metrics"][rows][name]) for name in metrics),
@@ -102,30 +128,48 @@ def print_relaxed(console: Console, relaxed: dict[str, Any]) -> None:
         console.print(f"  q({key}): " + ", ".join(f"{name} {chance:.3f}" for name, chance in ordered[:5]))
 
 
-def print_plan(plan: Plan) -> None:
-    """Stages with their members, batches and steps, and what `auto` was decided to be."""
-    console = terminal()
-    table = Table(box=SIMPLE, pad_edge=False)
-    for title in ("setting", "round", "stage", "members", "batches", "steps"):
-        table.add_column(title, justify="right" if title != "round" else "left")
-    for index, setting in enumerate(plan.settings):
-        for each in setting.rounds:
-            bound = "" if each.exact else "≤ "
-            for stage, steps in enumerate(each.steps):
-                row = (
-                    str(index),
-                    each.name,
-                    str(stage),
-                    f"{bound}{each.members:,}",
-                    f"{bound}{each.slots}",
-                    f"{steps:,}",
-                )
-                table.add_row(*row)
-    execution = plan.execution
-    console.print(f"{plan.n_structures:,} structures, {plan.n_members:,} members, {len(list(plan.tasks()))} tasks")
+def print_stages(console: Console, stages: Sequence[dict[str, Any]]) -> None:
+    """Complexities at the end of every stage, of its member with the best bound: where there are several stages."""
+    if len(stages) < 2:
+        return
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
+    table.add_column("stage", no_wrap=True)
+    table.add_column("members", justify="right", no_wrap=True)
+    for title in STAGE_COLUMNS.values():
+        table.add_column(title, justify="right", no_wrap=True)
+    for stage in stages:
+        several = sum(other["round"] == stage["round"] for other in stages) > 1
+        name = f"{stage['round']}/{stage['stage']}" if several else stage["round"]
+        factors = ", ".join(f"{key} {value:.4g}" for key, value in stage["metaparameters"].items())
+        table.add_row(
+            f"{name} ({factors})" if factors else name,
+            str(stage["members"]),
+            *(shown(stage[key]) for key in STAGE_COLUMNS),
+        )
     console.print(table)
+
+
+def print_plan(plan: Plan) -> None:
+    """The rounds of every setting as a drawing, and what `auto` was decided to be; settings alike are drawn once."""
+    console = terminal()
+    bound = "" if plan.exact else "at most "
+    tasks = len(list(plan.tasks()))
+    console.print(f"{plan.n_structures:,} structures; {bound}{plan.n_members:,} members in {tasks:,} tasks")
+    settings: dict[tuple[Any, ...], list[SettingPlan]] = {}
+    for setting in plan.settings:
+        settings.setdefault((setting.regime, repr(setting.rounds)), []).append(setting)
+    for alike in settings.values():
+        console.print()
+        if len(plan.settings) > 1:
+            for setting in alike[:MOST_SETTINGS]:
+                console.print(setting_title(setting.values))
+            if len(alike) > MOST_SETTINGS:
+                console.print(f"and {len(alike) - MOST_SETTINGS} settings more, each:")
+        for line in draw_rounds(alike[0]):
+            console.print(line, highlight=False, soft_wrap=True)
+    execution = plan.execution
     mode = "compiled" if execution.compile else "not compiled"
-    console.print(f"{execution.device}, {execution.dtype}, {mode}, {execution.threads} thread(s) a task")
+    console.print(f"\n{execution.device}, {execution.dtype}, {mode}, {execution.threads} thread(s) a task")
     console.print(f"about {plan.seconds:.0f} s; {plan.batch_bytes / 2**20:.0f} MiB for a batch")
 
 

@@ -18,7 +18,7 @@ def log_prior(structure: Structure, space: StructureSpace, spec: Spec) -> float:
 
 
 def probabilities(scores: Sequence[float]) -> list[float]:
-    """exp(score) normalised to one, without overflow; scores are log evidence + log prior."""
+    """exp(score) normalised to one, without overflow; scores are log evidence (or what else ranks) + log prior."""
     if not scores:
         return []
     best = max(scores)
@@ -34,15 +34,14 @@ def rank(entries: Sequence[dict[str, Any]], space: StructureSpace, spec: Spec) -
     """
     structures = [Structure.from_dict(entry["structure"]) for entry in entries]
     scores = [
-        entry["log_evidence"] + log_prior(structure, space, spec)
-        for entry, structure in zip(entries, structures, strict=True)
+        entry["score"] + log_prior(structure, space, spec) for entry, structure in zip(entries, structures, strict=True)
     ]
     chances = probabilities(scores)
     order = sorted(range(len(entries)), key=lambda index: (-scores[index], structures[index].canonical))
     ranked: list[dict[str, Any]] = []
     for position, index in enumerate(order):
         best = order[0]
-        error = math.hypot(entries[index]["log_evidence_se"], entries[best]["log_evidence_se"])
+        error = math.hypot(entries[index]["score_se"], entries[best]["score_se"])
         ranked.append(
             {
                 "rank": position + 1,

@@ -46,7 +46,7 @@ def list_runs(folder: Path) -> list[dict[str, Any]]:
                 "status": "unfinished" if summary is None else summary["status"],
                 "n_structures": plan["n_structures"],
                 "best": None if best is None else structure_name(best["structure"]),
-                "log_evidence": None if best is None else best["log_evidence"],
+                "log_evidence": None if best is None else best["score"],
             }
         )
     return rows

@@ -6,14 +6,30 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import numpy as np
+
 from ..plan.tasks import Task
 from ..runner.context import RunContext
 from ..runner.select import canonical
 from ..spec.study import Setting
 from .ranking import rank
 
-SHOWN = ("log_evidence", "log_evidence_se", "evidence", "c_param", "c_struct", "hyperparameters", "metrics")
+SHOWN = (
+    "score",
+    "score_se",
+    "log_evidence",
+    "log_evidence_se",
+    "evidence",
+    "c_param",
+    "c_struct",
+    "relative_density",
+    "hyperparameters",
+    "metrics",
+)
 """What an evaluated member passes on to its entry in the ranking."""
+
+COMPLEXITIES = ("c_param", "c_struct", "c_struct_differential", "relative_density")
+"""Complexities of a relaxed member."""
 
 
 def evaluations(context: RunContext, setting: int) -> Iterator[tuple[Task, dict[str, Any], int]]:
@@ -37,8 +53,10 @@ def summarise(context: RunContext, seconds: float) -> dict[str, Any]:
         "status": "finished" if first["ranking"] else "failed",
         "spec_hash": context.directory.read_json("run.json")["spec_hash"],
         "n_structures": context.plan.n_structures,
+        "criterion": context.study.spec.objective.preset,
         "ranking": first["ranking"],
         "relaxed": first["relaxed"],
+        "stages": first["stages"],
         "settings": [
             {key: value for key, value in each.items() if key != "warnings"}
             for each in (settings if any(each["values"] for each in settings) else [])
@@ -58,20 +76,26 @@ def warnings_of(settings: Sequence[dict[str, Any]]) -> list[str]:
 
 
 def summarise_setting(context: RunContext, index: int, setting: Setting) -> dict[str, Any]:
-    """Values, ranking, relaxed result and warnings of one setting."""
-    selection = context.directory.record(Task("select", index).name).payload["structures"]
+    """Values, ranking, relaxed result and warnings of one setting.
+
+    Restarts agree with a structure if they round to it, where one relaxed round comes before the discrete ones;
+    elsewhere its own restarts agree if their scores are near its best.
+    """
+    selected = context.directory.record(Task("select", index).name).payload
+    selection = selected["structures"]
     by_structure = {canonical(item["structure"]): item for item in selection if item["structure"] is not None}
     relaxed_selection = next((item for item in selection if item["structure"] is None), None)
+    relaxed_rounds = sum(planned.relaxed for planned in context.plan.settings[index].rounds)
     entries, relaxed, warnings = [], None, []
     for _, member, _ in evaluations(context, index):
         if member["structure"] is None:
             relaxed = relaxed_entry(member, relaxed_selection)
             continue
-        if member["log_evidence"] is None:
+        if member["score"] is None:
             continue
         picked = by_structure[canonical(member["structure"])]
         agreement = picked["agreement"]
-        if relaxed_selection is not None:
+        if relaxed_selection is not None and relaxed_rounds == 1:
             agreement = share_rounding_to(canonical(member["structure"]), relaxed_selection["rounded"])
         entries.append(
             {
@@ -82,14 +106,56 @@ def summarise_setting(context: RunContext, index: int, setting: Setting) -> dict
             }
         )
     ranking = rank(entries, context.study.space, setting.stages[-1])
-    diverged = sum(score is None for item in selection for score in item["scores"])
+    diverged, total = selected["diverged"], selected["members"]
     if diverged:
-        total = sum(len(item["scores"]) for item in selection)
         warnings.append(f"{diverged} of {total} members diverged and were left out; try a smaller optimizer.inner.lr")
     tied = [entry for entry in ranking if entry["tied_with_best"]]
     if tied:
         warnings.append(f"{len(tied)} structure(s) tie with the best: the gap is under two standard errors")
-    return {"values": setting.values, "ranking": ranking, "relaxed": relaxed, "warnings": warnings}
+    return {
+        "values": setting.values,
+        "criterion": setting.stages[-1].objective.preset,
+        "ranking": ranking,
+        "relaxed": relaxed,
+        "stages": stage_complexities(context, index),
+        "warnings": warnings,
+    }
+
+
+def stage_complexities(context: RunContext, setting: int) -> list[dict[str, Any]]:
+    """For every stage of every round that trained anyone the complexities of the member with the best bound at its end.
+
+    `bound` is of the samples of the last step, with all c = 1, in training units; `metaparameters` are the round's own.
+    """
+    found = []
+    for round_index, planned in enumerate(context.plan.settings[setting].rounds):
+        for stage in range(len(planned.steps)):
+            bounds: list[np.ndarray] = []
+            values: dict[str, list[np.ndarray]] = {name: [] for name in COMPLEXITIES}
+            for slot in range(planned.slots):
+                record = context.directory.record(Task("train", setting, round_index, stage, slot).name)
+                if record.payload["empty"]:
+                    continue
+                arrays = context.directory.arrays(record)
+                parts = [arrays[f"trajectory/{name}"][-1] for name in ("log_likelihood", "kl_weights", "kl_structure")]
+                bounds.append(parts[0] - parts[1] - parts[2])
+                for name in COMPLEXITIES:
+                    values[name].append(arrays[f"complexity/{name}"])
+            if not bounds:
+                continue
+            bound = np.concatenate(bounds)
+            best = int(np.nanargmax(bound)) if np.isfinite(bound).any() else 0
+            found.append(
+                {
+                    "round": planned.name,
+                    "stage": stage,
+                    "members": len(bound),
+                    "metaparameters": dict(planned.metaparameters),
+                    "bound": float(bound[best]),
+                    **{name: float(np.concatenate(parts)[best]) for name, parts in values.items()},
+                }
+            )
+    return found
 
 
 def relaxed_entry(member: dict[str, Any], selection: dict[str, Any] | None) -> dict[str, Any]:
@@ -99,8 +165,7 @@ def relaxed_entry(member: dict[str, Any], selection: dict[str, Any] | None) -> d
         "bound": member["log_evidence"],
         "bound_se": member["log_evidence_se"],
         "q_probability": member["q_probability"],
-        "c_param": member["c_param"],
-        "c_struct": member["c_struct"],
+        **{key: member[key] for key in COMPLEXITIES},
         "hyperparameters": member["hyperparameters"],
         "metrics": member["metrics"],
         "restarts": restarts,

@@ -22,6 +22,7 @@ from ..runner.evaluate import load_evaluated
 from ..runner.select import canonical
 from .marginals import choice_label
 from .read import structure_name
+from .summary import COMPLEXITIES
 
 NATS = {"units": "nats"}
 
@@ -56,11 +57,14 @@ def ranking_dataset(context: RunContext, ranking: list[dict[str, Any]]) -> xarra
     """One row a structure, best first; a choice of every edge and node as text."""
     names = [structure_name(entry["structure"]) for entry in ranking]
     columns: dict[str, Any] = {
+        "score": ("what ranks, by the preset of (L, Q), in the target's units", NATS),
+        "score_se": ("Monte Carlo standard error of it", NATS),
         "log_evidence": ("log evidence in the target's units, all c = 1", NATS),
         "log_evidence_se": ("Monte Carlo standard error", NATS),
         "probability": ("posterior probability of the structure", {}),
         "c_param": ("parametric complexity", NATS),
         "c_struct": ("entropy of the rounded structure", NATS),
+        "relative_density": ("−Σ ln ρ over the weights, ρ = exp(−μ²/(2α))", NATS),
         "restart_agreement": ("share of restarts that agree", {}),
         "restarts": ("restarts trained", {}),
     }
@@ -111,7 +115,7 @@ def trajectories(context: RunContext, setting: int) -> dict[str, xarray.Dataset]
                     continue
                 arrays, members = context.directory.arrays(record), record.payload["members"]
                 names = ["relaxed" if m["structure"] is None else structure_name(m["structure"]) for m in members]
-                terms = {
+                terms: dict[str, Any] = {
                     name.removeprefix("trajectory/"): (("member", "step"), value.T, NATS)
                     for name, value in arrays.items()
                     if name.startswith("trajectory/") and name != "trajectory/steps"
@@ -121,6 +125,22 @@ def trajectories(context: RunContext, setting: int) -> dict[str, xarray.Dataset]
                     "structure": ("member", np.array(names, dtype=object)),
                     "restart": ("member", [m["restart"] for m in members]),
                 }
+                terms.update(
+                    {
+                        name.removeprefix("complexity/"): ("member", value, NATS)
+                        for name, value in arrays.items()
+                        if name.startswith("complexity/")
+                    }
+                )
+                terms.update(
+                    {
+                        name.replace("/", " "): (("member", "outer_step"), value.T)
+                        for name, value in arrays.items()
+                        if name.startswith("outer/") and name != "outer/step"
+                    }
+                )
+                if "outer/step" in arrays:
+                    coordinates["outer_step"] = arrays["outer/step"]
                 parts.append(xarray.Dataset(terms, coords=coordinates))
             if parts:
                 found[f"trajectory/{planned.name}/stage_{stage}"] = xarray.concat(
@@ -140,9 +160,7 @@ def relaxed(entry: dict[str, Any]) -> dict[str, xarray.Dataset]:
     }
     scores = xarray.Dataset(
         {"score": ("restart", numbers(entry["restarts"]), NATS)},
-        attrs={
-            key: float(entry[key]) for key in ("bound", "bound_se", "c_param", "c_struct") if entry[key] is not None
-        },
+        attrs={key: float(entry[key]) for key in ("bound", "bound_se", *COMPLEXITIES) if entry[key] is not None},
     )
     return {**parts, "restarts": scores}
 

@@ -2,30 +2,46 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from ..data.dataset import Dataset
+from ..data.folds import held_out_folds
 from ..evidence.trained import TrainedPopulation
 from ..model.population import Population, build_population
 from ..objective.bound import Bound
+from ..objective.divergence import AgainstSet
 from ..objective.noise import member_keys
+from ..objective.structure import NOTHING
 from ..plan.batching import Batch
 from ..plan.plan import Plan
-from ..plugins import Candidate, Likelihood, metaparameter_at
+from ..plan.tasks import Task
+from ..plugins import Candidate, Decision, Likelihood, metaparameter_at
 from ..plugins.registry import registry
 from ..spec.build_graph import build_graph
 from ..spec.models import Spec
+from ..spec.presets import fold_count, posterior_of
+from ..spec.structures import Structure
 from ..spec.study import Setting, Study
 from ..store.digest import canonical_json
 from ..store.run_directory import RunDirectory
 from ..train.trainer import Execution
 
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
+
+
+@dataclass(frozen=True)
+class FoldWeights:
+    """Weights of the training rows for each member, (M, rows) in float64: in L, and in Q and the score."""
+
+    learned: torch.Tensor
+    held_out: torch.Tensor
 
 
 @dataclass(frozen=True)
@@ -46,6 +62,17 @@ class RunContext:
         """The specs of the stages of one setting."""
         return self.study.settings[setting].stages
 
+    def round_stages(self, setting: int, round_index: int) -> tuple[Spec, ...]:
+        """The specs of the stages of one round: those of the setting, with the round's metaparameters in place."""
+        changed = dict(self.plan.settings[setting].rounds[round_index].metaparameters)
+        return tuple(with_metaparameters(spec, changed) for spec in self.stages(setting))
+
+    def decision(self, setting: int, round_index: int) -> Decision:
+        """What was decided for a round, its members batch by batch; raises where its decide task isn't done."""
+        payload = self.directory.record(Task("decide", setting, round_index).name).payload
+        members = [member for stored in payload["batches"] for member in Batch.from_json(stored).members]
+        return Decision(members, tuple(Structure.from_dict(item) for item in payload["against"]))
+
     def likelihood(self, spec: Spec) -> Likelihood:
         """The likelihood of a spec for the prepared targets."""
         options = spec.model.likelihood
@@ -59,21 +86,51 @@ class RunContext:
         scale = spec.prior.weights.scale_by_structure
         return build_population(graph, graph.node_shapes(dict(batch.shapes)), batch.members, batch.capacities, scale)
 
-    def bound(self, population: Population, spec: Spec, integrate: bool = True) -> Bound:
-        """The objective of a population under a spec."""
+    def bound(
+        self, population: Population, spec: Spec, integrate: bool = True, against: tuple[Structure, ...] = ()
+    ) -> Bound:
+        """The objective of a population under a spec.
+
+        `against` are the structures that a round's decision adds to those of the spec.
+        """
         structure = spec.prior.structure
         family = registry().get("structure_distributions", structure.type)
         start = metaparameter_at(structure.temperature, 0, spec.optimizer.inner.steps, 0, 1)
-        return Bound(population, self.likelihood(spec), family, spec.prior, spec.posterior, start, integrate)
+        posterior = posterior_of(spec)
+        divergences = AgainstSet.of_spec(spec, against) if population.is_relaxed else NOTHING
+        return Bound(population, self.likelihood(spec), family, spec.prior, posterior, start, integrate, divergences)
+
+    def fold_weights(self, members: tuple[Candidate, ...], spec: Spec) -> FoldWeights | None:
+        """How the training rows weigh for members of the presets with held-out rows; None for the others.
+
+        A member of fold k ≥ 1 learns from the other folds, whose m_k rows count m / m_k times, and is judged by fold k;
+        fold 0 learns from all rows and is judged by none.
+        """
+        if fold_count(spec) == 0:
+            return None
+        objective, dataset = spec.objective, self.study.dataset
+        fold_of_row = held_out_folds(dataset, objective.preset, objective.folds, objective.held_out, spec.seed)
+        folds = np.array([member.fold for member in members]).reshape(-1, 1)
+        held_out = (folds == fold_of_row) & (folds > 0)
+        learned = ~held_out
+        scale = len(fold_of_row) / learned.sum(axis=1, keepdims=True)
+        device = self.execution.device
+        return FoldWeights(
+            torch.from_numpy(learned * scale).to(device), torch.from_numpy(held_out.astype(float)).to(device)
+        )
 
     def keys(self, members: tuple[Candidate, ...], setting: int, round_index: int, stage: int) -> Any:
-        """Philox keys of members, (M, 2): of (seed, canonical structure, restart, fold, stage) and nothing else."""
+        """Philox keys of members, (M, 2): of (seed, canonical structure, restart, fold, stage) and nothing else.
+
+        The structure of a relaxed member is its open set, where that isn't everything.
+        """
         spec = self.stages(setting)[stage]
         name = f"{self.plan.settings[setting].rounds[round_index].name}/{stage}"
         texts = []
         for member in members:
             structure = "relaxed" if member.structure is None else member.structure.canonical
-            texts.append(canonical_json([spec.seed, structure, member.restart, 0, name]))
+            parts = [spec.seed, structure, member.restart, member.fold, name]
+            texts.append(canonical_json(parts if member.open is None else [*parts, member.open.canonical]))
         return member_keys(texts)
 
     def trained(
@@ -83,16 +140,26 @@ class RunContext:
         members: tuple[Candidate, ...],
         setting: int,
         round_index: int,
+        stage: int | None = None,
     ) -> TrainedPopulation:
-        """Members after their last stage, in float64 on the device, for evaluation on the training rows."""
-        stages = self.stages(setting)
-        spec, last = stages[-1], len(stages) - 1
+        """Members after a stage, by default the last, in float64 on the device, for evaluation on the training rows."""
+        stages = self.round_stages(setting, round_index)
+        last = len(stages) - 1 if stage is None else stage
+        spec = stages[last]
         device = self.execution.device
         x, y = (torch.from_numpy(array).to(device) for array in self.study.dataset.train())
         steps = spec.optimizer.inner.steps
         c_temp = metaparameter_at(spec.prior.structure.temperature, steps - 1, steps, last, len(stages))
         moved = {name: value.to(device, torch.float64) for name, value in parameters.items()}
         return TrainedPopulation(bound, moved, self.keys(members, setting, round_index, last), x, y, c_temp)
+
+
+def with_metaparameters(spec: Spec, changed: Mapping[str, float]) -> Spec:
+    """A spec with other values in its objective, which are validated."""
+    if not changed:
+        return spec
+    objective = type(spec.objective).model_validate({**spec.objective.model_dump(by_alias=True), **changed})
+    return spec.model_copy(update={"objective": objective})
 
 
 @lru_cache(maxsize=2)

@@ -5,12 +5,16 @@ from __future__ import annotations
 import math
 
 from ..plan.batching import make_batches
+from ..plan.plan import with_folds, with_open_set
 from ..plan.tasks import Task
-from ..plugins import Candidate, MemberRecord
+from ..plugins import MemberRecord
 from ..plugins.registry import registry
+from ..spec.presets import fold_count
+from ..spec.searched import searched_space
 from ..spec.structures import Structure
 from ..store.run_directory import Found
 from .context import RunContext
+from .train import batch_in_slot
 
 
 def decide(context: RunContext, task: Task) -> Found:
@@ -18,16 +22,23 @@ def decide(context: RunContext, task: Task) -> Found:
     spec = context.stages(task.setting)[0]
     regime = registry().get("regimes", spec.regime.type)
     records = member_records(context, task.setting, task.round)
-    space, restarts = context.study.space, spec.optimizer.restarts
-    candidates = regime.decide(spec.regime, space, restarts, task.round, records)
+    space = searched_space(context.study.space, spec.regime)
+    decision = regime.decide(spec.regime, space, spec.optimizer.restarts, task.round, records)
+    decision = with_open_set(decision, context.study.space, spec.regime)
     planned = context.plan.settings[task.setting].rounds[task.round]
     alone = spec.posterior.weights.covariance == "full" and not planned.relaxed
-    batches = make_batches(context.study.graph, candidates, planned.members_per_batch, alone)
+    candidates = with_folds(decision.candidates, spec)
+    together = fold_count(spec) + 1
+    batches = make_batches(context.study.graph, candidates, planned.members_per_batch, alone, together)
     if len(batches) > planned.slots:
         raise RuntimeError(
             f"regime {spec.regime.type} wants {len(batches)} batches where its bound allows {planned.slots}"
         )
-    return Found({"batches": [batch.as_json() for batch in batches]})
+    payload = {
+        "batches": [batch.as_json() for batch in batches],
+        "against": [structure.as_dict() for structure in decision.against],
+    }
+    return Found(payload)
 
 
 def member_records(context: RunContext, setting: int, before_round: int) -> list[MemberRecord]:
@@ -36,16 +47,24 @@ def member_records(context: RunContext, setting: int, before_round: int) -> list
     for round_index, planned in enumerate(context.plan.settings[setting].rounds[:before_round]):
         last = len(planned.steps) - 1
         for slot in range(planned.slots):
-            payload = context.directory.record(Task("train", setting, round_index, last, slot).name).payload
-            if payload["empty"]:
+            task = Task("train", setting, round_index, last, slot)
+            batch = batch_in_slot(context, task)
+            if batch is None:
                 continue
-            for member, score, rounded in zip(payload["members"], payload["scores"], payload["rounded"], strict=True):
-                structure = None if member["structure"] is None else Structure.from_dict(member["structure"])
+            payload = context.directory.record(task.name).payload
+            for number, member in enumerate(batch.members):
+                if member.fold > 0:
+                    continue
+                score, objective = payload["scores"][number], payload["objectives"][number]
+                rounded = payload["rounded"][number]
                 records.append(
                     MemberRecord(
-                        Candidate(structure, member["restart"]),
+                        member,
+                        round_index,
                         -math.inf if score is None else score,
+                        -math.inf if score is None or objective is None else objective,
                         None if rounded is None or score is None else Structure.from_dict(rounded),
+                        payload["probabilities"][number],
                     )
                 )
     return records

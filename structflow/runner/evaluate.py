@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
 
-from ..evidence.complexity import parametric_complexity, rounded_entropy
+from ..evidence.complexity import complexities
+from ..evidence.criterion import compare
 from ..evidence.prediction import predict
 from ..evidence.trained import TrainedPopulation
 from ..objective.subset import subset_parameters
 from ..plan.batching import Batch, make_batches
 from ..plan.tasks import Task
 from ..plugins.registry import registry
+from ..spec.models import Spec
+from ..spec.presets import is_point
 from ..store.run_directory import Found
 from .context import RunContext
-from .train import batch_in_slot
+from .select import canonical
+from .train import batch_in_slot, open_probabilities, parameters_in
 
 MOST_PREDICTED_ROWS = 20_000
 """Rows that metrics are computed on at a time."""
@@ -32,14 +36,9 @@ def evaluate(context: RunContext, task: Task) -> Found:
     batch = batch_in_slot(context, task)
     if batch is None or not picked:
         return Found({"empty": True})
-    spec = context.stages(task.setting)[-1]
+    spec = context.round_stages(task.setting, task.round)[-1]
     bound = context.bound(context.population(batch, spec), spec)
-    stored = context.directory.arrays(context.directory.record(parent))
-    parameters = {
-        name.removeprefix("parameter/"): torch.from_numpy(value).double()
-        for name, value in stored.items()
-        if name.startswith("parameter/")
-    }
+    parameters = parameters_in(context.directory.arrays(context.directory.record(parent)))
     members = tuple(batch.members[number] for number in picked)
     (smaller,) = make_batches(context.study.graph, members, len(members))
     order = [batch.members.index(member) for member in smaller.members]
@@ -59,43 +58,68 @@ def evaluate_members(
     context: RunContext, trained: TrainedPopulation, sampled: TrainedPopulation, task: Task
 ) -> list[dict[str, Any]]:
     """For every member a mapping with what `show` reports of it, in the target's original units."""
-    spec = context.stages(task.setting)[-1]
+    spec = context.round_stages(task.setting, task.round)[-1]
     samples, dataset = spec.evidence.samples, context.study.dataset
     shift = dataset.n_train * float(np.log(dataset.target_scale).sum())
     estimates = {}
-    for options in spec.evidence.estimators:
+    for options in () if is_point(spec) else spec.evidence.estimators:
         estimate = registry().get("evidence_estimators", options.type).estimate(trained, samples)
         estimates[options.type] = (estimate.value.cpu().numpy() - shift, estimate.standard_error.cpu().numpy())
-    complexity = parametric_complexity(trained).cpu().numpy()
+    first = next(iter(estimates.values()), (np.full(trained.size, np.nan), np.full(trained.size, np.nan)))
+    score, score_error = first if spec.objective.preset == "evidence" else final_scores(context, trained, spec, task)
+    found = {name: value.cpu().numpy() for name, value in complexities(trained, samples).items()}
     population = trained.bound.population
-    spaces = {edge.key: edge.space for edge in population.layout.graph.edges}
-    probabilities = trained.bound.structure.rounding_probabilities(trained.parameters)
-    entropy = rounded_entropy(probabilities, dict(spaces)).expand(trained.size).cpu().numpy()
     metrics = {
         "train": member_metrics(context, sampled, dataset.train(), samples),
         "test": member_metrics(context, sampled, dataset.test(), samples),
     }
+    chances = open_probabilities(context, trained)
     evaluations = []
     for number, member in enumerate(population.members):
-        first = next(iter(estimates.values()))
         evaluations.append(
             {
                 "structure": None if member.structure is None else member.structure.as_dict(),
                 "restart": member.restart,
+                "score": score[number],
+                "score_se": score_error[number],
                 "log_evidence": first[0][number],
                 "log_evidence_se": first[1][number],
                 "evidence": {name: value[number] for name, (value, _) in estimates.items()},
                 "evidence_se": {name: error[number] for name, (_, error) in estimates.items()},
-                "c_param": complexity[number],
-                "c_struct": entropy[number],
-                "q_probability": {
-                    key: named(context, key, value[number].tolist()) for key, value in probabilities.items()
-                },
+                **{name: value[number] for name, value in found.items()},
+                "q_probability": chances[number] or {},
                 "hyperparameters": hyperparameters(trained, number),
                 "metrics": {rows: values[number] for rows, values in metrics.items()},
             }
         )
     return evaluations
+
+
+def final_scores(
+    context: RunContext, trained: TrainedPopulation, spec: Spec, task: Task
+) -> tuple[np.ndarray, np.ndarray]:
+    """Score and standard error by the preset of (L, Q), (M,) each, in the target's original units.
+
+    With held-out rows they are those that restarts were chosen by: a point posterior has no noise, and only the folds
+    know them.
+    """
+    dataset = context.study.dataset
+    shift = float(np.log(dataset.target_scale).sum())
+    weights = context.fold_weights(tuple(replace(member, fold=1) for member in trained.bound.population.members), spec)
+    if weights is None:
+        compared = compare(trained, spec, spec.evidence.samples, "score")
+        return compared.score.cpu().numpy() - dataset.n_train * shift, compared.standard_error.cpu().numpy()
+    selected = context.directory.record(Task("select", task.setting).name).payload["structures"]
+    best = {canonical(item["structure"]): max_of(item["scores"]) for item in selected if item["structure"] is not None}
+    judged = dataset.n_train if spec.objective.preset == "cross_validation" else int(weights.held_out[0].sum())
+    members = trained.bound.population.members
+    scores = [best[member.structure.canonical] for member in members if member.structure is not None]
+    return np.array(scores) - judged * shift, np.zeros(len(scores))
+
+
+def max_of(scores: Sequence[float | None]) -> float:
+    """The best of the scores of members that didn't diverge."""
+    return max(score for score in scores if score is not None)
 
 
 def member_metrics(
@@ -134,12 +158,6 @@ def hyperparameters(trained: TrainedPopulation, member: int) -> dict[str, Any]:
     }
 
 
-def named(context: RunContext, key: str, values: list[float]) -> dict[str, float]:
-    """Values of an edge by the names of its functions."""
-    edge = next(edge for edge in context.study.space.edges if edge.key == key)
-    return dict(zip(edge.names, values, strict=True))
-
-
 @dataclass(frozen=True)
 class Evaluated:
     """Evaluated members as a population again, with what was found of each."""
@@ -151,21 +169,21 @@ class Evaluated:
 
 def load_evaluated(context: RunContext, setting: int) -> Iterator[Evaluated]:
     """The evaluated members of a setting, batch by batch, from their records."""
-    stages = context.stages(setting)
     for round_index, planned in enumerate(context.plan.settings[setting].rounds):
+        spec = context.round_stages(setting, round_index)[-1]
         for slot in range(planned.slots):
-            record = context.directory.record(Task("evaluate", setting, round_index, len(stages) - 1, slot).name)
+            record = context.directory.record(Task("evaluate", setting, round_index, len(planned.steps) - 1, slot).name)
             if record.payload["empty"]:
                 continue
             batch = Batch.from_json(record.payload["batch"])
-            population = context.population(batch, stages[-1])
+            population = context.population(batch, spec)
             parameters = {
                 name.removeprefix("parameter/"): torch.from_numpy(value)
                 for name, value in context.directory.arrays(record).items()
             }
             trained, sampled = (
                 context.trained(
-                    context.bound(population, stages[-1], integrate), parameters, batch.members, setting, round_index
+                    context.bound(population, spec, integrate), parameters, batch.members, setting, round_index
                 )
                 for integrate in (True, False)
             )

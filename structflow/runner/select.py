@@ -14,63 +14,84 @@ from .context import RunContext
 NEAR = 1.0
 """Restarts within this many nats of the best agree with it."""
 
+RELAXED = "relaxed"
+"""Stands for the structure of relaxed members."""
+
 
 @dataclass(frozen=True)
 class Trained:
-    """A trained member where it stands: its batch's task, its number there, its restart and its score."""
+    """A trained member where it stands: its round, its batch's task and its number there; and what it came to."""
 
+    round: int
     task: str
     number: int
     restart: int
     score: float | None
+    rounded: Any
 
     @property
-    def rank(self) -> tuple[float, int]:
-        """Best first; equal scores by restart, diverged members last."""
-        return (math.inf if self.score is None else -self.score, self.restart)
+    def rank(self) -> tuple[float, int, int]:
+        """Best first; equal scores by round and restart, diverged members last."""
+        return (math.inf if self.score is None else -self.score, self.round, self.restart)
 
 
 def select(context: RunContext, task: Task) -> Found:
-    """For every structure, and for the relaxation, the restart with the highest score."""
+    """For every structure trained in any round, and for the last relaxation, the restart with the highest score."""
     members: dict[str, list[Trained]] = {}
     structures: dict[str, Any] = {}
-    rounded: dict[str, list[Any]] = {}
-    for name, payload in trained_payloads(context, task.setting):
+    for round_index, name, payload in trained_payloads(context, task.setting):
         for number, member in enumerate(payload["members"]):
+            if member.get("fold", 0) > 0:
+                continue
             structure = member["structure"]
-            key = "relaxed" if structure is None else canonical(structure)
+            key = RELAXED if structure is None else canonical(structure)
             structures.setdefault(key, structure)
-            members.setdefault(key, []).append(Trained(name, number, member["restart"], payload["scores"][number]))
-            rounded.setdefault(key, []).append(payload["rounded"][number])
+            score, rounded = payload["scores"][number], payload["rounded"][number]
+            members.setdefault(key, []).append(Trained(round_index, name, number, member["restart"], score, rounded))
+    everyone = [member for found in members.values() for member in found]
+    if RELAXED in members:
+        members[RELAXED] = of_last_round(members[RELAXED])
     picked: dict[str, list[int]] = {}
     summaries = []
     for key in sorted(members):
         best = min(members[key], key=lambda member: member.rank)
-        scores = [member.score for member in sorted(members[key], key=lambda member: member.restart)]
+        ordered = sorted(members[key], key=lambda member: (member.round, member.restart))
+        scores = [member.score for member in ordered]
         summaries.append(
             {
                 "structure": structures[key],
                 "scores": scores,
                 "best_restart": None if best.score is None else best.restart,
                 "agreement": agreement(scores),
-                "rounded": rounded[key] if key == "relaxed" else None,
+                "rounded": [member.rounded for member in ordered] if key == RELAXED else None,
             }
         )
         if best.score is not None:
             picked.setdefault(best.task, []).append(best.number)
-    payload = {"picked": {name: sorted(numbers) for name, numbers in picked.items()}, "structures": summaries}
+    payload = {
+        "picked": {name: sorted(numbers) for name, numbers in picked.items()},
+        "structures": summaries,
+        "members": len(everyone),
+        "diverged": sum(member.score is None for member in everyone),
+    }
     return Found(payload)
 
 
-def trained_payloads(context: RunContext, setting: int) -> list[tuple[str, Mapping[str, Any]]]:
-    """Records of the last stage of every batch of a setting, in order, with their task names."""
-    payloads: list[tuple[str, Mapping[str, Any]]] = []
+def of_last_round(members: Sequence[Trained]) -> list[Trained]:
+    """Those of the last round in which any member didn't diverge, or of the last one."""
+    rounds = [member.round for member in members if member.score is not None] or [member.round for member in members]
+    return [member for member in members if member.round == max(rounds)]
+
+
+def trained_payloads(context: RunContext, setting: int) -> list[tuple[int, str, Mapping[str, Any]]]:
+    """Records of the last stage of every batch of a setting, in order, with their rounds and task names."""
+    payloads: list[tuple[int, str, Mapping[str, Any]]] = []
     for round_index, planned in enumerate(context.plan.settings[setting].rounds):
         for slot in range(planned.slots):
             name = Task("train", setting, round_index, len(planned.steps) - 1, slot).name
             payload = context.directory.record(name).payload
             if not payload["empty"]:
-                payloads.append((name, payload))
+                payloads.append((round_index, name, payload))
     return payloads
 
 

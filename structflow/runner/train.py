@@ -2,25 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 
-from ..evidence.trained import TrainedPopulation, mean_and_standard_error
+from ..evidence.complexity import complexities
+from ..evidence.criterion import compare
+from ..evidence.trained import TrainedPopulation
+from ..model.population import Population
+from ..objective.bound import Bound
+from ..objective.inherit import Trained, inherit
 from ..plan.batching import Batch
 from ..plan.tasks import Task
+from ..plugins import Candidate, Parent, Schedule, metaparameter_at
+from ..plugins.registry import registry
 from ..spec.models import Spec
-from ..spec.structures import Structure
+from ..spec.presets import level_factors
 from ..store.run_directory import Found
 from ..train.conditioning import start_at_posterior
 from ..train.metaparameters import metaparameter_tables
-from ..train.trainer import Minibatching, TrainingData, train
-from .context import RunContext
+from ..train.outer_level import OuterLevel
+from ..train.trainer import Execution, Minibatching, TrainingData, train
+from .context import FoldWeights, RunContext
 
 SELECTION_SHARE = 8
 """Restarts are compared on this part of the samples that evidence is estimated with, and on other noise."""
+
+LARGEST_LOG_CONCENTRATION = 6.0
+"""Default bound on |log s| where c_comb is negative."""
 
 
 def train_batch(context: RunContext, task: Task, on_step: Callable[[int], None] | None = None) -> Found:
@@ -28,17 +39,21 @@ def train_batch(context: RunContext, task: Task, on_step: Callable[[int], None] 
     batch = batch_in_slot(context, task)
     if batch is None:
         return Found({"empty": True})
-    stages = context.stages(task.setting)
+    stages = context.round_stages(task.setting, task.round)
     spec = stages[task.stage]
     population = context.population(batch, spec)
-    bound = context.bound(population, spec)
+    bound = context.bound(population, spec, against=context.decision(task.setting, task.round).against)
     execution = context.execution
     first_keys = context.keys(batch.members, task.setting, task.round, 0)
     theta, hyperparameters = bound.start(first_keys)
-    parameters = {**theta, **hyperparameters}
+    parameters = inherited(context, task, bound, {**theta, **hyperparameters})
     diverged = np.full(population.size, -1)
     x, y = (torch.from_numpy(array).to(execution.device) for array in context.study.dataset.train())
-    parameters = start_at_posterior(bound, parameters, x, y)
+    factors, steps = level_factors(spec), spec.optimizer.inner.steps
+    c_reg = metaparameter_at(factors.c_reg, 0, steps, task.stage, len(stages))
+    folds = context.fold_weights(batch.members, spec)
+    learned = None if folds is None else folds.learned
+    parameters = start_at_posterior(bound, parameters, x, y, c_reg, learned)
     if task.stage > 0:
         before = context.directory.record(Task("train", task.setting, task.round, task.stage - 1, task.slot).name)
         parameters = warm_start(parameters, context.directory.arrays(before))
@@ -48,29 +63,37 @@ def train_batch(context: RunContext, task: Task, on_step: Callable[[int], None] 
         bound,
         parameters,
         context.keys(batch.members, task.setting, task.round, task.stage),
-        TrainingData(x.to(execution.dtype), y.to(execution.dtype)),
+        training_data(x, y, folds, execution),
         metaparameter_tables(spec, task.stage, len(stages), execution.dtype, execution.device),
         spec.optimizer.inner.samples,
         Minibatching(spec.optimizer.inner.batch_size, spec.seed, f"{round_name}/{task.stage}"),
         execution,
         on_step,
+        outer_level(spec, batch.members),
+        largest_log_concentration(spec),
     )
     diverged = np.where(diverged >= 0, diverged, result.diverged_at)
     payload: dict[str, Any] = {
         "empty": False,
-        "members": [
-            {"structure": None if m.structure is None else m.structure.as_dict(), "restart": m.restart}
-            for m in batch.members
-        ],
+        "members": [member_as_json(member) for member in batch.members],
         "diverged_at": diverged.tolist(),
     }
     arrays = {f"parameter/{name}": value.cpu().numpy() for name, value in result.parameters.items()}
     arrays["trajectory/steps"] = result.trajectory.steps
     arrays.update({f"trajectory/{name}": value for name, value in result.trajectory.terms.items()})
+    arrays.update({f"outer/{name}": value for name, value in result.outer.items()})
+    trained = context.trained(bound, result.parameters, batch.members, task.setting, task.round, task.stage)
+    samples = max(16, spec.evidence.samples // SELECTION_SHARE)
+    with torch.no_grad():
+        found = complexities(trained, samples)
+    arrays.update({f"complexity/{name}": value.cpu().numpy() for name, value in found.items()})
     if task.stage == len(stages) - 1:
-        trained = context.trained(bound, result.parameters, batch.members, task.setting, task.round)
-        payload["scores"] = selection_scores(trained, spec, diverged)
-        payload["rounded"] = rounded_structures(context, trained)
+        compared = compare(trained, spec, samples, "select", None if folds is None else folds.held_out)
+        usable = diverged < 0
+        payload["scores"] = over_folds(batch.members, numbers_or_none(compared.score, usable))
+        payload["objectives"] = over_folds(batch.members, numbers_or_none(compared.objective, usable))
+        payload["probabilities"] = open_probabilities(context, trained)
+        payload["rounded"] = rounded_structures(context, trained.bound.population, payload["probabilities"])
     return Found(payload, arrays)
 
 
@@ -90,27 +113,140 @@ def warm_start(fresh: dict[str, torch.Tensor], stored: dict[str, np.ndarray]) ->
     return started
 
 
-def selection_scores(trained: TrainedPopulation, spec: Spec, diverged: np.ndarray) -> list[float | None]:
-    """The bound of every member with all c = 1, on noise kept for choosing among restarts; None where it diverged."""
-    samples = max(16, spec.evidence.samples // SELECTION_SHARE)
-    mean, _ = mean_and_standard_error(terms.bound for terms in trained.sample_terms(samples, "select"))
-    scores = mean.cpu().numpy()
-    usable = np.isfinite(scores) & (diverged < 0)
-    return [float(score) if ok else None for score, ok in zip(scores, usable, strict=True)]
+def numbers_or_none(values: torch.Tensor, usable: np.ndarray) -> list[float | None]:
+    """A number for every member; None where it diverged or isn't finite."""
+    found = values.cpu().numpy()
+    return [float(value) if ok else None for value, ok in zip(found, np.isfinite(found) & usable, strict=True)]
 
 
-def rounded_structures(context: RunContext, trained: TrainedPopulation) -> list[dict[str, Any] | None]:
-    """The structure every relaxed member rounds to; None for discrete ones."""
+def over_folds(members: Sequence[Candidate], values: list[float | None]) -> list[float | None]:
+    """The values with that of fold 0 replaced by the sum over the folds of the same start, where there are any."""
+    totals = list(values)
+    for number, member in enumerate(members):
+        if member.fold > 0:
+            continue
+        start = (member.structure, member.restart)
+        folds = [
+            value
+            for other, value in zip(members, values, strict=True)
+            if other.fold > 0 and (other.structure, other.restart) == start
+        ]
+        if folds:
+            known = [value for value in (*folds, values[number]) if value is not None]
+            totals[number] = sum(known[:-1]) if len(known) == len(folds) + 1 else None
+    return totals
+
+
+def training_data(x: torch.Tensor, y: torch.Tensor, folds: FoldWeights | None, execution: Execution) -> TrainingData:
+    """The rows in the precision of training, with their weights where folds are held out."""
+    rows = x.to(execution.dtype), y.to(execution.dtype)
+    if folds is None:
+        return TrainingData(*rows)
+    return TrainingData(*rows, folds.learned.to(execution.dtype), folds.held_out.to(execution.dtype))
+
+
+def outer_level(spec: Spec, members: Sequence[Candidate]) -> OuterLevel | None:
+    """How h is raised, None where it rises with θ; the folds of one start have their h in common."""
+    options = spec.optimizer.outer
+    method = registry().get("hypergradients", options.type)
+    if method.levels == 1:
+        return None
+    starts = [(member.structure, member.restart) for member in members]
+    numbers = {start: number for number, start in enumerate(dict.fromkeys(starts))}
+    return OuterLevel(method, options, tuple(numbers[start] for start in starts))
+
+
+def largest_log_concentration(spec: Spec) -> float | None:
+    """Bound on |log s|: the spec's, or a default where the structure may be repelled."""
+    given = spec.posterior.structure.largest_log_concentration
+    c_comb = spec.objective.c_comb
+    smallest = c_comb.extremes()[0] if isinstance(c_comb, Schedule) else c_comb
+    return LARGEST_LOG_CONCENTRATION if given is None and smallest < 0 else given
+
+
+def open_probabilities(context: RunContext, trained: TrainedPopulation) -> list[dict[str, dict[str, float]] | None]:
+    """For every relaxed member and edge with a choice P(rounding picks a function) by name; None for discrete ones.
+
+    Functions that aren't open have 0, the only open one of an edge of `one` has 1.
+    """
     population = trained.bound.population
     if not population.is_relaxed:
         return [None] * population.size
     probabilities = trained.bound.structure.rounding_probabilities(trained.parameters)
     tables = {key: value.cpu().numpy() for key, value in probabilities.items()}
-    rounded: list[Structure] = []
+    found: list[dict[str, dict[str, float]] | None] = []
     for member in range(population.size):
-        weights = [
-            tables[edge.key][member].tolist() if edge.key in tables else [1.0] * len(edge.names)
-            for edge in context.study.space.edges
-        ]
-        rounded.append(context.study.space.round(weights))
-    return [structure.as_dict() for structure in rounded]
+        edges = {}
+        for edge, blocks in zip(context.study.space.edges, population.layout.blocks, strict=True):
+            if edge.space == "all":
+                continue
+            values = tables[edge.key][member].tolist() if edge.key in tables else [1.0] * len(blocks)
+            by_name = dict(zip((block.name for block in blocks), values, strict=True))
+            edges[edge.key] = {name: by_name.get(name, 0.0) for name in edge.names}
+        found.append(edges)
+    return found
+
+
+def rounded_structures(
+    context: RunContext, population: Population, probabilities: Sequence[Mapping[str, Mapping[str, float]] | None]
+) -> list[dict[str, Any] | None]:
+    """The structure every relaxed member rounds to, one of open functions; None for discrete ones."""
+    rounded: list[dict[str, Any] | None] = []
+    for member, edges in zip(population.members, probabilities, strict=True):
+        if edges is None:
+            rounded.append(None)
+            continue
+        space = context.study.space if member.open is None else context.study.space.restricted(member.open)
+        weights = [[edges[edge.key][name] if edge.key in edges else 1.0 for name in edge.names] for edge in space.edges]
+        rounded.append(space.round(weights).as_dict())
+    return rounded
+
+
+def member_as_json(member: Candidate) -> dict[str, Any]:
+    """A member as records name it."""
+    return {
+        "structure": None if member.structure is None else member.structure.as_dict(),
+        "restart": member.restart,
+        **({} if member.open is None else {"open": member.open.as_dict()}),
+        **({} if member.fold == 0 else {"fold": member.fold}),
+    }
+
+
+def inherited(context: RunContext, task: Task, bound: Bound, fresh: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Starting parameters with those of the members' parents in place, where the two have them in common."""
+    started = fresh
+    wanted = {member.parent for member in bound.population.members if member.parent is not None}
+    for round_index in sorted({parent.round for parent in wanted}):
+        planned = context.plan.settings[task.setting].rounds[round_index]
+        for slot in range(planned.slots):
+            earlier = Task("train", task.setting, round_index, len(planned.steps) - 1, slot)
+            batch = batch_in_slot(context, earlier)
+            if batch is None:
+                break
+            numbers = {as_parent(member, round_index): number for number, member in enumerate(batch.members)}
+            if wanted.isdisjoint(numbers):
+                continue
+            spec = context.round_stages(task.setting, round_index)[-1]
+            arrays = context.directory.arrays(context.directory.record(earlier.name))
+            parent = Trained(context.bound(context.population(batch, spec), spec), parameters_in(arrays))
+            pairs = {
+                number: numbers[member.parent]
+                for number, member in enumerate(bound.population.members)
+                if member.parent in numbers
+            }
+            started = inherit(started, bound, parent, pairs)
+    return started
+
+
+def as_parent(member: Candidate, round_index: int) -> Parent:
+    """A member of a round as others name it as their parent."""
+    return Parent(round_index, member.structure, member.open, member.restart)
+
+
+def parameters_in(arrays: dict[str, np.ndarray]) -> dict[str, torch.Tensor]:
+    """The parameters among the arrays of a record, in float64."""
+    return {
+        name.removeprefix("parameter/"): torch.from_numpy(value).double()
+        for name, value in arrays.items()
+        if name.startswith("parameter/")
+    }

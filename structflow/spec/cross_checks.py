@@ -11,23 +11,14 @@ from ..errors import Problem
 from ..plugins import Schedule
 from ..plugins.registry import registry
 from .models import Spec
+from .objective_checks import objective_conflicts, objective_problems
+from .searched import searched_space
 from .structures import StructureSpace
 
 
 def cross_key_problems(spec: Spec, n_stages: int) -> list[Problem]:
     """What is wrong between the keys of one stage's spec."""
-    return attraction_problems(spec) + schedule_problems(spec, n_stages) + repeated_estimators(spec)
-
-
-def attraction_problems(spec: Spec) -> list[Problem]:
-    """A problem if c_comb weighs divergences from structures of which none is given."""
-    c_comb = spec.objective.c_comb
-    is_zero = c_comb.extremes() == (0.0, 0.0) if isinstance(c_comb, Schedule) else c_comb == 0.0
-    if is_zero or spec.objective.against:
-        return []
-    got = "a schedule" if isinstance(c_comb, Schedule) else f"{c_comb:g}"
-    remedy = "list what to attract to or repel from in objective.against, or set c_comb to 0"
-    return [Problem("objective.c_comb", f"got {got}, but objective.against is empty", remedy)]
+    return objective_problems(spec) + schedule_problems(spec, n_stages) + repeated_estimators(spec)
 
 
 def schedule_problems(spec: Spec, n_stages: int) -> list[Problem]:
@@ -85,7 +76,11 @@ def conflicts(spec: Spec, space: StructureSpace | None) -> list[Problem]:
     try:
         problems += registry().get("hypergradients", spec.optimizer.outer.type).conflicts(spec)
         if space is not None:
-            problems += registry().get("regimes", spec.regime.type).conflicts(spec, space)
+            regime = registry().get("regimes", spec.regime.type)
+            problems += regime.conflicts(spec, space)
+            if not problems:
+                rounds = regime.rounds(spec.regime, searched_space(space, spec.regime), spec.optimizer.restarts)
+                problems += objective_conflicts(spec, space, any(each.relaxed for each in rounds))
     except Exception as error:  # a stranger's plugin may raise anything
         plugins = f"{spec.optimizer.outer.type} or {spec.regime.type}"
         problems.append(Problem("", f"a check of plugin {plugins} failed: {type(error).__name__}: {error}"))

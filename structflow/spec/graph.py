@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -67,8 +68,29 @@ class Graph:
         """All structures of the graph."""
         return StructureSpace(
             tuple(
-                EdgeChoice(edge.key, tuple(function.name for function in edge.functions), edge.space, edge.smallest)
+                EdgeChoice(
+                    edge.key,
+                    tuple(function.name for function in edge.functions),
+                    edge.space,
+                    edge.smallest,
+                    self.weight_numbers(edge),
+                )
                 for edge in self.edges
             ),
             tuple((node, options) for node, options in self.shapes.items() if len(options) > 1),
         )
+
+    def weight_numbers(self, edge: GraphEdge) -> dict[tuple[Shape | None, Shape | None], tuple[int, ...]]:
+        """Numbers of weights of the edge's functions for the shapes of its ends; None for an end with one shape."""
+        numbers: dict[tuple[Shape | None, Shape | None], tuple[int, ...]] = {}
+        for source in self.shapes[edge.source]:
+            for target in self.shapes[edge.target]:
+                ends = (
+                    source if len(self.shapes[edge.source]) > 1 else None,
+                    target if len(self.shapes[edge.target]) > 1 else None,
+                )
+                numbers[ends] = tuple(
+                    sum(map(math.prod, each.plugin.weight_shapes(each.options, source, target).values()))
+                    for each in edge.functions
+                )
+        return numbers

@@ -93,6 +93,14 @@ class Model(Options):
     edges: tuple[Edge, ...] = Field(min_length=1, max_length=1000)
 
 
+class InverseGamma(Options):
+    """Hyperprior of a variance v = 1/A, as a density of log v: λ₁ log λ₂ − ln Γ(λ₁) − λ₁ log v − λ₂ / v."""
+
+    type: Literal["inverse_gamma"] = "inverse_gamma"
+    shape: float = Field(gt=0, description="λ₁.")
+    scale: float = Field(gt=0, description="λ₂, in squared units of the weights.")
+
+
 class WeightsPrior(Options):
     """w ~ N(0, A⁻¹). `precision` is a number (shared by all weights) or how learned precisions are grouped."""
 
@@ -100,6 +108,7 @@ class WeightsPrior(Options):
     precision: Annotated[float, Field(gt=0)] | Literal["shared", "per_function", "per_parameter"] = "shared"
     learned: bool | None = Field(None, description="Default: learned unless `precision` is a number.")
     scale_by_structure: bool = Field(False, description="w_l ~ N(0, γ_l² A_l⁻¹), in the non-centred form.")
+    hyperprior: InverseGamma | None = Field(None, description="Hyperprior of every learned variance 1/A.")
 
     @model_validator(mode="before")
     @classmethod
@@ -136,9 +145,9 @@ class Prior(Options):
 
 
 class WeightsPosterior(Options):
-    """q(w) = N(μ, Σ) with Σ diagonal, or full over all weights of the member."""
+    """q(w) = N(μ, Σ) with Σ diagonal, or full over all weights of the member; or a point, one value of w."""
 
-    type: Literal["normal"] = "normal"
+    type: Literal["normal", "point"] = "normal"
     covariance: Literal["diagonal", "full"] = "diagonal"
 
 
@@ -146,6 +155,12 @@ class StructurePosterior(Options):
     """q(Γ) of the relaxed problem: the prior's family with its own concentrations and one temperature."""
 
     temperature: Annotated[float, Field(gt=0)] | Literal["learned"] = "learned"
+    largest_log_concentration: float | None = Field(
+        None,
+        gt=0,
+        description="Bound on |log s| of q(Γ) and of a learned p(Γ). Default: none, or 6 where `c_comb` is negative, "
+        "because a repelled distribution would sharpen without end.",
+    )
 
 
 class Posterior(Options):
@@ -155,14 +170,54 @@ class Posterior(Options):
     structure: StructurePosterior = StructurePosterior()
 
 
-class Objective(Options):
-    """Metaparameters of L and Q (set, never learned): THEORY's c_reg, c_train, c_prior and c_comb with its set P."""
+class Against(Options):
+    """A distribution p' over structures, of the prior's family, from which the objective is repelled or drawn to."""
 
+    of: Literal["prior", "posterior"] = Field(
+        "prior", description="Whether the divergence is that of p(Γ | h), or that of q(Γ), which needs two levels."
+    )
+    concentration: dict[str, tuple[Annotated[float, Field(gt=0)], ...]] = Field(
+        {}, description="s for every function of an edge, by the key of the edge; equal on edges that aren't named."
+    )
+    structure: dict[str, tuple[str, ...]] = Field(
+        {}, description="In place of concentrations: the functions chosen on an edge, by the key of the edge."
+    )
+    smoothing: float = Field(
+        0.05, gt=0, lt=0.5, description="Probability that a given `structure` leaves for other choices on each edge."
+    )
+    temperature: float | None = Field(None, gt=0, description="Temperature of p'; by default the prior's.")
+
+    @model_validator(mode="after")
+    def _one_form(self) -> Against:
+        if bool(self.concentration) == bool(self.structure):
+            given = "both" if self.concentration else "neither"
+            raise ValueError(f"expected either `concentration` or `structure`; got {given}")
+        return self
+
+
+class Objective(Options):
+    """L and Q: a preset, and its metaparameters c_reg, c_train, c_prior and c_comb with the set P = `against`."""
+
+    preset: Literal["evidence", "maximum_likelihood", "map", "hold_out", "cross_validation", "aic", "bic"] = Field(
+        "evidence", description="What L and Q are, and what structures are ranked by."
+    )
     c_reg: NonNegativeMetaparameter = 1.0
     c_train: NonNegativeMetaparameter = 1.0
     c_prior: NonNegativeMetaparameter = 1.0
     c_comb: Metaparameter = 0.0
-    against: tuple[dict[str, Any], ...] = ()
+    against: tuple[Against, ...] = ()
+    against_form: Literal["mixture", "sum"] = Field(
+        "mixture",
+        description="One divergence from the mixture of all of `against`, or the sum of the divergences from each.",
+    )
+    folds: int = Field(5, ge=2, le=1000, description="Folds of `preset: cross_validation`.")
+    held_out: float = Field(0.2, gt=0, lt=1, description="Share of the training rows that `preset: hold_out` spares.")
+    threshold: float = Field(
+        0.5,
+        ge=0,
+        description="`preset: aic` and `bic` count the weights whose KL to the prior exceeds this, in nats; all of a "
+        "point posterior.",
+    )
 
 
 class Inner(Options):

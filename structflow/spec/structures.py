@@ -5,8 +5,8 @@ from __future__ import annotations
 import itertools
 import json
 import math
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Literal
 
@@ -44,13 +44,92 @@ class Structure:
 
 
 @dataclass(frozen=True)
+class OpenSet:
+    """The functions that may still be chosen: (edge key, names) of every edge, both in spec order."""
+
+    edges: tuple[tuple[str, tuple[str, ...]], ...]
+
+    def as_dict(self) -> dict[str, list[str]]:
+        """The form of the JSON outputs: {"x->h": ["dense:tanh", "dense:relu"]}."""
+        return {edge: list(names) for edge, names in self.edges}
+
+    @cached_property
+    def canonical(self) -> str:
+        """Text that identifies it whatever the order of edges and functions in the spec."""
+        chosen = {edge: sorted(names) for edge, names in self.edges}
+        return json.dumps(chosen, sort_keys=True, separators=(",", ":"))
+
+    @classmethod
+    def from_dict(cls, names: Mapping[str, Sequence[str]]) -> OpenSet:
+        """The inverse of `as_dict`."""
+        return cls(tuple((key, tuple(map(str, value))) for key, value in names.items()))
+
+
+@dataclass(frozen=True)
 class EdgeChoice:
-    """The choice on one edge: `names` in spec order, `space` and the smallest size of a subset (for `any`)."""
+    """The choice on one edge: `names` in spec order, `space` and the smallest size of a subset (for `any`).
+
+    `sizes` holds the number of weights of every function for the shapes of the edge's ends, None for an end whose
+    shape isn't a choice. A space built without them takes every function for one weight.
+    """
 
     key: str
     names: tuple[str, ...]
     space: Literal["one", "any", "all"]
     smallest: int = 0
+    sizes: Mapping[tuple[Shape | None, Shape | None], tuple[int, ...]] = field(
+        default_factory=dict, hash=False, repr=False
+    )
+
+    @property
+    def ends(self) -> tuple[str, str]:
+        """The nodes that it leaves and enters."""
+        source, _, target = self.key.partition("->")
+        return source, target
+
+    def n_weights(self, shapes: Mapping[str, Shape]) -> dict[str, int]:
+        """The number of weights of every function, where nodes that choose their shape have these."""
+        source, target = self.ends
+        sizes = self.sizes.get((shapes.get(source), shapes.get(target)), (1,) * len(self.names))
+        return dict(zip(self.names, sizes, strict=True))
+
+    def restricted(self, open_names: Sequence[str]) -> EdgeChoice:
+        """The choice among the open functions only."""
+        kept = [index for index, name in enumerate(self.names) if name in open_names]
+        sizes = {ends: tuple(values[index] for index in kept) for ends, values in self.sizes.items()}
+        return replace(self, names=tuple(self.names[index] for index in kept), sizes=sizes)
+
+    def smallest_vertex(self, shapes: Mapping[str, Shape]) -> tuple[str, ...]:
+        """The vertex with the fewest weights; of equal ones that with the fewest functions, then the first by name."""
+        if self.space == "all":
+            return self.names
+        sizes = self.n_weights(shapes)
+        order = sorted(self.names, key=lambda name: (sizes[name], name))
+        chosen = order[: 1 if self.space == "one" else self.smallest]
+        return tuple(name for name in self.names if name in chosen)
+
+    def neighbours(self, chosen: Sequence[str]) -> Iterator[tuple[str, ...]]:
+        """The vertices one step away: another function (`one`), or one function more or less (`any`)."""
+        if self.space == "one":
+            yield from ((name,) for name in self.names if name not in chosen)
+        elif self.space == "any":
+            for name in self.names:
+                changed = tuple(other for other in self.names if (other in chosen) != (other == name))
+                if len(changed) >= self.smallest:
+                    yield changed
+
+    @property
+    def most_neighbours(self) -> int:
+        """The largest number of neighbours that a vertex can have."""
+        if self.space == "one":
+            return len(self.names) - 1
+        return len(self.names) if self.space == "any" and self.smallest < len(self.names) else 0
+
+    @property
+    def most_to_close(self) -> int:
+        """How many of its functions can be closed until no choice is left to close."""
+        least = {"one": 1, "any": self.smallest, "all": len(self.names)}[self.space]
+        return max(0, len(self.names) - least)
 
     @property
     def count(self) -> int:
@@ -111,6 +190,54 @@ class StructureSpace:
         for shapes in self.shape_assignments():
             for chosen in lazy_product(self.edges):
                 yield Structure(chosen, shapes)
+
+    @property
+    def open_set(self) -> OpenSet:
+        """All of its functions."""
+        return OpenSet(tuple((edge.key, edge.names) for edge in self.edges))
+
+    def restricted(self, to: OpenSet) -> StructureSpace:
+        """The space of the structures whose functions are all open; edges that the open set doesn't name stay."""
+        names = dict(to.edges)
+        return replace(self, edges=tuple(edge.restricted(names.get(edge.key, edge.names)) for edge in self.edges))
+
+    def n_weights(self, structure: Structure) -> int:
+        """Weights of a structure; those that functions share count once for every function."""
+        shapes, chosen = dict(structure.shapes), dict(structure.edges)
+        sizes = {edge.key: edge.n_weights(shapes) for edge in self.edges}
+        return sum(sizes[key][name] for key, names in chosen.items() for name in names)
+
+    @property
+    def simplest(self) -> Structure:
+        """The structure with the fewest weights; equal ones by canonical order."""
+        found = (
+            Structure(tuple((edge.key, edge.smallest_vertex(dict(shapes))) for edge in self.edges), shapes)
+            for shapes in self.shape_assignments()
+        )
+        return min(found, key=lambda structure: (self.n_weights(structure), structure.canonical))
+
+    def neighbours(self, structure: Structure) -> Iterator[Structure]:
+        """Structures one step away: one edge's choice changed, or one node's shape to the next smaller or larger."""
+        for index, edge in enumerate(self.edges):
+            before, (key, chosen), after = (
+                structure.edges[:index],
+                structure.edges[index],
+                structure.edges[index + 1 :],
+            )
+            for changed in edge.neighbours(chosen):
+                yield Structure((*before, (key, changed), *after), structure.shapes)
+        for index, (node, shape) in enumerate(structure.shapes):
+            ordered = sorted(dict(self.shapes)[node], key=lambda option: (math.prod(option), option))
+            place = ordered.index(shape)
+            for other in ordered[max(0, place - 1) : place] + ordered[place + 1 : place + 2]:
+                shapes = (*structure.shapes[:index], (node, other), *structure.shapes[index + 1 :])
+                yield Structure(structure.edges, shapes)
+
+    @property
+    def most_neighbours(self) -> int:
+        """An upper bound on the neighbours of a structure."""
+        steps = sum(min(2, len(options) - 1) for _, options in self.shapes)
+        return sum(edge.most_neighbours for edge in self.edges) + steps
 
     def round(self, weights: Sequence[Sequence[float]]) -> Structure:
         """The structure nearest to probabilities, one sequence an edge; for spaces without a choice of shapes."""

@@ -29,6 +29,9 @@ MOST_WEIGHTS = 128
 
 LEAST_CURVATURE = 1e-6
 
+LEAST_FACTOR = 1e-6
+"""In place of a smaller c_reg, under which q would have no variance."""
+
 ADDED = (0.0, 1e-14, 1e-12, 1e-10, 1e-8, 1e-6)
 """What is added to the diagonal of an ill-conditioned matrix, in parts of it."""
 
@@ -58,8 +61,18 @@ class LinearPosterior:
     covariance: Tensor
 
 
-def linear_posterior(bound: Bound, parameters: Parameters, x: Tensor, y: Tensor) -> LinearPosterior:
-    """The posterior for all rows x (rows, *input_shape) and y (rows, …), in float64 on their device."""
+def linear_posterior(
+    bound: Bound,
+    parameters: Parameters,
+    x: Tensor,
+    y: Tensor,
+    c_reg: float = 1.0,
+    row_weights: Tensor | None = None,
+) -> LinearPosterior:
+    """The q that maximises L for all rows x (rows, *input_shape) and y (rows, …), in float64 on their device.
+
+    With a factor c_reg of the KL its precision is (Φ C Φᵀ + c_reg A) / c_reg; `row_weights` (M, rows) weigh the rows.
+    """
     population = bound.population
     indices = population.indices.to(x.device)
     edges, groups = indices.edges, indices.groups
@@ -72,6 +85,7 @@ def linear_posterior(bound: Bound, parameters: Parameters, x: Tensor, y: Tensor)
     none = [None] * len(zeros)
     offset = population.network.forward(zeros, none, [None] * len(edges), x, edges).mean[:, 0]
     slope, curvature = slope_and_curvature(bound, parameters, y, offset)
+    weights = x.new_ones((population.size, len(x))) if row_weights is None else row_weights.double()
 
     used, prior = [], []
     for group, tensors, log_precision in zip(
@@ -82,10 +96,14 @@ def linear_posterior(bound: Bound, parameters: Parameters, x: Tensor, y: Tensor)
         prior.append(to_members(torch.cat(rows, dim=1).exp(), tensors))
         used.append(to_members(x.new_ones((slots, group.size)), tensors))
     mask, diagonal = torch.cat(used, dim=1), torch.cat(prior, dim=1)
-    data = torch.einsum("nro,mo,kro->mnk", features, curvature, features)
+    if row_weights is None:
+        data = torch.einsum("nro,mo,kro->mnk", features, curvature, features)
+    else:
+        data = torch.einsum("nro,mr,mo,kro->mnk", features, weights, curvature, features)
     data = data * mask.unsqueeze(1) * mask.unsqueeze(2)
-    precision = data + torch.diag_embed(torch.where(mask > 0, diagonal, torch.ones_like(diagonal)))
-    gradient = torch.einsum("nro,mro->mn", features, slope) * mask
+    share = max(c_reg, LEAST_FACTOR)
+    precision = data / share + torch.diag_embed(torch.where(mask > 0, diagonal, torch.ones_like(diagonal)))
+    gradient = torch.einsum("nro,mr,mro->mn", features, weights, slope) * mask / share
     factor = lower_factor(precision)
     gradient = torch.where(gradient.isfinite(), gradient, 0.0)
     mean = torch.cholesky_solve(gradient.unsqueeze(-1), factor).squeeze(-1)
@@ -119,11 +137,18 @@ def slope_and_curvature(bound: Bound, parameters: Parameters, y: Tensor, f: Tens
     return at_f, torch.stack(curvature, dim=1).clamp(min=LEAST_CURVATURE)
 
 
-def start_at_posterior(bound: Bound, parameters: Parameters, x: Tensor, y: Tensor) -> Parameters:
-    """The parameters with q(w) at the posterior of a linear model (its best mean-field approximation if diagonal)."""
+def start_at_posterior(
+    bound: Bound,
+    parameters: Parameters,
+    x: Tensor,
+    y: Tensor,
+    c_reg: float = 1.0,
+    row_weights: Tensor | None = None,
+) -> Parameters:
+    """The parameters with q(w) at the maximum of L of a linear model (the best mean-field one if diagonal)."""
     if not is_linear(bound):
         return parameters
-    posterior = linear_posterior(bound, parameters, x.double(), y.double())
+    posterior = linear_posterior(bound, parameters, x.double(), y.double(), c_reg, row_weights)
     if isinstance(bound.weights, FullPosterior):
         factor = lower_factor(posterior.covariance)
         raw = factor.tril(-1) + torch.diag_embed(factor.diagonal(dim1=-2, dim2=-1).log())
@@ -135,7 +160,8 @@ def start_at_posterior(bound: Bound, parameters: Parameters, x: Tensor, y: Tenso
         for kind, values in (("mean", posterior.mean), ("log_sd", log_sd)):
             rows = values[slots, begin : begin + group.size].unsqueeze(1)
             for name, value in split_weights(rows, group).items():
-                started[f"{kind}/{group.name}/{name}"] = value.squeeze(1)
+                if f"{kind}/{group.name}/{name}" in started:  # a point posterior has no spread
+                    started[f"{kind}/{group.name}/{name}"] = value.squeeze(1)
         begin += group.size
     return started
 
@@ -194,11 +220,18 @@ class Coordinates:
         return {names[name]: value.squeeze(1) for name, value in split_weights(changed, group).items()}
 
 
-def coordinates_for(bound: Bound, parameters: Parameters, x: Tensor, y: Tensor) -> Coordinates:
+def coordinates_for(
+    bound: Bound,
+    parameters: Parameters,
+    x: Tensor,
+    y: Tensor,
+    c_reg: float = 1.0,
+    row_weights: Tensor | None = None,
+) -> Coordinates:
     """Whitened coordinates for a linear model at the hyperparameters it starts with; plain ones otherwise."""
     if not is_linear(bound):
         return Coordinates(bound, {})
-    covariance = linear_posterior(bound, parameters, x.double(), y.double()).covariance
+    covariance = linear_posterior(bound, parameters, x.double(), y.double(), c_reg, row_weights).covariance
     if isinstance(bound.weights, FullPosterior):
         return Coordinates(bound, {"weights": lower_factor(covariance)})
     whitening, begin = {}, 0

@@ -8,26 +8,31 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ..objective.levels import METAPARAMETERS
 from ..plugins import Metaparameter, metaparameter_at
 from ..spec.models import Spec
+from ..spec.presets import level_factors
 
 
 @dataclass(frozen=True)
 class MetaparameterTables:
-    """One value a step, (steps,): learning rate, c_reg and the temperature c_temp of the structure prior.
+    """One row a step: learning rate (steps,), and `values` (steps, 5) in the order of `METAPARAMETERS`.
 
     `structure_moves` (steps,) is false where the distributions of the structure are held.
     """
 
     rate: Tensor
-    c_reg: Tensor
-    c_temp: Tensor
+    values: Tensor
     structure_moves: Tensor
 
     @property
     def steps(self) -> int:
         """Number of steps."""
         return len(self.rate)
+
+    def column(self, name: str) -> Tensor:
+        """One metaparameter over the steps, (steps,)."""
+        return self.values[:, METAPARAMETERS.index(name)]
 
 
 def metaparameter_tables(
@@ -47,8 +52,16 @@ def metaparameter_tables(
     inner = spec.optimizer.inner
     rate = table(inner.lr)
     if inner.decay == "cosine" and isinstance(inner.lr, float):
-        progress = torch.arange(steps, dtype=torch.float64) / steps
-        rate = rate * (0.5 * (1 + (math.pi * progress).cos())).to(rate)
+        rate = rate * cosine_decay(steps).to(rate)
     held = round(inner.structure_warmup * steps) if stage == 0 else 0
     moves = torch.arange(steps, device=device) >= held
-    return MetaparameterTables(rate, table(spec.objective.c_reg), table(spec.prior.structure.temperature), moves)
+    factors = level_factors(spec)
+    columns = {**vars(factors), "c_temp": spec.prior.structure.temperature}
+    values = torch.stack([table(columns[name]) for name in METAPARAMETERS], dim=1)
+    return MetaparameterTables(rate, values, moves)
+
+
+def cosine_decay(steps: int) -> Tensor:
+    """½ (1 + cos(π t / steps)) for t = 0, …, steps − 1, in float64."""
+    progress = torch.arange(steps, dtype=torch.float64) / steps
+    return 0.5 * (1 + (math.pi * progress).cos())

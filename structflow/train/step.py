@@ -3,28 +3,77 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
 from ..model.population import Indices
-from ..objective.bound import Bound, Noise
+from ..objective.bound import Bound, Noise, Terms
+from ..objective.levels import Metaparameters, inner_level, one_level, outer_level
 from .adam import ascend
 from .conditioning import Coordinates
 from .flat import FlatLayout
 
-StepTerms = tuple[Tensor, Tensor, Tensor]
+StepTerms = tuple[Tensor, Tensor, Tensor, Tensor, Tensor]
+"""Terms of every member, (M,) each, in the order of `Terms`."""
+
+Inputs = tuple[Any, ...]
+"""What a point of the objective takes beside the parameters: see `Objectives.terms`."""
 
 
-def make_step(bound: Bound, layout: FlatLayout, coordinates: Coordinates) -> Callable[..., StepTerms]:
-    """The step that raises log p(y | …) − c_reg · KL of every member, jointly over θ and the learned h.
+@dataclass(frozen=True)
+class Objectives:
+    """The objective of a population in flat coordinates, its inputs all tensors."""
+
+    bound: Bound
+    layout: FlatLayout
+    coordinates: Coordinates
+
+    def terms(
+        self,
+        level: Literal["inner", "outer"],
+        flat: Tensor,
+        metaparameters: Tensor,
+        normals: Tensor,
+        uniforms: Tensor,
+        x: Tensor,
+        y: Tensor,
+        factor: Tensor,
+        row_weights: dict[str, Tensor],
+        against: dict[str, Tensor],
+        edge_indices: Any,
+        group_indices: Any,
+        whitening: dict[str, Tensor],
+    ) -> tuple[Terms, Metaparameters]:
+        """The terms at coordinates (P,), with the rows of a level weighed as `row_weights` says for it.
+
+        `whitening` are the matrices of the coordinates, which another population of the same signature has its own of.
+        """
+        at = Metaparameters.of_row(metaparameters)
+        parameters = self.coordinates.plain(self.layout.unpack(flat), whitening)
+        indices, noise = Indices(edge_indices, group_indices), Noise(normals, uniforms)
+        weights = row_weights.get(level)
+        return self.bound.terms(parameters, noise, x, y, at.c_temp, indices, factor, weights, against), at
+
+    def total_inner(self, flat: Tensor, *inputs: Any) -> Tensor:
+        """ΣL over members."""
+        return inner_level(*self.terms("inner", flat, *inputs)).sum()
+
+    def total_outer(self, flat: Tensor, *inputs: Any) -> Tensor:
+        """ΣQ over members."""
+        return outer_level(*self.terms("outer", flat, *inputs)).sum()
+
+
+def make_step(objectives: Objectives, levels: int) -> Callable[..., StepTerms]:
+    """The step that raises every member's objective: with one level Q over θ and h together, with two L over θ.
 
     The returned function updates the flat parameters, their moments and `diverged_at` in place, so that no step
-    allocates them anew, and returns the terms of the bound before the update, (M,) each. `diverged_at` (M,) is the
-    first step whose bound wasn't finite, or −1. `whitening` are the matrices of the coordinates, which another
-    population of the same signature has its own of. `of_structure` says which parameters are of q(Γ) or p(Γ): they
-    stay where they are while `structure_moves` is false.
+    allocates them anew, and returns the terms before the update, (M,) each. `diverged_at` (M,) is the first step whose
+    bound wasn't finite, or −1. `of_structure` says which parameters are of q(Γ) or p(Γ): they stay where they are while
+    `structure_moves` is false. `of_h` stay where they are in a step of the lower of two levels. Numbers with a
+    finite `limit` (P,) are kept within ± of it.
     """
 
     def step(
@@ -34,32 +83,26 @@ def make_step(bound: Bound, layout: FlatLayout, coordinates: Coordinates) -> Cal
         diverged_at: Tensor,
         number: Tensor,
         rate: Tensor,
-        c_reg: Tensor,
-        c_temp: Tensor,
         structure_moves: Tensor,
         of_structure: Tensor,
-        normals: Tensor,
-        uniforms: Tensor,
-        x: Tensor,
-        y: Tensor,
-        factor: Tensor,
-        edge_indices: Any,
-        group_indices: Any,
-        whitening: dict[str, Tensor],
+        of_h: Tensor,
+        limit: Tensor,
+        *inputs: Any,
     ) -> StepTerms:
-        indices, noise = Indices(edge_indices, group_indices), Noise(normals, uniforms)
-
         def total(candidate: Tensor) -> tuple[Tensor, StepTerms]:
-            parameters = coordinates.plain(layout.unpack(candidate), whitening)
-            terms = bound.terms(parameters, noise, x, y, c_temp, indices, factor)
-            objective = terms.log_likelihood - c_reg * (terms.kl_weights + terms.kl_structure)
-            return objective.sum(), (terms.log_likelihood, terms.kl_weights, terms.kl_structure)
+            terms, at = objectives.terms("inner", candidate, *inputs)
+            value = one_level(terms, at) if levels == 1 else inner_level(terms, at)
+            kept = (terms.log_likelihood, terms.kl_weights, terms.kl_structure, terms.divergence, terms.log_hyperprior)
+            return value.sum(), kept
 
         terms: StepTerms
         gradient, terms = torch.func.grad(total, has_aux=True)(parameters)
-        gradient = torch.where(of_structure & ~structure_moves, torch.zeros_like(gradient), gradient)
+        held = of_structure & ~structure_moves
+        if levels == 2:
+            held = held | of_h
+        gradient = torch.where(held, torch.zeros_like(gradient), gradient)
         raised, new_first, new_second = ascend(parameters, gradient, first, second, rate, number)
-        parameters.copy_(raised)
+        parameters.copy_(torch.maximum(torch.minimum(raised, limit), -limit))
         first.copy_(new_first)
         second.copy_(new_second)
         finite = torch.isfinite(terms[0] - terms[1] - terms[2])

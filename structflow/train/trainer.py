@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -15,8 +16,9 @@ from .conditioning import coordinates_for
 from .flat import FlatLayout
 from .metaparameters import MetaparameterTables
 from .minibatches import minibatch_rows
+from .outer_level import OuterAscent, OuterLevel, outer_ascent
 from .program import Program, prepare_compiler, program_for
-from .step import make_step
+from .step import Objectives, make_step
 
 TRACE_POINTS = 100
 """Points of the trajectory that are kept of a stage."""
@@ -39,10 +41,15 @@ class Execution:
 
 @dataclass(frozen=True)
 class TrainingData:
-    """Rows the members learn from, on the device: inputs (rows, *shape), targets (rows, …)."""
+    """Rows the members learn from, on the device: inputs (rows, *shape), targets (rows, …).
+
+    `inner_weights` and `outer_weights` (M, rows) weigh the rows of every member in L and in Q; None is 1.
+    """
 
     x: Tensor
     y: Tensor
+    inner_weights: Tensor | None = None
+    outer_weights: Tensor | None = None
 
     @property
     def rows(self) -> int:
@@ -69,17 +76,27 @@ class Trajectory:
 
 @dataclass(frozen=True)
 class TrainingResult:
-    """What a stage leaves: parameters θ and h, the trajectory, and when a member diverged (M,), −1 for never."""
+    """What a stage leaves: parameters θ and h, the trajectory, and when a member diverged (M,), −1 for never.
+
+    With two levels `outer` holds the `step` of every hypergradient (T,) and what was reported of each, (T, M).
+    """
 
     parameters: dict[str, Tensor]
     trajectory: Trajectory
     diverged_at: np.ndarray
+    outer: dict[str, np.ndarray]
 
 
 STRUCTURE_NAMES = ("structure", "structure_temperature", "prior_structure")
 """First parts of the names of parameters of q(Γ) and p(Γ)."""
 
-TERM_NAMES = ("log_likelihood", "kl_weights", "kl_structure")
+CONCENTRATION_NAMES = ("structure", "prior_structure")
+"""First parts of the names of log concentrations."""
+
+HYPERPARAMETER_NAMES = ("log_precision", "prior_structure")
+"""First parts of the names of h; the likelihood's own parameters are raised with θ."""
+
+TERM_NAMES = ("log_likelihood", "kl_weights", "kl_structure", "divergence", "log_hyperprior")
 
 
 def train(
@@ -92,19 +109,29 @@ def train(
     minibatching: Minibatching,
     execution: Execution,
     on_step: Callable[[int], None] | None = None,
+    outer: OuterLevel | None = None,
+    largest_log_concentration: float | None = None,
 ) -> TrainingResult:
     """Train all members of `bound`'s population from `parameters` for as many steps as the tables have.
 
     `keys` (M, 2) are the members' Philox keys; `on_step` is told how many steps are done, after each block of steps.
+    Without `outer` θ and h rise together; with it θ rises, and h after every so many steps of θ. log s of q(Γ) and p(Γ)
+    stays within ± `largest_log_concentration`.
     """
     if execution.compiled:
         prepare_compiler()
-    coordinates = coordinates_for(bound, parameters, data.x, data.y)
+    c_reg = float(tables.column("c_reg")[0]) if tables.steps else 1.0
+    coordinates = coordinates_for(bound, parameters, data.x, data.y, c_reg, data.inner_weights)
     whitening = {name: value.to(execution.dtype) for name, value in coordinates.whitening.items()}
     start = coordinates.whitened({name: value.double().to(execution.device) for name, value in parameters.items()})
     layout = FlatLayout.of(start)
     state = layout.pack(start).to(execution.device, execution.dtype, copy=True)
-    of_structure = structure_parameters(layout, start)
+    of_structure = numbers_of(layout, start, STRUCTURE_NAMES)
+    of_h = numbers_of(layout, start, HYPERPARAMETER_NAMES)
+    limit = torch.full_like(state, math.inf)
+    if largest_log_concentration is not None:
+        boxed = numbers_of(layout, start, CONCENTRATION_NAMES)
+        limit = torch.where(boxed, torch.full_like(state, largest_log_concentration), limit)
     first, second = torch.zeros_like(state), torch.zeros_like(state)
     members = bound.population.size
     diverged_at = torch.full((members,), -1, dtype=torch.int64, device=execution.device)
@@ -117,6 +144,20 @@ def train(
     kept_steps = np.unique(np.linspace(0, tables.steps - 1, min(TRACE_POINTS, tables.steps)).round().astype(int))
     keep, trace = set(kept_steps.tolist()), []
     block = steps_per_block(normals, uniforms, samples)
+    against = {name: value.to(execution.device, execution.dtype) for name, value in bound.against.items()}
+    weights = {
+        name: value
+        for name, value in (("inner", data.inner_weights), ("outer", data.outer_weights))
+        if value is not None
+    }
+    objectives = Objectives(bound, layout, coordinates)
+    setup = f"{bound.signature}|{sorted(weights)}|{execution}|{bool(whitening)}"
+    rest = (against, indices.edges, indices.groups, whitening)
+    ascent: OuterAscent | None = None
+    if outer is not None and bool(of_h.any()):
+        signature = f"{setup}|{outer.options.samples}|{data.x.shape}{data.y.shape}"
+        ascent = outer_ascent(outer, objectives, signature, execution.compiled, of_h, limit, tables.steps)
+    levels = 1 if outer is None else 2
     program: Program | None = None
 
     for begin in range(0, tables.steps, block):
@@ -125,31 +166,54 @@ def train(
         uniform_rows = uniforms.uniforms(steps, samples, execution.dtype, execution.compiled)
         for offset in range(len(steps)):
             step = begin + offset
-            x, y = data.x, data.y
+            x, y, row_weights = data.x, data.y, weights
             if rows < data.rows:
                 chosen = minibatch_rows(minibatching.seed, minibatching.stage, step, data.rows, rows)
                 batch = torch.from_numpy(chosen).to(execution.device)
                 x, y = x.index_select(0, batch), y.index_select(0, batch)
+                row_weights = {name: value.index_select(1, batch) for name, value in weights.items()}
             arguments = (
                 state, first, second, diverged_at,
-                numbers[step], tables.rate[step], tables.c_reg[step], tables.c_temp[step],
-                tables.structure_moves[step], of_structure,
-                normal_rows[offset], uniform_rows[offset], x, y, factor, indices.edges, indices.groups, whitening,
+                numbers[step], tables.rate[step], tables.structure_moves[step], of_structure, of_h, limit,
+                tables.values[step], normal_rows[offset], uniform_rows[offset], x, y, factor, row_weights, *rest,
             )  # fmt: skip
             if program is None:
                 shapes = [(value.shape, value.dtype) for value in (x, y)]
-                signature = f"train|{bound.signature}|{samples}|{shapes}|{execution}|{bool(whitening)}"
-                program = program_for(signature, make_step(bound, layout, coordinates), arguments, execution.compiled)
+                signature = f"train|{setup}|{samples}|{levels}|{shapes}"
+                program = program_for(signature, make_step(objectives, levels), arguments, execution.compiled)
             terms = program(*arguments)
             if step in keep:
                 trace.append(torch.stack(terms))
+            if ascent is not None and (step + 1) % ascent.is_due_after == 0:
+                noise = outer_noise(bound, keys, len(ascent.steps), outer_samples(outer), execution)
+                whole = torch.ones_like(factor)
+                ascent.move(state, step, (tables.values[step], *noise, data.x, data.y, whole, weights, *rest))
         if on_step is not None:
             on_step(begin + len(steps))
 
     values = torch.stack(trace, dim=1).double().cpu().numpy()
     trajectory = Trajectory(kept_steps, dict(zip(TERM_NAMES, values, strict=True)))
     trained = coordinates.plain(layout.unpack(state.double()), coordinates.whitening)
-    return TrainingResult(trained, trajectory, diverged_at.cpu().numpy())
+    reports = ascent.trace() if ascent is not None else {}
+    return TrainingResult(trained, trajectory, diverged_at.cpu().numpy(), reports)
+
+
+def outer_samples(outer: OuterLevel | None) -> int:
+    """Samples of q for one hypergradient."""
+    return 0 if outer is None else int(outer.options.samples)
+
+
+def outer_noise(
+    bound: Bound, keys: np.ndarray, iteration: int, samples: int, execution: Execution
+) -> tuple[Tensor, Tensor]:
+    """The normals and uniforms of one hypergradient, (S, length) each."""
+    step = torch.tensor([iteration], device=execution.device)
+    normals = noise_source(bound.normals, keys, "outer").to(execution.device)
+    uniforms = noise_source(bound.uniforms, keys, "outer").to(execution.device)
+    return (
+        normals.normals(step, samples, execution.dtype, execution.compiled)[0],
+        uniforms.uniforms(step, samples, execution.dtype, execution.compiled)[0],
+    )
 
 
 def steps_per_block(normals: NoiseSource, uniforms: NoiseSource, samples: int) -> int:
@@ -158,10 +222,10 @@ def steps_per_block(normals: NoiseSource, uniforms: NoiseSource, samples: int) -
     return max(1, min(NOISE_STEPS, NOISE_NUMBERS // max(length, 1)))
 
 
-def structure_parameters(layout: FlatLayout, parameters: dict[str, Tensor]) -> Tensor:
-    """Which numbers of the flat vector belong to q(Γ) or p(Γ), booleans."""
+def numbers_of(layout: FlatLayout, parameters: dict[str, Tensor], names: tuple[str, ...]) -> Tensor:
+    """Which numbers of the flat vector belong to parameters whose names begin so, booleans (P,)."""
     flags = {
-        name: torch.full_like(value, name.partition("/")[0] in STRUCTURE_NAMES, dtype=torch.bool)
+        name: torch.full_like(value, name.partition("/")[0] in names, dtype=torch.bool)
         for name, value in parameters.items()
     }
     return layout.pack(flags).bool()

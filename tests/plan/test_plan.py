@@ -7,12 +7,14 @@ import json
 
 import pytest
 import studies
+from regime_records import number_from, play
 
-from structflow.plan.batching import make_batches
+from structflow.plan.batching import Batch, make_batches
 from structflow.plan.cost import BATCH_BYTES
-from structflow.plan.plan import Plan, make_plan
+from structflow.plan.plan import Plan, make_plan, with_open_set
 from structflow.plugins import Candidate, MemberRecord
 from structflow.plugins.registry import registry
+from structflow.spec.searched import searched_space
 
 LARGE = {
     "data": {"source": "synthetic", "rows": 404, "inputs": 13, "formula": "tanh(x0)", "noise": 0.5},
@@ -72,8 +74,10 @@ def test_bounds_of_the_evidence_regime_bound(restarts, most):
     planned = plan.settings[0].rounds[1]
     regime = registry().get("regimes", "evidence")
     for rounded in itertools.product(list(study.space), repeat=min(restarts, 3)):
-        records = [MemberRecord(Candidate(None, number), 0.0, structure) for number, structure in enumerate(rounded)]
-        candidates = regime.decide(None, study.space, restarts, 1, records)
+        records = [
+            MemberRecord(Candidate(None, number), 0, 0.0, 0.0, structure) for number, structure in enumerate(rounded)
+        ]
+        candidates = regime.decide(None, study.space, restarts, 1, records).candidates
         assert len(candidates) <= planned.members
         assert len(make_batches(study.graph, candidates, most)) <= planned.slots
 
@@ -131,3 +135,56 @@ def test_compile_is_chosen_where_it_pays():
     assert make_plan(wanted, "cpu", False, 1).execution.compile is False  # no compiler: it runs all the same
     refused = studies.study(studies.spec(**{**LARGE, "compute": {"compile": False}}))
     assert make_plan(refused, "cpu", True, 1).execution.compile is False
+
+
+REGIMES = [
+    {"type": "growth"},
+    {"type": "growth", "beam": 3, "max_structures": 5},
+    {"type": "growth", "form": "continuous", "points": 3},
+    {"type": "pruning"},
+    {"type": "pruning", "finalists": 3, "max_rounds": 2},
+    {"type": "pruning", "form": "continuous", "points": 2},
+    {"type": "evidence"},
+    {"type": "enumeration"},
+    {"type": "evidence", "open": {"x->h": ["dense:tanh"]}},
+]
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize("most", [1, 3, 8])
+@pytest.mark.parametrize("regime", REGIMES, ids=json.dumps)
+def test_no_round_has_more_members_or_batches_than_planned(regime, most, seed):
+    """With random scores and probabilities every round is decided and cut; a plan that says exact is met exactly."""
+    shapes = {"shape": {"choose": [[2], [3]]}} if regime in REGIMES[:2] else {"shape": [2]}
+    document = studies.spec(
+        model=studies.model([studies.EDGE, studies.LAST, studies.SKIP], h=shapes),
+        regime=regime,
+        optimizer={"inner": {"steps": 3}, "restarts": 3},
+        compute={"compile": False, "members_per_batch": most},
+    )
+    study, plan = studies.study(document), studies.plan(document)
+    options = study.spec.regime
+    space = searched_space(study.space, options)
+
+    def finish(candidate, index):
+        score = float(number_from(candidate.restart, index, str(candidate.structure), seed) % 50)
+        if candidate.structure is not None:
+            return MemberRecord(candidate, index, score, score)
+        chances = {
+            edge.key: {name: number_from(name, candidate.restart, index, seed) % 100 / 100 for name in edge.names}
+            for edge in space.edges
+        }
+        left = space if candidate.open is None else space.restricted(candidate.open)
+        rounded = left.round([[chances[edge.key][name] for name in edge.names] for edge in left.edges])
+        return MemberRecord(candidate, index, score, score, rounded, chances)
+
+    keys = {key: value for key, value in options.model_dump().items() if key != "type"}
+    decisions = play(options.type, space, 3, finish, **keys)
+    (setting,) = plan.settings
+    assert setting.regime == options.type
+    for planned, decision in zip(setting.rounds, decisions, strict=True):
+        batches = make_batches(study.graph, with_open_set(decision, study.space, options).candidates, most)
+        assert len(batches) <= planned.slots
+        assert all(Batch.from_json(json.loads(json.dumps(batch.as_json()))) == batch for batch in batches)
+    trained = {each.structure for decision in decisions for each in decision.candidates if each.structure is not None}
+    assert len(trained) <= plan.n_structures == space.count

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pytest
@@ -43,7 +44,7 @@ WITH_SHAPES = StructureSpace(SPACE.edges, (("h", ((5,), (20,))),))
 def test_enumeration_trains_every_structure_from_every_restart(space: StructureSpace, restarts: int) -> None:
     plugin = regime("enumeration").plugin
     (bound,) = plugin.rounds(options("enumeration"), space, restarts)
-    candidates = plugin.decide(options("enumeration"), space, restarts, 0, ())
+    candidates = plugin.decide(options("enumeration"), space, restarts, 0, ()).candidates
     assert bound.exact
     assert not bound.relaxed
     assert len(candidates) == bound.most == space.count * restarts
@@ -75,31 +76,31 @@ def test_evidence_relaxes_then_trains_what_was_rounded_to(
 ) -> None:
     plugin, keys = regime("evidence").plugin, options("evidence")
     relax, discretise = plugin.rounds(keys, space, restarts)
-    first = plugin.decide(keys, space, restarts, 0, ())
+    first = plugin.decide(keys, space, restarts, 0, ()).candidates
     assert first == [Candidate(None, restart) for restart in range(restarts)]
     assert (len(first), relax.relaxed, relax.exact) == (relax.most, True, True)
 
     structures = list(space)
     rounded = [data.draw(st.sampled_from(structures)) for _ in first]
-    records = [MemberRecord(candidate, 0.0, to) for candidate, to in zip(first, rounded, strict=True)]
-    second = plugin.decide(keys, space, restarts, 1, records)
+    records = [MemberRecord(candidate, 0, 0.0, 0.0, to) for candidate, to in zip(first, rounded, strict=True)]
+    second = plugin.decide(keys, space, restarts, 1, records).candidates
     assert not discretise.relaxed
     assert len(second) == len(set(rounded)) * restarts <= discretise.most
     assert {candidate.structure for candidate in second} == set(rounded)
     shuffled = data.draw(st.permutations(records))
-    assert plugin.decide(keys, space, restarts, 1, shuffled) == second
+    assert plugin.decide(keys, space, restarts, 1, shuffled).candidates == second
 
 
 def test_evidence_orders_structures_canonically() -> None:
     structures = sorted(SPACE, key=lambda structure: structure.canonical, reverse=True)
-    records = [MemberRecord(Candidate(None, restart), 0.0, to) for restart, to in enumerate(structures)]
+    records = [MemberRecord(Candidate(None, restart), 0, 0.0, 0.0, to) for restart, to in enumerate(structures)]
     decided = regime("evidence").plugin.decide(options("evidence"), SPACE, 1, 1, records)
-    assert [candidate.structure for candidate in decided] == structures[::-1]
+    assert [candidate.structure for candidate in decided.candidates] == structures[::-1]
 
 
 def test_evidence_trains_nothing_discrete_when_every_restart_diverged() -> None:
-    records = [MemberRecord(Candidate(None, restart), float("nan"), None) for restart in range(3)]
-    assert regime("evidence").plugin.decide(options("evidence"), SPACE, 3, 1, records) == []
+    records = [MemberRecord(Candidate(None, restart), 0, -math.inf, -math.inf) for restart in range(3)]
+    assert regime("evidence").plugin.decide(options("evidence"), SPACE, 3, 1, records).candidates == []
 
 
 def test_evidence_refuses_a_choice_of_shapes() -> None:

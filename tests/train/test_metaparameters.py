@@ -43,5 +43,5 @@ def test_c_reg_and_c_temp_over_steps_and_stages():
         objective={"c_reg": {"schedule": "exponential", "from": 1.0, "to": 100.0}},
         prior={"structure": {"temperature": {"schedule": "list", "over": "stages", "values": [9.0, 5.0, 1.0]}}},
     )
-    torch.testing.assert_close(found.c_reg, torch.tensor([1.0, 10.0, 100.0], dtype=torch.float64))
-    assert found.c_temp.tolist() == [5.0] * 3
+    torch.testing.assert_close(found.column("c_reg"), torch.tensor([1.0, 10.0, 100.0], dtype=torch.float64))
+    assert found.column("c_temp").tolist() == [5.0] * 3

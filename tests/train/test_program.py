@@ -21,8 +21,8 @@ from handmade import (
 from structflow.train.conditioning import Coordinates
 from structflow.train.flat import FlatLayout
 from structflow.train.program import program_for
-from structflow.train.step import make_step
-from structflow.train.trainer import structure_parameters
+from structflow.train.step import Objectives, make_step
+from structflow.train.trainer import HYPERPARAMETER_NAMES, STRUCTURE_NAMES, numbers_of
 
 RICH = rich_graph()
 
@@ -32,19 +32,23 @@ def arguments(bound, seed: int, step: int):
     parameters = perturbed(start(bound, seed), seed)
     flat = FlatLayout.of(parameters).pack(parameters)
     noise = noise_of(bound, keys_of(bound.population, seed), 2, step)
-    scalars = [torch.tensor(value, dtype=DOUBLE) for value in (0.01 * (seed + 1), 0.5 + seed, 0.3 + 0.1 * seed)]
+    rate = torch.tensor(0.01 * (seed + 1), dtype=DOUBLE)
+    metaparameters = torch.tensor([0.5 + seed, 1.0, 0.5 + seed, 0.0, 0.3 + 0.1 * seed], dtype=DOUBLE)
     indices = bound.population.indices
-    of_structure = structure_parameters(FlatLayout.of(parameters), parameters)
+    layout = FlatLayout.of(parameters)
+    of_structure = numbers_of(layout, parameters, STRUCTURE_NAMES)
+    of_h = numbers_of(layout, parameters, HYPERPARAMETER_NAMES)
+    limit = torch.full_like(flat, 3.0 + seed)
     return (
         flat, 0.1 * flat, flat.square(), torch.full((bound.population.size,), -1), torch.tensor(step),
-        *scalars, torch.tensor(step > 0), of_structure, noise.normals, noise.uniforms,
+        rate, torch.tensor(step > 0), of_structure, of_h, limit, metaparameters, noise.normals, noise.uniforms,
         normal(5, 3, seed=seed), normal(5, 1, seed=9 + seed),
-        torch.tensor(1.0 + seed, dtype=DOUBLE), indices.edges, indices.groups, {},
+        torch.tensor(1.0 + seed, dtype=DOUBLE), {}, {}, indices.edges, indices.groups, {},
     )  # fmt: skip
 
 
 def step_of(bound):
-    return make_step(bound, FlatLayout.of(start(bound)), Coordinates(bound, {}))
+    return make_step(Objectives(bound, FlatLayout.of(start(bound)), Coordinates(bound, {})), 1)
 
 
 def assert_equal_results(bound, program, seed: int, step: int) -> None:

@@ -5,45 +5,50 @@ from __future__ import annotations
 from typing import Any
 
 from ...errors import Problem
-from ...plugins import Hypergradient, Schedule
+from ...plugins import Hypergradient, factors_agree
 
 
 class OneLevel(Hypergradient):
     """Maximise Q jointly over θ and h: the two-level problem has the same solutions where its conditions hold.
 
-    They are c_train > 0, c_prior / c_train = c_reg, the same data on both levels, and no repulsion or attraction
-    of the posterior of the structure (c_comb = 0 here).
+    They are c_train > 0, c_prior / c_train = c_reg, the same data on both levels, and no divergence of the posterior of
+    the structure in Q.
     """
 
     type = "one_level"
+    levels = 1
 
     @staticmethod
     def conflicts(spec: Any) -> list[Problem]:
         objective = spec.objective
-        problems = []
-        if objective.c_comb != 0:
+        advice = "set optimizer.outer to hoag"
+        problems = [
+            Problem(
+                f"objective.against[{index}].of",
+                "got posterior: that divergence acts on h only through θ*, and optimizer.outer one_level has no θ*",
+                f"{advice}, or set of: prior",
+            )
+            for index, entry in enumerate(objective.against)
+            if entry.of == "posterior" and objective.c_comb != 0
+        ]
+        learned = spec.prior.weights.is_learned
+        if objective.preset in ("hold_out", "cross_validation") and learned:
             problems.append(
                 Problem(
-                    "objective.c_comb",
-                    f"got {objective.c_comb}; optimizer.outer one_level solves the problem for c_comb 0 only",
-                    "set objective.c_comb to 0 or choose another optimizer.outer",
+                    "objective.preset",
+                    f"under {objective.preset} the levels see different rows, so optimizer.outer one_level can't learn "
+                    f"prior.weights.precision {spec.prior.weights.precision}",
+                    f"{advice}, or set prior.weights.precision to a number",
                 )
             )
-        c_reg, c_train, c_prior = objective.c_reg, objective.c_train, objective.c_prior
-        if isinstance(c_train, Schedule) or isinstance(c_prior, Schedule):
-            smallest = c_train.extremes()[0] if isinstance(c_train, Schedule) else c_train
-            consistent = c_train == c_prior and c_reg == 1 and smallest > 0
-        elif isinstance(c_reg, Schedule):
-            consistent = False
-        else:
-            consistent = c_train > 0 and abs(c_prior - c_reg * c_train) <= 1e-12 * max(c_prior, 1.0)
-        if not consistent:
+        if objective.preset == "evidence" and not factors_agree(objective):
+            c_train, c_prior, c_reg = objective.c_train, objective.c_prior, objective.c_reg
             problems.append(
                 Problem(
                     "objective.c_prior",
                     f"got c_train {c_train}, c_prior {c_prior}, c_reg {c_reg}; optimizer.outer one_level needs "
                     "c_train > 0 and c_prior / c_train = c_reg",
-                    "change objective.c_prior to c_reg · c_train or choose another optimizer.outer",
+                    f"change objective.c_prior to c_reg · c_train or {advice}",
                 )
             )
         return problems

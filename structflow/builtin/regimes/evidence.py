@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ...errors import Problem
-from ...plugins import Candidate, MemberRecord, Regime, RoundBound
+from ...plugins import Decision, MemberRecord, Regime, RoundBound
+from ...plugins.regime_rounds import discretise_bound, distinct_rounded, every_restart, relaxed_restarts
+from ...spec.searched import open_problems, shape_choice_problems
 
 if TYPE_CHECKING:
     from ...spec.structures import StructureSpace
@@ -19,29 +22,20 @@ class EvidenceRegime(Regime):
 
     @staticmethod
     def conflicts(spec: Any, space: StructureSpace) -> list[Problem]:
-        return [
-            Problem(
-                f"model.nodes.{node}.shape.choose",
-                f"regime evidence relaxes the choice of functions, but {node} chooses among {len(options)} shapes",
-                "give the node one shape or set regime to enumeration",
-            )
-            for node, options in space.shapes
-        ]
+        return shape_choice_problems(space, "regime evidence") + open_problems(spec, space)
 
     @staticmethod
     def rounds(options: Any, space: StructureSpace, restarts: int) -> list[RoundBound]:
-        distinct = min(restarts, space.count)
+        discretise = discretise_bound(space, restarts, restarts)
         return [
             RoundBound("relax", relaxed=True, most=restarts, exact=True),
-            RoundBound("discretise", relaxed=False, most=distinct * restarts, exact=distinct == 1),
+            replace(discretise, exact=discretise.most == restarts),
         ]
 
     @staticmethod
     def decide(
         options: Any, space: StructureSpace, restarts: int, round_index: int, records: Sequence[MemberRecord]
-    ) -> list[Candidate]:
+    ) -> Decision:
         if round_index == 0:
-            return [Candidate(None, restart) for restart in range(restarts)]
-        rounded = {record.rounded for record in records if record.rounded is not None}
-        ordered = sorted(rounded, key=lambda structure: structure.canonical)
-        return [Candidate(structure, restart) for structure in ordered for restart in range(restarts)]
+            return relaxed_restarts(restarts)
+        return every_restart(distinct_rounded(records), restarts)

@@ -1,0 +1,66 @@
+"""What restarts and structures are compared by: log evidence, or what the preset of (L, Q) says."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ..objective.bound import Terms
+from ..objective.levels import METAPARAMETERS, Metaparameters, outer_level
+from ..plugins import metaparameter_at
+from ..spec.models import Spec
+from ..spec.presets import COUNTING_PRESETS, HELD_OUT_PRESETS, level_factors
+from .complexity import informative_weights
+from .trained import TrainedPopulation
+
+
+@dataclass(frozen=True)
+class Compared:
+    """For every member, (M,): the score that ranks, its standard error, and the value of the outer level Q."""
+
+    score: Tensor
+    standard_error: Tensor
+    objective: Tensor
+
+
+def compare(
+    trained: TrainedPopulation, spec: Spec, samples: int, phase: str, held_out: Tensor | None = None
+) -> Compared:
+    """The members' scores by the spec's preset, and Q at the end of the stage, from `samples` samples of noise `phase`.
+
+    `held_out` (M, rows) is 1 for the rows that a member of `hold_out` or `cross_validation` is judged by.
+    """
+    chunks = list(trained.sample_terms(samples, phase, held_out))
+    at = final_metaparameters(spec, trained)
+    kept = torch.cat([values(terms, spec) for terms in chunks], dim=1)
+    q = torch.cat([outer_level(terms, at) for terms in chunks], dim=1).mean(1)
+    score = kept.mean(1)
+    error = kept.std(1) / kept.shape[1] ** 0.5 if kept.shape[1] > 1 else torch.zeros_like(score)
+    return Compared(score - penalty(trained, spec), error, q)
+
+
+def values(terms: Terms, spec: Spec) -> Tensor:
+    """What is averaged over samples, (M, S): the bound with all c = 1, or the log likelihood, or log p(y, w)."""
+    if spec.objective.preset in ("maximum_likelihood", *HELD_OUT_PRESETS, *COUNTING_PRESETS):
+        return terms.log_likelihood
+    return terms.bound
+
+
+def penalty(trained: TrainedPopulation, spec: Spec) -> Tensor:
+    """k for AIC, k/2 · log m for BIC, (M,): k weights that the data inform and the likelihood's own parameters."""
+    preset = spec.objective.preset
+    if preset not in COUNTING_PRESETS:
+        return trained.x.new_zeros(trained.size)
+    own = trained.bound.likelihood_parameters(trained.parameters)
+    count = informative_weights(trained, spec.objective.threshold) + sum(value[0].numel() for value in own.values())
+    return count if preset == "aic" else 0.5 * count * torch.tensor(float(len(trained.x)), device=count.device).log()
+
+
+def final_metaparameters(spec: Spec, trained: TrainedPopulation) -> Metaparameters:
+    """The metaparameters at the last step of the last stage."""
+    steps = spec.optimizer.inner.steps
+    factors = {**vars(level_factors(spec)), "c_temp": spec.prior.structure.temperature}
+    row = [metaparameter_at(factors[name], steps - 1, steps, 1, 2) for name in METAPARAMETERS]
+    return Metaparameters.of_row(torch.tensor(row, dtype=torch.float64, device=trained.x.device))

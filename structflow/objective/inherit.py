@@ -1,0 +1,100 @@
+"""Starting a member from the trained parameters of another, as far as the two have parameters in common."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ..model.population import Population
+from .bound import Bound
+from .weights_posterior import Parameters
+
+OF_MEMBERS = ("log_precision", "structure_temperature")
+"""Parameters of a member as a whole, beside those of the likelihood."""
+
+OF_FUNCTIONS = ("structure", "prior_structure")
+"""First parts of the names of parameters with one value for each open function of an edge."""
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A population that was trained: its bound and its parameters, float64 on the CPU."""
+
+    bound: Bound
+    parameters: Parameters
+
+
+def inherit(fresh: Parameters, bound: Bound, parent: Trained, pairs: Mapping[int, int]) -> Parameters:
+    """`fresh` with values of the parent population; `pairs` gives for members of `bound` the number of their parent.
+
+    Inherited are weight groups of the same name and shapes with their precisions (one precision of a function also
+    where its shapes changed), the shared precision, parameters of the likelihood, temperatures, and the log concentrations of the functions that are open in both (with mean 0 on edges of `one`, whose prior and
+    posterior don't change when all s are multiplied). A full covariance is inherited only where all groups are the
+    same. Everything else keeps its fresh value.
+    """
+    children, parents = bound.population, parent.bound.population
+    owners, parent_owners = bound.owners(), parent.bound.owners()
+    same = [(group.name, dict(group.shapes)) for group in children.layout.groups] == [
+        (group.name, dict(group.shapes)) for group in parents.layout.groups
+    ]
+    started = dict(fresh)
+    for name, value in fresh.items():
+        earlier = parent.parameters.get(name)
+        if earlier is None:
+            continue
+        kind, _, key = name.partition("/")
+        owner, parent_owner = owners.get(name), parent_owners.get(name)
+        if owner is not None and parent_owner is not None:
+            group, origin = children.layout.groups[owner], parents.layout.groups[parent_owner]
+            if name != f"log_precision/{group.name}" and dict(group.shapes) != dict(origin.shapes):
+                continue
+            rows = slot_pairs(children, owner, parents, parent_owner, pairs)
+        elif kind in OF_FUNCTIONS:
+            started[name] = with_concentrations(value, earlier, children, parents, key, pairs)
+            continue
+        elif kind == "likelihood" or name in OF_MEMBERS or same:
+            rows = dict(pairs)
+        else:  # parameters of all weights together, which aren't the same weights
+            continue
+        if rows and earlier.shape[1:] == value.shape[1:]:
+            started[name] = value.index_copy(0, numbers(rows.keys()), earlier.index_select(0, numbers(rows.values())))
+    return started
+
+
+def slot_pairs(
+    children: Population, owner: int, parents: Population, parent_owner: int, pairs: Mapping[int, int]
+) -> dict[int, int]:
+    """For the slots of members whose parents use the group too, the slots of the parents."""
+    index, earlier = children.groups[owner], parents.groups[parent_owner]
+    found = {}
+    for member, origin in pairs.items():
+        slot, parent_slot = int(index.positions[member]), int(earlier.positions[origin])
+        if slot < len(index.slots) and parent_slot < len(earlier.slots):
+            found[slot] = parent_slot
+    return found
+
+
+def with_concentrations(
+    fresh: Tensor, earlier: Tensor, children: Population, parents: Population, key: str, pairs: Mapping[int, int]
+) -> Tensor:
+    """log s (M, K) of one edge with the parents' values for the functions open in both."""
+    edge = next(number for number, each in enumerate(children.layout.graph.edges) if each.key == key)
+    names = [block.name for block in children.layout.blocks[edge]]
+    parent_names = [block.name for block in parents.layout.blocks[edge]]
+    common = [name for name in names if name in parent_names]
+    if not common or not pairs:
+        return fresh
+    values = earlier[numbers(pairs.values())][:, numbers(parent_names.index(name) for name in common)]
+    if children.layout.graph.edges[edge].space == "one":
+        values = values - values.mean(1, keepdim=True)
+    changed = fresh.clone()
+    changed[numbers(pairs.keys()).unsqueeze(1), numbers(names.index(name) for name in common)] = values
+    return changed
+
+
+def numbers(values: Iterable[int]) -> Tensor:
+    """Positions as an index."""
+    return torch.tensor(list(values), dtype=torch.int64)

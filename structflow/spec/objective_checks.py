@@ -1,0 +1,141 @@
+"""Checks between the keys of the objective and the keys that they only make sense with."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..errors import Problem
+from ..plugins import Schedule
+from .models import Against, Spec
+from .presets import COUNTING_PRESETS, HELD_OUT_PRESETS, POINT_PRESETS, is_point
+from .structures import EdgeChoice, StructureSpace
+
+
+def objective_problems(spec: Spec) -> list[Problem]:
+    """What is wrong between the keys of the objective, as far as one stage's spec tells."""
+    return [
+        *attraction_problems(spec),
+        *preset_problems(spec),
+        *point_problems(spec),
+        *hyperprior_problems(spec),
+    ]
+
+
+def is_zero(value: float | Schedule) -> bool:
+    """Whether a metaparameter is 0 throughout."""
+    return value.extremes() == (0.0, 0.0) if isinstance(value, Schedule) else value == 0.0
+
+
+def shown(value: float | Schedule) -> str:
+    """A metaparameter in a message."""
+    return "a schedule" if isinstance(value, Schedule) else f"{value:g}"
+
+
+def attraction_problems(spec: Spec) -> list[Problem]:
+    """Problems where c_comb weighs no divergence, or one that nothing can change."""
+    objective = spec.objective
+    if is_zero(objective.c_comb):
+        return []
+    if not objective.against and getattr(spec.regime, "form", None) != "repulsive":
+        remedy = "list what to attract to or repel from in objective.against, or set c_comb to 0"
+        message = f"got {shown(objective.c_comb)}, but objective.against is empty"
+        return [Problem("objective.c_comb", message, remedy)]
+    learned = getattr(spec.prior.structure, "learned", False)
+    problems = [
+        Problem(
+            f"objective.against[{index}].of",
+            "got prior, but prior.structure.learned is false: a divergence of a prior that is set changes nothing",
+            "set prior.structure.learned to true, or of: posterior with optimizer.outer hoag",
+        )
+        for index, entry in enumerate(objective.against)
+        if entry.of == "prior" and not learned
+    ]
+    if not objective.against and not learned:
+        message = f"got {shown(objective.c_comb)} with regime.form repulsive, but prior.structure.learned is false"
+        remedy = "set prior.structure.learned to true: it is the prior that is repelled, and q(Γ) follows it"
+        problems.append(Problem("objective.c_comb", message, remedy))
+    return problems
+
+
+def preset_problems(spec: Spec) -> list[Problem]:
+    """A problem for every metaparameter that the preset sets itself."""
+    objective, preset = spec.objective, spec.objective.preset
+    if preset == "evidence":
+        return []
+    set_by_preset = ["c_train", "c_prior", "c_comb"] if preset not in COUNTING_PRESETS or is_point(spec) else []
+    if preset == "maximum_likelihood" or (preset in COUNTING_PRESETS and is_point(spec)):
+        set_by_preset.append("c_reg")
+    problems = []
+    for name in set_by_preset:
+        value, default = getattr(objective, name), 0.0 if name == "c_comb" else 1.0
+        if isinstance(value, Schedule) or value != default:
+            message = f"got {shown(value)}, but objective.preset {preset} sets {name} itself"
+            problems.append(Problem(f"objective.{name}", message, "leave it out, or set objective.preset to evidence"))
+    return problems
+
+
+def point_problems(spec: Spec) -> list[Problem]:
+    """Problems of weights that are a point: no covariance, and no precision learned from their own density."""
+    problems = []
+    given = spec.posterior.weights
+    if given.type == "point" and given.covariance == "full":
+        message = "got full, but posterior.weights.type is point, which has no covariance"
+        problems.append(Problem("posterior.weights.covariance", message, "leave it out"))
+    prior, preset = spec.prior.weights, spec.objective.preset
+    if not is_point(spec) or not prior.is_learned or preset in HELD_OUT_PRESETS:
+        return problems
+    what = f"objective.preset {preset}" if preset in POINT_PRESETS else "posterior.weights.type point"
+    if preset == "maximum_likelihood" or preset in COUNTING_PRESETS:
+        message = f"got {prior.precision}, but under {what} no prior enters, so there is nothing to learn it from"
+    elif prior.hyperprior is None:
+        message = f"got {prior.precision}, but under {what} its density grows without bound as weights go to 0"
+    else:
+        return problems
+    problems.append(Problem("prior.weights.precision", message, "set prior.weights.precision to a number"))
+    return problems
+
+
+def hyperprior_problems(spec: Spec) -> list[Problem]:
+    """A problem for a hyperprior of a precision that isn't learned."""
+    if spec.prior.weights.hyperprior is None or spec.prior.weights.is_learned:
+        return []
+    message = f"got one, but prior.weights.precision {spec.prior.weights.precision} is not learned"
+    return [Problem("prior.weights.hyperprior", message, "set prior.weights.learned to true, or leave it out")]
+
+
+def objective_conflicts(spec: Spec, space: StructureSpace, relaxes: bool) -> list[Problem]:
+    """What the objective asks that the graph doesn't have; `relaxes` says whether the regime has relaxed rounds."""
+    objective = spec.objective
+    problems = []
+    if not is_zero(objective.c_comb) and not relaxes:
+        message = f"got {shown(objective.c_comb)}, but regime.type {spec.regime.type} trains discrete structures only"
+        remedy = "set regime to evidence, or objective.c_comb to 0: only a relaxed structure has a divergence"
+        problems.append(Problem("objective.c_comb", message, remedy))
+    if objective.preset in HELD_OUT_PRESETS and relaxes:
+        message = f"got {objective.preset}, but regime.type {spec.regime.type} relaxes the structure"
+        remedy = "set regime to enumeration or to growth with form: discrete, which score discrete structures"
+        problems.append(Problem("objective.preset", message, remedy))
+    edges = {edge.key: edge for edge in space.edges}
+    for index, entry in enumerate(objective.against):
+        problems += against_problems(f"objective.against[{index}]", entry, edges)
+    return problems
+
+
+def against_problems(place: str, entry: Against, edges: dict[str, EdgeChoice]) -> list[Problem]:
+    """Names and numbers of one distribution of P that don't fit the edges."""
+    problems = []
+    given: dict[str, Any] = {**entry.concentration, **entry.structure}
+    kind = "concentration" if entry.concentration else "structure"
+    for key, values in given.items():
+        where, edge = f"{place}.{kind}.{key}", edges.get(key)
+        if edge is None:
+            problems.append(Problem(where, f"the model has no edge {key!r}", f"the edges are {', '.join(edges)}"))
+        elif kind == "concentration" and len(values) != len(edge.names):
+            message = f"got {len(values)} numbers; expected one for each of the {len(edge.names)} functions"
+            problems.append(Problem(where, message, f"in this order: {', '.join(edge.names)}"))
+        elif kind == "structure":
+            unknown = [name for name in values if name not in edge.names]
+            if unknown:
+                message = f"the edge has no function {', '.join(map(repr, unknown))}"
+                problems.append(Problem(where, message, f"its functions are {', '.join(edge.names)}"))
+    return problems

@@ -1,0 +1,202 @@
+"""The upper of two levels: steps of h up dQ/dh, all members of a population at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..errors import CallError
+from ..objective.bound import Bound
+from ..plugins import Hypergradient
+from .adam import ascend
+from .flat import FlatLayout
+from .metaparameters import cosine_decay
+from .program import program_for
+from .step import Inputs, Objectives
+
+
+@dataclass(frozen=True)
+class OuterLevel:
+    """How h is raised: the method with its options, and which members have their h in common.
+
+    `tied` (M,) gives members of one number one h, whose hypergradient is the sum of theirs: the folds of a structure.
+    """
+
+    method: type[Hypergradient]
+    options: Any
+    tied: tuple[int, ...]
+
+
+@dataclass
+class Point:
+    """A point of the two-level problem; see `plugins.TwoLevelPoint`."""
+
+    flat: Tensor
+    inputs: Inputs
+    iteration: int
+    of_theta: Tensor
+    member_of: Tensor
+    members: int
+    program: Callable[[str], Callable[..., Tensor]]
+
+    def inner_gradient(self) -> Tensor:
+        """∇ΣL."""
+        return self.program("inner")(self.flat, *self.inputs)
+
+    def outer_gradient(self) -> Tensor:
+        """∇ΣQ."""
+        return self.program("outer")(self.flat, *self.inputs)
+
+    def curvature_product(self, direction: Tensor) -> Tensor:
+        """∇²(−ΣL) · v."""
+        return self.program("curvature")(self.flat, direction, *self.inputs)
+
+    def dot(self, left: Tensor, right: Tensor) -> Tensor:
+        """Every member's inner product."""
+        return left.new_zeros(self.members).index_add(0, self.member_of, left * right)
+
+    def spread(self, values: Tensor) -> Tensor:
+        """Every member's value at its numbers."""
+        return values.index_select(0, self.member_of)
+
+
+@dataclass
+class OuterAscent:
+    """Adam on h, with its moments; `reports` keeps for every hypergradient what the method said, (M,) each."""
+
+    level: OuterLevel
+    objectives: Objectives
+    signature: str
+    compiled: bool
+    of_h: Tensor
+    member_of: Tensor
+    representative: Tensor
+    first: Tensor
+    second: Tensor
+    limit: Tensor
+    rates: Tensor
+    steps: list[int] = field(default_factory=list)
+    reports: list[dict[str, Tensor]] = field(default_factory=list)
+
+    @property
+    def is_due_after(self) -> int:
+        """Steps of θ between two steps of h."""
+        every: int = self.level.options.every
+        return every
+
+    def move(self, flat: Tensor, step: int, inputs: Inputs) -> None:
+        """Raise h in place by one step, given the inputs of the objective at this point."""
+        iteration = len(self.steps)
+        members = self.objectives.bound.population.size
+        point = Point(flat, inputs, iteration, ~self.of_h, self.member_of, members, self._program)
+        found = self.level.method.gradient(self.level.options, point)
+        gradient = torch.where(self.of_h, found.gradient, torch.zeros_like(flat))
+        gradient = gradient.new_zeros(len(gradient)).index_add(0, self.representative, gradient)
+        gradient = gradient.index_select(0, self.representative)
+        if iteration == 0:
+            refuse_without_influence(gradient, self.of_h, self.objectives.layout)
+        number = torch.tensor(iteration, device=flat.device)
+        raised, self.first, self.second = ascend(flat, gradient, self.first, self.second, self.rates[step], number)
+        raised = torch.maximum(torch.minimum(raised, self.limit), -self.limit)
+        usable = self.of_h & torch.isfinite(raised)
+        flat.copy_(torch.where(usable, raised, flat))
+        self.steps.append(step)
+        self.reports.append({"hypergradient": point.dot(gradient, gradient).sqrt(), **found.report})
+
+    def _program(self, kind: str) -> Callable[..., Tensor]:
+        """The gradient of ΣL (`inner`) or of ΣQ (`outer`), or the product of ∇²(−ΣL) with a direction (`curvature`)."""
+        objectives = self.objectives
+
+        def curvature(flat: Tensor, direction: Tensor, *inputs: Any) -> Tensor:
+            def slope_along(candidate: Tensor) -> Tensor:
+                slope: Tensor = torch.func.grad(objectives.total_inner)(candidate, *inputs)
+                return -(slope * direction).sum()
+
+            product: Tensor = torch.func.grad(slope_along)(flat)
+            return product
+
+        functions: dict[str, Callable[..., Tensor]] = {
+            "inner": torch.func.grad(objectives.total_inner),
+            "outer": torch.func.grad(objectives.total_outer),
+            "curvature": curvature,
+        }
+
+        def call(*arguments: Any) -> Tensor:
+            program = program_for(f"{kind}|{self.signature}", functions[kind], arguments, self.compiled)
+            result: Tensor = program(*arguments)
+            return result
+
+        return call
+
+    def trace(self) -> dict[str, np.ndarray]:
+        """What was reported: `step` (T,) and for every name (T, M)."""
+        if not self.steps:
+            return {}
+        traced = {
+            name: torch.stack([report[name] for report in self.reports]).double().cpu().numpy()
+            for name in self.reports[0]
+        }
+        return {"step": np.array(self.steps), **traced}
+
+
+def outer_ascent(
+    level: OuterLevel, objectives: Objectives, signature: str, compiled: bool, of_h: Tensor, limit: Tensor, steps: int
+) -> OuterAscent:
+    """The ascent of h over a stage of `steps` steps of θ."""
+    bound, layout = objectives.bound, objectives.layout
+    rates = (level.options.rate * cosine_decay(steps)).to(of_h.device, limit.dtype)
+    member_of = members_of(bound, layout).to(of_h.device)
+    representative = representatives(bound, layout, level.tied).to(of_h.device)
+    first, second = torch.zeros_like(limit), torch.zeros_like(limit)
+    return OuterAscent(
+        level, objectives, signature, compiled, of_h, member_of, representative, first, second, limit, rates
+    )
+
+
+def members_of(bound: Bound, layout: FlatLayout) -> Tensor:
+    """The member that each number of the flat vector belongs to, (P,)."""
+    owners, parts = bound.owners(), []
+    for name, shape in layout.shapes:
+        owner = owners.get(name)
+        members = np.arange(bound.population.size) if owner is None else bound.population.groups[owner].slots
+        parts.append(np.broadcast_to(members.reshape(-1, *(1,) * (len(shape) - 1)), shape).reshape(-1))
+    return torch.from_numpy(np.concatenate(parts).astype(np.int64))
+
+
+def representatives(bound: Bound, layout: FlatLayout, tied: Sequence[int]) -> Tensor:
+    """For each number its place in the first member that has it in common, (P,): itself where nothing is tied."""
+    numbers = np.asarray(tied)
+    first = np.array([int(np.flatnonzero(numbers == number)[0]) for number in numbers])
+    owners, parts, begin = bound.owners(), [], 0
+    for name, shape in layout.shapes:
+        owner = owners.get(name)
+        rows = first
+        if owner is not None:
+            index = bound.population.groups[owner]
+            rows = index.positions[first[index.slots]]
+            spare = index.positions[index.slots] != np.arange(len(index.slots))
+            rows = np.where(spare | (rows >= len(index.slots)), np.arange(len(index.slots)), rows)
+        size = int(np.prod(shape[1:]))
+        parts.append((begin + rows[:, None] * size + np.arange(size)).reshape(-1))
+        begin += int(np.prod(shape))
+    return torch.from_numpy(np.concatenate(parts).astype(np.int64))
+
+
+def refuse_without_influence(gradient: Tensor, of_h: Tensor, layout: FlatLayout) -> None:
+    """Raise `CallError` for hyperparameters whose hypergradient is exactly zero everywhere: they would never move."""
+    flags = layout.unpack(of_h)
+    silent = [
+        name
+        for name, value in layout.unpack(gradient).items()
+        if value.numel() and bool(flags[name].all()) and bool((value == 0).all())
+    ]
+    if silent:
+        raise CallError(
+            f"hyperparameters without influence on Q: {', '.join(silent)}; don't learn them, or change the objective "
+            "so that Q depends on them"
+        )
