@@ -7,8 +7,10 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from structflow.plugins import Candidate, Decision, MemberRecord, RoundBound
+from structflow.plugins.regime_rounds import parent_of
 from structflow.plugins.registry import registry
 from structflow.spec.models import Spec
+from structflow.spec.searched import open_problems
 from structflow.spec.structures import EdgeChoice, Structure, StructureSpace
 
 SPACE = StructureSpace(
@@ -56,9 +58,9 @@ def spec(**sections: Any) -> Spec:
 
 
 def problems(regime: Mapping[str, Any], space: StructureSpace = SPACE, **sections: Any) -> dict[str, str]:
-    """Messages by path of what the regime finds wrong."""
+    """Messages by path of what is wrong with `open`, or else of what the regime finds wrong."""
     given = spec(regime=regime, **sections)
-    found = registry().get("regimes", given.regime.type).conflicts(given, space)
+    found = open_problems(given, space) or registry().get("regimes", given.regime.type).conflicts(given, space)
     assert all(problem.suggestion for problem in found)
     return {problem.path: problem.message for problem in found}
 
@@ -84,10 +86,8 @@ def play(type_name: str, space: StructureSpace, restarts: int, finish: Finish, *
         assert all((candidate.structure is None) == bound.relaxed for candidate in decision.candidates)
         assert len(set(decision.candidates)) == len(decision.candidates)
         assert len({candidate.open for candidate in decision.candidates}) <= 1
-        finished = {(record.round, record.candidate.structure, record.candidate.open, record.candidate.restart) for record in records}
-        for candidate in decision.candidates:
-            parent = candidate.parent
-            assert parent is None or (parent.round, parent.structure, parent.open, parent.restart) in finished
+        finished = {parent_of(record) for record in records}
+        assert {candidate.parent for candidate in decision.candidates} <= {None, *finished}
         records += [finish(candidate, index) for candidate in decision.candidates]
         decisions.append(decision)
     return decisions

@@ -31,9 +31,10 @@ def inherit(fresh: Parameters, bound: Bound, parent: Trained, pairs: Mapping[int
     """`fresh` with values of the parent population; `pairs` gives for members of `bound` the number of their parent.
 
     Inherited are weight groups of the same name and shapes with their precisions (one precision of a function also
-    where its shapes changed), the shared precision, parameters of the likelihood, temperatures, and the log concentrations of the functions that are open in both (with mean 0 on edges of `one`, whose prior and
-    posterior don't change when all s are multiplied). A full covariance is inherited only where all groups are the
-    same. Everything else keeps its fresh value.
+    where its shapes changed), the shared precision, parameters of the likelihood, temperatures, and the log
+    concentrations of the functions that are open in both (with mean 0 on edges of `one`, whose prior and posterior
+    don't change when all s are multiplied). A full covariance is inherited only where all groups are the same.
+    Everything else keeps its fresh value.
     """
     children, parents = bound.population, parent.bound.population
     owners, parent_owners = bound.owners(), parent.bound.owners()

@@ -144,8 +144,11 @@ def most_batches(members: int, groups: int, members_per_batch: int) -> int:
     """An upper bound on the batches of at most `members` members that fall into at most `groups` groups.
 
     n members of a group make fewer than 1 + 2n / members_per_batch batches: sets of s structures by restart hold
-    ⌊members_per_batch / s⌋ s members, which is more than half of `members_per_batch`.
+    ⌊members_per_batch / s⌋ s members, which is more than half of `members_per_batch`. Where all of them fit into one
+    batch, so does every group.
     """
+    if members <= members_per_batch:
+        return min(members, groups)
     return min(members, groups + 2 * members // members_per_batch)
 
 

@@ -91,7 +91,7 @@ class RegimeOptions(Options):
 
     open: dict[str, tuple[str, ...]] = Field(
         {},
-        description="For an edge, as `x->h`, the functions that may be chosen; every function of edges it doesn't name.",
+        description="For an edge, as `x->h`, the functions that may be chosen; all of them on edges it doesn't name.",
     )
 
 

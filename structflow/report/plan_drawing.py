@@ -48,7 +48,7 @@ def kind_of_round(each: RoundPlan) -> tuple[object, ...]:
 def arrow(regime: str, to: RoundPlan) -> list[str]:
     """What leads to a round."""
     decides = f"{regime} decides from all records so far" if regime else "decided from all records so far"
-    skipped = "" if to.exact else "; passes through if nothing is left to train"
+    skipped = "" if to.exact else "; passes through when done"
     return [f"{INDENT}  │ {decides}{skipped}", f"{INDENT}  ▼"]
 
 

@@ -213,7 +213,10 @@ def member_as_json(member: Candidate) -> dict[str, Any]:
 
 
 def inherited(context: RunContext, task: Task, bound: Bound, fresh: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Starting parameters with those of the members' parents in place, where the two have them in common."""
+    """Starting parameters with those of the members' parents in place, where the two have them in common.
+
+    A member of a fold goes on from its parent's member of the same fold, so that it never sees what it is judged by.
+    """
     started = fresh
     wanted = {member.parent for member in bound.population.members if member.parent is not None}
     for round_index in sorted({parent.round for parent in wanted}):
@@ -223,17 +226,19 @@ def inherited(context: RunContext, task: Task, bound: Bound, fresh: dict[str, to
             batch = batch_in_slot(context, earlier)
             if batch is None:
                 break
-            numbers = {as_parent(member, round_index): number for number, member in enumerate(batch.members)}
-            if wanted.isdisjoint(numbers):
+            numbers = {
+                (as_parent(member, round_index), member.fold): number for number, member in enumerate(batch.members)
+            }
+            pairs = {
+                number: numbers[member.parent, member.fold]
+                for number, member in enumerate(bound.population.members)
+                if member.parent is not None and (member.parent, member.fold) in numbers
+            }
+            if not pairs:
                 continue
             spec = context.round_stages(task.setting, round_index)[-1]
             arrays = context.directory.arrays(context.directory.record(earlier.name))
             parent = Trained(context.bound(context.population(batch, spec), spec), parameters_in(arrays))
-            pairs = {
-                number: numbers[member.parent]
-                for number, member in enumerate(bound.population.members)
-                if member.parent in numbers
-            }
             started = inherit(started, bound, parent, pairs)
     return started
 

@@ -12,7 +12,7 @@ from ..plugins import Schedule
 from ..plugins.registry import registry
 from .models import Spec
 from .objective_checks import objective_conflicts, objective_problems
-from .searched import searched_space
+from .searched import open_problems, searched_space
 from .structures import StructureSpace
 
 
@@ -24,10 +24,11 @@ def cross_key_problems(spec: Spec, n_stages: int) -> list[Problem]:
 def schedule_problems(spec: Spec, n_stages: int) -> list[Problem]:
     """A problem for every list of values that is longer than what it runs over: its last values would never be used."""
     lengths = {"steps": spec.optimizer.inner.steps, "stages": n_stages}
+    keys = {"steps": "optimizer.inner.steps is", "stages": "the number of stages is"}
     return [
         Problem(
             f"{place}.values",
-            f"got {len(schedule.values)} values; the number of {schedule.over} is {lengths[schedule.over]}",
+            f"got {len(schedule.values)} values, but {keys[schedule.over]} {lengths[schedule.over]}",
             f"give at most one value for each of the {schedule.over}",
         )
         for place, schedule in schedules_in(spec)
@@ -76,12 +77,18 @@ def conflicts(spec: Spec, space: StructureSpace | None) -> list[Problem]:
     try:
         problems += registry().get("hypergradients", spec.optimizer.outer.type).conflicts(spec)
         if space is not None:
-            regime = registry().get("regimes", spec.regime.type)
-            problems += regime.conflicts(spec, space)
-            if not problems:
-                rounds = regime.rounds(spec.regime, searched_space(space, spec.regime), spec.optimizer.restarts)
-                problems += objective_conflicts(spec, space, any(each.relaxed for each in rounds))
+            problems += open_problems(spec, space) or search_problems(spec, space)
     except Exception as error:  # a stranger's plugin may raise anything
         plugins = f"{spec.optimizer.outer.type} or {spec.regime.type}"
         problems.append(Problem("", f"a check of plugin {plugins} failed: {type(error).__name__}: {error}"))
     return problems
+
+
+def search_problems(spec: Spec, space: StructureSpace) -> list[Problem]:
+    """What the regime can't search, or the objective can't be asked of what it searches."""
+    regime = registry().get("regimes", spec.regime.type)
+    problems = list(regime.conflicts(spec, space))
+    if problems:
+        return problems
+    rounds = regime.rounds(spec.regime, searched_space(space, spec.regime), spec.optimizer.restarts)
+    return objective_conflicts(spec, space, any(each.relaxed for each in rounds))

@@ -96,7 +96,7 @@ class Model(Options):
 class InverseGamma(Options):
     """Hyperprior of a variance v = 1/A, as a density of log v: λ₁ log λ₂ − ln Γ(λ₁) − λ₁ log v − λ₂ / v."""
 
-    type: Literal["inverse_gamma"] = "inverse_gamma"
+    type: Literal["inverse_gamma"] = Field("inverse_gamma", description="The family.")
     shape: float = Field(gt=0, description="λ₁.")
     scale: float = Field(gt=0, description="λ₂, in squared units of the weights.")
 

@@ -22,9 +22,7 @@ FEW = handmade.graph(
     edge("h", "y", "all", fn("linear", name="out")),
     edge("x", "y", "any", fn("polynomial", degree=2)),
 )
-LEFT = OpenSet(
-    (("x->h", ("dense:tanh", "dense:sin")), ("h->y", ("out",)), ("x->y", ("polynomial:2",)))
-)
+LEFT = OpenSet((("x->h", ("dense:tanh", "dense:sin")), ("h->y", ("out",)), ("x->y", ("polynomial:2",))))
 
 
 def open_population(left: OpenSet):

@@ -134,7 +134,7 @@ def test_bounds_of_rounds():
 
 
 @given(spaces(), st.integers(1, 3), st.floats(0, 1), st.integers(0, 10**6))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=25, deadline=None)
 def test_a_whole_pruning_stays_within_its_bounds(space, restarts, threshold, seed):
     """The score never falls and the probabilities are random: it ends with one structure of the smallest choices."""
     if space.shapes:

@@ -117,6 +117,10 @@ def test_candidates_can_be_compared_across_processes() -> None:
     assert Candidate(structure, 1) == Candidate(Structure((("x->h", ("a",)),)), 1)
 
 
+OF_PRIOR = {"of": "prior", "structure": {"x->y": ["linear"]}}
+OF_POSTERIOR = {"of": "posterior", "structure": {"x->y": ["linear"]}}
+
+
 def falling(end: float) -> dict[str, Any]:
     return {"schedule": "linear", "from": 2.0, "to": end}
 
@@ -128,13 +132,17 @@ def falling(end: float) -> dict[str, Any]:
         ({"c_reg": 0.5, "c_train": 2, "c_prior": 1}, []),
         ({"c_reg": 0.1, "c_train": 3, "c_prior": 0.3}, []),
         ({"c_reg": 0, "c_prior": 0}, []),
-        ({"c_comb": -1}, ["objective.c_comb"]),
-        ({"c_comb": {"schedule": "constant", "from": 1}}, ["objective.c_comb"]),
+        ({"c_comb": -1, "against": [OF_PRIOR]}, []),
+        ({"c_comb": -1, "against": [OF_PRIOR, OF_POSTERIOR]}, ["objective.against[1].of"]),
+        ({"c_comb": 0, "against": [OF_POSTERIOR]}, []),
         ({"c_train": falling(0.0), "c_prior": falling(0.0)}, ["objective.c_prior"]),
         ({"c_prior": 2}, ["objective.c_prior"]),
         ({"c_reg": 2}, ["objective.c_prior"]),
         ({"c_train": 0, "c_prior": 0}, ["objective.c_prior"]),
-        ({"c_prior": 2, "c_comb": 1}, ["objective.c_comb", "objective.c_prior"]),
+        ({"c_prior": 2, "c_comb": 1, "against": [OF_POSTERIOR]}, ["objective.against[0].of", "objective.c_prior"]),
+        ({"c_reg": falling(1), "c_prior": falling(1)}, []),
+        ({"preset": "cross_validation"}, ["objective.preset"]),
+        ({"preset": "map"}, []),
         ({"c_train": falling(1), "c_prior": falling(1)}, []),
         ({"c_train": falling(1), "c_prior": falling(0.5)}, ["objective.c_prior"]),
         ({"c_reg": 2, "c_train": falling(1), "c_prior": falling(1)}, ["objective.c_prior"]),

@@ -43,7 +43,7 @@ def test_a_path_shows_the_metaparameters_of_its_rounds_and_who_decides():
         "  │ stage 0: 30 steps → stage 1: 5 steps            │",
         "  │ c_reg = 1, c_prior = 1                          │",
         "  ╰─────────────────────────────────────────────────╯",
-        "    │ growth decides from all records so far; passes through if nothing is left to train",
+        "    │ growth decides from all records so far; passes through when done",
         "    ▼",
         "  ╭─ discretise ────────────────────────────────────╮",
         "  │ discrete: ≤ 8 members in ≤ 6 batches of up to 3 │",
@@ -56,7 +56,8 @@ def test_a_path_shows_the_metaparameters_of_its_rounds_and_who_decides():
 
 def test_rounds_that_differ_in_numbers_only_are_drawn_once():
     """Growth over 5 shapes and 4 choices of functions has 16 rounds; 15 of them can pass through."""
-    model = studies.model([studies.EDGE, studies.LAST, studies.SKIP], h={"shape": {"choose": [[1], [2], [3], [4], [5]]}})
+    widths = {"shape": {"choose": [[1], [2], [3], [4], [5]]}}
+    model = studies.model([studies.EDGE, studies.LAST, studies.SKIP], h=widths)
     (setting,) = studies.plan(studies.spec(model=model, regime="growth")).settings
     lines = draw_rounds(setting)
     assert len(setting.rounds) == 16

@@ -21,6 +21,8 @@ def entry(rank: int, name: str, width: int, tied: bool = False) -> dict:
     return {
         "rank": rank,
         "structure": {"x->h": [name], "h->y": ["linear"], "x->y": [] if rank % 2 else ["skip"], "h": [width]},
+        "score": -1234.5 - rank,
+        "score_se": 0.25,
         "log_evidence": -1234.5 - rank,
         "log_evidence_se": 0.25,
         "evidence": {"elbo": -1234.5 - rank},
@@ -41,6 +43,8 @@ SUMMARY = {
     "ranking": [entry(number, f"dense:softplus{number}", number * 10, number == 2) for number in range(1, 13)],
     "relaxed": None,
     "settings": [],
+    "criterion": "evidence",
+    "stages": [],
     "warnings": ["one thing to know"],
     "seconds": 61.4,
 }
@@ -90,7 +94,7 @@ def test_a_part_of_the_possible_structures(capsys):
 
 
 def test_settings_are_named(capsys):
-    settings = [{"values": {"seed": seed}, "ranking": SUMMARY["ranking"]} for seed in (0, 1)]
+    settings = [{"values": {"seed": seed}, "criterion": "evidence", "ranking": SUMMARY["ranking"]} for seed in (0, 1)]
     print_summary({**SUMMARY, "settings": settings}, most=3)
     out = capsys.readouterr().out
     assert out.index("setting: seed 0") < out.index("dense:softplus1") < out.index("setting: seed 1")

@@ -26,7 +26,7 @@ STRUCTURES = sorted(SPACE, key=lambda structure: structure.canonical)
 
 
 def entry(number: int, log_evidence: float, error: float = 0.1) -> dict:
-    return {"structure": STRUCTURES[number].as_dict(), "log_evidence": log_evidence, "log_evidence_se": error}
+    return {"structure": STRUCTURES[number].as_dict(), "score": log_evidence, "score_se": error}
 
 
 def chosen_on_skip(number: int) -> int:

@@ -121,9 +121,7 @@ def test_relaxed_results_are_those_of_the_last_relaxed_round(pruned):
     left = dict(decisions(pruned)[2].candidates[0].open.edges)
     assert len(left["x->h"]) == 1
     (kept,) = left["x->h"]
-    assert relaxed["q_probability"]["x->h"] == {
-        name: float(name == kept) for name in ("dense:tanh", "dense:relu")
-    }
+    assert relaxed["q_probability"]["x->h"] == {name: float(name == kept) for name in ("dense:tanh", "dense:relu")}
     assert relaxed["q_probability"]["x->y"] == {"skip": 0.0}
     record = pruned.context.directory.record("setting0-round2-batch0-stage0-train").payload
     assert relaxed["restarts"] == record["scores"]
@@ -197,11 +195,40 @@ def test_an_interrupted_run_continues(pruned, tmp_path, monkeypatch):
     assert studies.digests(tmp_path / "run") == studies.digests(pruned.path)
 
 
-def test_workers_find_the_same(pruned, tmp_path):
-    spec = studies.write(document(PRUNING), tmp_path)
-    called = studies.call("run", spec, "--workers", 1, "-o", "run", cwd=tmp_path)
+def test_workers_find_the_same(tmp_path):
+    """Growth from a line to a parabola: the second round's tasks read what other processes trained."""
+    functions = [{"type": "linear", "name": "line"}, {"type": "polynomial", "degree": 2, "name": "parabola"}]
+    model = studies.model([{"from": "x", "to": "y", "choose": "one", "basis": functions}])
+    grown = studies.spec(model=model, regime={"type": "growth"})
+    called = studies.call("run", studies.write(grown, tmp_path), "--workers", 1, "-o", "run", cwd=tmp_path)
     assert called.returncode == 0, called.stderr
-    assert studies.digests(tmp_path / "run") == studies.digests(pruned.path)
+    here = studies.run(grown, tmp_path / "here")
+    assert studies.digests(tmp_path / "run") == studies.digests(here.path)
+    second = decisions(here)[1].candidates
+    assert [dict(each.structure.edges)["x->y"] for each in second] == [("parabola",)] * 2
+    assert all(each.parent is not None for each in second)
+
+
+def test_a_repulsive_enumeration_is_repelled_from_what_it_found(tmp_path):
+    """Three visits whether or not one repeats: each is `against` what the best objectives before it rounded to."""
+    regime = {"type": "enumeration", "form": "repulsive", "visits": 3, "stop_at_repeat": False}
+    sections = {"objective": {"c_comb": -20}, "prior": {"structure": {"learned": True}}}
+    run = studies.run(document(regime, **sections), tmp_path / "run")
+    assert [each.name for each in run.context.plan.settings[0].rounds] == [
+        "repel-0",
+        "repel-1",
+        "repel-2",
+        "discretise",
+    ]
+    found = []
+    for index, decision in enumerate(decisions(run)[:3]):
+        assert decision.against == tuple(dict.fromkeys(found))
+        payload = run.context.directory.record(f"setting0-round{index}-batch0-stage0-train").payload
+        best = int(np.argmax(payload["objectives"]))
+        found.append(Structure.from_dict(payload["rounded"][best]))
+    assert payload["objectives"] != payload["scores"]  # Q has the divergence, the score has all c = 1
+    assert trained_structures(run) == set(found)
+    assert_ranking_lists_everything_trained(run)
 
 
 def test_everything_diverged_passes_through_all_rounds(tmp_path):

@@ -21,6 +21,13 @@ N_STRUCTURES = {
     "e6d-polynomials": 9,
     "classification": 6 * 2,
     "own-csv/spec": 2 * 3 * 2,  # activations × widths × with or without the straight part
+    "theory/t1-subsample": 1,
+    "theory/t2-temperature": 5,
+    "theory/t3-evidence": 1,
+    "theory/t6-relevance": 2,
+    "theory/t7-vertices": 3,
+    "theory/t8-tradeoff": 2 * 2,  # with or without the tanh units × with or without the polynomial
+    "theory/t10-entropy": 1,
 }
 
 

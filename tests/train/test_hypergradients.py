@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 
 import numpy as np
 import pytest
@@ -23,6 +24,7 @@ X, Y = normal(30, 3, seed=1), normal(30, 1, seed=2)
 C_REG, C_TRAIN, C_PRIOR = 0.7, 1.3, 4.0
 VALUES = torch.tensor([C_REG, C_TRAIN, C_PRIOR, 0.0, 0.5], dtype=DOUBLE)
 ONE = torch.ones((), dtype=DOUBLE)
+NUMBERS = itertools.count()
 
 
 def linear_graph():
@@ -43,7 +45,7 @@ def ascent_of(bound, parameters, name: str = "hoag", values=VALUES, tied=None, s
     members = bound.population.size
     level = OuterLevel(plugin, chosen, tuple(range(members)) if tied is None else tied)
     limit = torch.full((len(of_h),), torch.inf, dtype=DOUBLE)
-    ascent = outer_ascent(level, objectives, f"test|{id(bound)}|{samples}|{rows is None}", False, of_h, limit, 10)
+    ascent = outer_ascent(level, objectives, f"test|{next(NUMBERS)}", False, of_h, limit, 10)
     noise = noise_of(bound, keys_of(bound.population), samples, phase="outer")
     indices = bound.population.indices
     inputs = (

@@ -18,7 +18,7 @@ from ...plugins import (
     Schedule,
 )
 from ...plugins.regime_rounds import discretise_bound, every_restart, of_round, place, relaxed_restarts
-from ...spec.searched import open_problems, searched_space, shape_choice_problems
+from ...spec.searched import searched_space, shape_choice_problems
 from ...spec.structures import shown_count
 
 if TYPE_CHECKING:
@@ -36,9 +36,7 @@ class EnumerationOptions(RegimeOptions):
         description="Train every structure, or find them one after another, each repelled from those before "
         "(`objective.c_comb` < 0).",
     )
-    max_structures: int = Field(
-        10_000, ge=1, description="Exhaustive: refuse a space with more structures than this."
-    )
+    max_structures: int = Field(10_000, ge=1, description="Exhaustive: refuse a space with more structures than this.")
     visits: int | None = Field(
         None,
         ge=1,
@@ -60,15 +58,14 @@ class Enumeration(Regime):
 
     @staticmethod
     def conflicts(spec: Any, space: StructureSpace) -> list[Problem]:
-        problems = open_problems(spec, space)
         if spec.regime.form == "repulsive":
-            return problems + shape_choice_problems(space, "the repulsive form") + repulsion_problems(spec)
+            return shape_choice_problems(space, "the repulsive form") + repulsion_problems(spec)
         count, most = searched_space(space, spec.regime).count, spec.regime.max_structures
-        if count > most:
-            message = f"the spec allows {shown_count(count)} structures, which exceeds max_structures {most:,}"
-            remedy = "take candidates away, raise regime.max_structures, or choose the regime evidence"
-            problems.append(Problem("regime.max_structures", message, remedy))
-        return problems
+        if count <= most:
+            return []
+        message = f"the spec allows {shown_count(count)} structures, which exceeds max_structures {most:,}"
+        remedy = "take candidates away, raise regime.max_structures, or choose the regime evidence"
+        return [Problem("regime.max_structures", message, remedy)]
 
     @staticmethod
     def rounds(options: Any, space: StructureSpace, restarts: int) -> list[RoundBound]:
@@ -77,7 +74,10 @@ class Enumeration(Regime):
         visits = options.visits or min(space.count, MOST_VISITS)
         certain = visits if not options.stop_at_repeat else min(visits, 1)
         return [
-            *(RoundBound(f"repel-{index}", relaxed=True, most=restarts, exact=index < certain) for index in range(visits)),
+            *(
+                RoundBound(f"repel-{index}", relaxed=True, most=restarts, exact=index < certain)
+                for index in range(visits)
+            ),
             discretise_bound(space, visits, restarts),
         ]
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ...errors import Problem
 from ...plugins import Decision, MemberRecord, Regime, RoundBound
 from ...plugins.regime_rounds import discretise_bound, distinct_rounded, every_restart, relaxed_restarts
-from ...spec.searched import open_problems, shape_choice_problems
+from ...spec.searched import shape_choice_problems
 
 if TYPE_CHECKING:
     from ...spec.structures import StructureSpace
@@ -22,7 +22,7 @@ class EvidenceRegime(Regime):
 
     @staticmethod
     def conflicts(spec: Any, space: StructureSpace) -> list[Problem]:
-        return shape_choice_problems(space, "regime evidence") + open_problems(spec, space)
+        return shape_choice_problems(space, "regime evidence")
 
     @staticmethod
     def rounds(options: Any, space: StructureSpace, restarts: int) -> list[RoundBound]:

@@ -11,7 +11,6 @@ from pydantic import Field
 from ...errors import Problem
 from ...plugins import Candidate, Decision, MemberRecord, Regime, RoundBound
 from ...plugins.regime_rounds import best_first, every_restart, highest, of_round, parent_of
-from ...spec.searched import open_problems
 from .path import PathOptions, path_decision, path_problems, path_rounds
 
 if TYPE_CHECKING:
@@ -45,8 +44,7 @@ class Growth(Regime):
 
     @staticmethod
     def conflicts(spec: Any, space: StructureSpace) -> list[Problem]:
-        problems = open_problems(spec, space)
-        return problems if spec.regime.form == "discrete" else problems + path_problems(spec, space, rises=False)
+        return [] if spec.regime.form == "discrete" else path_problems(spec, space, rises=False)
 
     @staticmethod
     def rounds(options: Any, space: StructureSpace, restarts: int) -> list[RoundBound]:

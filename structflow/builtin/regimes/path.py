@@ -27,7 +27,9 @@ class PathOptions(RegimeOptions):
         description="Continuous: the metaparameter of the path. c_reg moves c_prior with it, so that one level still "
         "applies; c_prior alone needs two levels.",
     )
-    points: int = Field(5, ge=1, le=1000, description="Continuous: rounds on the path, equally spaced in its logarithm.")
+    points: int = Field(
+        5, ge=1, le=1000, description="Continuous: rounds on the path, equally spaced in its logarithm."
+    )
 
 
 def path_values(options: Any) -> list[float]:

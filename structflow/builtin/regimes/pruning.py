@@ -22,7 +22,7 @@ from ...plugins.regime_rounds import (
     relaxed_restarts,
     usable,
 )
-from ...spec.searched import open_problems, shape_choice_problems
+from ...spec.searched import shape_choice_problems
 from ...spec.structures import EdgeChoice, OpenSet
 from .path import PathOptions, path_decision, path_problems, path_rounds
 
@@ -43,7 +43,10 @@ class PruningOptions(PathOptions):
     )
     max_rounds: int = Field(16, ge=1, le=1000, description="Discrete: relaxed rounds at most.")
     finalists: int = Field(
-        8, ge=0, le=10_000, description="Discrete: train all structures that are left open if they are no more than this."
+        8,
+        ge=0,
+        le=10_000,
+        description="Discrete: train all structures that are left open if they are no more than this.",
     )
 
 
@@ -60,10 +63,9 @@ class Pruning(Regime):
 
     @staticmethod
     def conflicts(spec: Any, space: StructureSpace) -> list[Problem]:
-        problems = open_problems(spec, space)
         if spec.regime.form == "continuous":
-            return problems + path_problems(spec, space, rises=True)
-        return problems + shape_choice_problems(space, "regime pruning")
+            return path_problems(spec, space, rises=True)
+        return shape_choice_problems(space, "regime pruning")
 
     @staticmethod
     def rounds(options: Any, space: StructureSpace, restarts: int) -> list[RoundBound]:

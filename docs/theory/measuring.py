@@ -1,0 +1,95 @@
+"""What the commands of docs/theory share: runs in temporary folders, all their trained restarts, fits and figures."""
+
+from __future__ import annotations
+
+import math
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+import structflow
+from structflow.evidence.trained import TrainedPopulation
+from structflow.plan.tasks import Task
+from structflow.results.run import Run
+from structflow.runner.train import batch_in_slot
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+FIGURES = Path(__file__).parent / "figures"
+SPECS = Path(__file__).parents[2] / "specs" / "theory"
+BLUE, RED, GREEN, YELLOW, GREY = "#4477aa", "#ee6677", "#228833", "#ccbb44", "0.4"
+
+
+@contextmanager
+def finished(name: str, overrides: Sequence[str] = ()) -> Iterator[Run]:
+    """The run of specs/theory/<name>.yaml with overrides `key=value`, in a folder that lasts as long as the block."""
+    with tempfile.TemporaryDirectory() as folder:
+        yield structflow.run(
+            SPECS / f"{name}.yaml", Path(folder) / "run", overrides=["compute.compile=false", *overrides]
+        )
+
+
+def settings_of(run: Run) -> list[Mapping[str, Any]]:
+    """The settings of a sweep, each with its `values`, `ranking` and `relaxed`."""
+    settings: list[Mapping[str, Any]] = run.summary["settings"]
+    return settings
+
+
+def restarts_of(
+    run: Run, setting: int = 0, round_index: int = 0, integrate: bool = True
+) -> Iterator[TrainedPopulation]:
+    """Every trained restart of one round of a setting, batch by batch, in float64."""
+    context = run.context
+    last = len(context.stages(setting)) - 1
+    for slot in range(context.plan.settings[setting].rounds[round_index].slots):
+        task = Task("train", setting, round_index, last, slot)
+        batch = batch_in_slot(context, task)
+        if batch is None:
+            continue
+        spec = context.stages(setting)[-1]
+        stored = context.directory.arrays(context.directory.record(task.name))
+        parameters = {
+            name.removeprefix("parameter/"): torch.from_numpy(value).double()
+            for name, value in stored.items()
+            if name.startswith("parameter/")
+        }
+        bound = context.bound(context.population(batch, spec), spec, integrate)
+        yield context.trained(bound, parameters, batch.members, setting, round_index)
+
+
+def log_evidence(phi: np.ndarray, y: np.ndarray, noise: float, precision: float) -> float:
+    """log N(y | 0, ΦΦᵀ/a + σ²I): the evidence of y = Φw + σε with w ~ N(0, I/a)."""
+    covariance = phi @ phi.T / precision + noise**2 * np.eye(len(y))
+    fit = float(y @ np.linalg.solve(covariance, y))
+    return -0.5 * (fit + float(np.linalg.slogdet(covariance)[1]) + len(y) * math.log(2 * math.pi))
+
+
+def slope(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
+    """Least-squares slope of y against x and its standard error."""
+    centred = x - x.mean()
+    value = float(centred @ y / (centred @ centred))
+    residual = y - y.mean() - value * centred
+    return value, float(np.sqrt(residual @ residual / (len(x) - 2) / (centred @ centred)))
+
+
+def new_figure(columns: int, width: float = 4.6, height: float = 3.9, rows: int = 1) -> tuple[Figure, list[Any]]:
+    """A figure and its panels, row by row."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width * columns, height * rows), layout="constrained")
+    panels = list(figure.subplots(rows, columns, squeeze=False).flat)
+    for axes in panels:
+        axes.grid(alpha=0.3)
+    return figure, panels
+
+
+def save(figure: Figure, name: str) -> None:
+    """Write docs/theory/figures/<name>.png."""
+    FIGURES.mkdir(exist_ok=True)
+    figure.savefig(FIGURES / f"{name}.png", dpi=120)
