@@ -11,9 +11,18 @@ from ..errors import CallError
 from ..plan.tasks import Task
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from ..plan.batching import Batch
     from ..results.run import Run
 
 CORNERS = np.array([[0.0, 0.0], [1.0, 0.0], [0.5, 0.75**0.5]])
+
+CELLS = 24
+"""Small triangles along each side of a histogram."""
+
+DENSITIES = (0.05, 50.0)
+"""Ends of the colours of a histogram, in multiples of the uniform density."""
 
 
 def restart_probabilities(run: Run, edge: str, setting: int = 0) -> np.ndarray:
@@ -24,31 +33,110 @@ def restart_probabilities(run: Run, edge: str, setting: int = 0) -> np.ndarray:
     return probabilities[np.argsort(restarts)]
 
 
+def restart_samples(run: Run, edge: str, samples: int, setting: int = 0) -> np.ndarray:
+    """Samples γ of every restart's q(Γ) on `edge`, a posterior of `choose: one`: (restarts, samples, K)."""
+    import torch
+
+    context = run.context
+    spec = context.stages(setting)[-1]
+    found: list[np.ndarray] = []
+    restarts: list[int] = []
+    for batch, arrays in _relaxed_batches(run, setting):
+        bound = context.bound(context.population(batch, spec), spec)
+        parameters = {
+            name.removeprefix("parameter/"): torch.from_numpy(value).double()
+            for name, value in arrays.items()
+            if name.startswith("parameter/")
+        }
+        trained = context.trained(bound, parameters, batch.members, setting, 0)
+        found.append(trained.structure_samples(samples, "simplex").coordinates[edge].exp().cpu().numpy())
+        restarts += [member.restart for member in batch.members]
+    return np.concatenate(found)[np.argsort(restarts)]
+
+
 def _log_concentrations(run: Run, edge: str, setting: int) -> tuple[np.ndarray, np.ndarray]:
     """log s_q of an edge (restarts, K) and the number of each restart, from the records of the relaxed round."""
-    context = run.context
-    last = len(context.stages(setting)) - 1
     rows: list[np.ndarray] = []
     restarts: list[int] = []
-    for slot in range(context.plan.settings[setting].rounds[0].slots):
-        record = context.directory.record(Task("train", setting, 0, last, slot).name)
-        if record.payload["empty"] or record.payload["members"][0]["structure"] is not None:
-            continue
-        stored = context.directory.arrays(record)
-        rows.append(np.asarray(stored[f"parameter/structure/{edge}"], dtype=np.float64))
-        restarts += [member["restart"] for member in record.payload["members"]]
-    if not rows:
-        raise CallError(f"{run.path} has no relaxed members; it needs the regime evidence")
+    for batch, arrays in _relaxed_batches(run, setting):
+        rows.append(np.asarray(arrays[f"parameter/structure/{edge}"], dtype=np.float64))
+        restarts += [member.restart for member in batch.members]
     return np.concatenate(rows), np.array(restarts)
+
+
+def _relaxed_batches(run: Run, setting: int) -> Iterator[tuple[Batch, Mapping[str, np.ndarray]]]:
+    """The batches of the relaxed round with their stored arrays; an error where there are none."""
+    from ..runner.train import batch_in_slot
+
+    context = run.context
+    last = len(context.stages(setting)) - 1
+    none = True
+    for slot in range(context.plan.settings[setting].rounds[0].slots):
+        task = Task("train", setting, 0, last, slot)
+        batch = batch_in_slot(context, task)
+        if batch is None or batch.members[0].structure is not None:
+            continue
+        none = False
+        yield batch, context.directory.arrays(context.directory.record(task.name))
+    if none:
+        raise CallError(f"{run.path} has no relaxed members; it needs the regime evidence")
 
 
 def draw_simplex(axes: Any, probabilities: np.ndarray, names: list[str], title: str) -> None:
     """Points of the triangle, (restarts, 3), jittered a little so that equal ones are seen."""
-    outline = np.vstack([CORNERS, CORNERS[:1]])
-    axes.plot(outline[:, 0], outline[:, 1], color="0.6", linewidth=1)
+    _frame(axes, names, title)
     jitter = np.random.default_rng(0).normal(0.0, 0.012, (len(probabilities), 2))
     points = probabilities @ CORNERS + jitter
     axes.scatter(points[:, 0], points[:, 1], s=28, color="#4477aa", alpha=0.6, edgecolor="none")
+
+
+def simplex_histogram(samples: np.ndarray, cells: int = CELLS) -> tuple[np.ndarray, np.ndarray]:
+    """Samples γ, (n, 3), counted in cells² equal triangles: their corners (cells², 3, 3) and densities (cells²,).
+
+    Densities are multiples of the uniform one, so their mean is 1. With (i, j, k) = ⌊cells · γ⌋ a triangle that points
+    as the whole does has i + j + k = cells − 1, one that points the other way cells − 2.
+    """
+    scaled = np.clip(samples, 0.0, 1.0) * cells
+    floors = np.minimum(np.floor(scaled[:, :2]).astype(int), cells - 1)
+    i, j = floors.T
+    j = np.minimum(j, cells - 1 - i)
+    turned = (scaled[:, 0] - i + scaled[:, 1] - j > 1) & (i + j < cells - 1)
+    counts = np.bincount((i * cells + j) * 2 + turned, minlength=2 * cells**2)
+    corners, kept = [], []
+    for first in range(cells):
+        for second in range(cells - first):
+            whole = np.array([[first, second], [first + 1, second], [first, second + 1]])
+            for turn in (0, 1) if first + second < cells - 1 else (0,):
+                two = [first + 1, second + 1] - whole + [first, second] if turn else whole
+                corners.append(np.column_stack([two, cells - two.sum(axis=1)]) / cells)
+                kept.append(counts[(first * cells + second) * 2 + turn])
+    return np.array(corners), np.array(kept) * cells**2 / max(1, len(samples))
+
+
+def draw_simplex_histogram(axes: Any, samples: np.ndarray, names: list[str], title: str) -> Any:
+    """The density of samples γ, (n, 3), over the triangle, on a logarithmic scale; returns what a colour bar needs."""
+    from matplotlib.collections import PolyCollection
+    from matplotlib.colors import LogNorm
+
+    corners, density = simplex_histogram(samples)
+    shown = density > 0
+    cells = PolyCollection(
+        list(corners[shown] @ CORNERS),
+        array=np.clip(density[shown], *DENSITIES),
+        norm=LogNorm(*DENSITIES),
+        cmap="viridis_r",
+        edgecolors="face",
+        linewidths=0.3,
+    )
+    axes.add_collection(cells)
+    _frame(axes, names, title)
+    return cells
+
+
+def _frame(axes: Any, names: list[str], title: str) -> None:
+    """The triangle with its corners' names."""
+    outline = np.vstack([CORNERS, CORNERS[:1]])
+    axes.plot(outline[:, 0], outline[:, 1], color="0.6", linewidth=1)
     for corner, name, (dx, dy) in zip(CORNERS, names, ((0, -0.07), (0, -0.07), (0, 0.05)), strict=True):
         axes.text(corner[0] + dx, corner[1] + dy, name, ha="center", va="center")
     axes.set_title(title)
@@ -60,13 +148,31 @@ def draw_simplex(axes: Any, probabilities: np.ndarray, names: list[str], title: 
 
 def save_simplex_figure(panels: dict[str, np.ndarray], names: list[str], target: Path) -> None:
     """A triangle for every title and its restarts' probabilities (restarts, 3), side by side."""
+    figure, axes = _new_figure(len(panels), len(panels))
+    for place, (title, probabilities) in zip(axes, panels.items(), strict=True):
+        draw_simplex(place, probabilities, names, title)
+    figure.savefig(target, dpi=120)
+
+
+def save_simplex_histograms(panels: dict[str, np.ndarray], names: list[str], target: Path, columns: int) -> None:
+    """A histogram for every title and its samples γ, (..., 3), row by row, with one scale of colours."""
+    figure, axes = _new_figure(len(panels), columns)
+    cells = None
+    for place, (title, samples) in zip(axes, panels.items(), strict=False):
+        cells = draw_simplex_histogram(place, samples.reshape(-1, 3), names, title)
+    for place in axes[len(panels) :]:
+        place.axis("off")
+    if cells is not None:
+        figure.colorbar(cells, ax=axes, shrink=0.6, label="density, multiples of the uniform one")
+    figure.savefig(target, dpi=120)
+
+
+def _new_figure(panels: int, columns: int) -> tuple[Any, list[Any]]:
+    """A figure and its panels, row by row."""
     try:
         from matplotlib.figure import Figure
     except ImportError as error:
         raise CallError("figures need matplotlib: pip install 'structflow[plot]'") from error
-    figure = Figure(figsize=(4.6 * len(panels), 4.4), layout="constrained")
-    for axes, (title, probabilities) in zip(
-        figure.subplots(1, len(panels), squeeze=False)[0], panels.items(), strict=True
-    ):
-        draw_simplex(axes, probabilities, names, title)
-    figure.savefig(target, dpi=120)
+    rows = -(-panels // columns)
+    figure = Figure(figsize=(4.6 * columns, 4.4 * rows), layout="constrained")
+    return figure, list(figure.subplots(rows, columns, squeeze=False).flat)

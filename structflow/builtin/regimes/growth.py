@@ -23,8 +23,14 @@ class GrowthOptions(PathOptions):
     start: float = Field(100.0, gt=0, description="Continuous: value that the path begins with.")
     end: float = Field(1.0, gt=0, description="Continuous: value that the path ends with, below `start`.")
     beam: int = Field(2, ge=1, le=10_000, description="Discrete: how many of the best structures are changed further.")
+    tie: float = Field(
+        0.2,
+        ge=0,
+        description="Discrete: of structures whose scores differ by no more nats the one with more weights goes "
+        "first: a part that nothing is connected to yet changes no score, and opens moves that will.",
+    )
     tolerance: float = Field(
-        0.0, ge=0, description="Discrete: nats by which a round must beat the best score to count as a rise."
+        0.1, ge=0, description="Discrete: nats by which a round must beat the best score to count as a rise."
     )
     patience: int = Field(2, ge=1, le=10_000, description="Discrete: rounds without a rise after which it stops.")
     max_rounds: int = Field(16, ge=1, le=1000, description="Discrete: rounds at most.")
@@ -71,7 +77,7 @@ class Growth(Regime):
             return Decision([])
         trained = {record.candidate.structure for record in records}
         candidates: list[Candidate] = []
-        for parent in best_of_structures(records)[: options.beam]:
+        for parent in in_order_of_growth(best_of_structures(records), space, options.tie)[: options.beam]:
             assert parent.candidate.structure is not None
             steps = sorted(space.neighbours(parent.candidate.structure), key=lambda structure: structure.canonical)
             for structure in steps:
@@ -88,6 +94,23 @@ def best_of_structures(records: Sequence[MemberRecord]) -> list[MemberRecord]:
     for record in best_first(records):
         best.setdefault(record.candidate.structure, record)
     return list(best.values())
+
+
+def in_order_of_growth(best: Sequence[MemberRecord], space: StructureSpace, tie: float) -> list[MemberRecord]:
+    """Structures, best first, where those within `tie` nats of the best one left are ordered by weights, most first."""
+    ordered: list[MemberRecord] = []
+    left = list(best)
+    while left:
+        tied = [record for record in left if record.score >= left[0].score - tie]
+        ordered += sorted(tied, key=lambda record: -weights_of(record, space))
+        left = left[len(tied) :]
+    return ordered
+
+
+def weights_of(record: MemberRecord, space: StructureSpace) -> int:
+    """Number of weights of a member's structure."""
+    structure = record.candidate.structure
+    return 0 if structure is None else space.n_weights(structure)
 
 
 def rounds_without_a_rise(records: Sequence[MemberRecord], rounds: int, tolerance: float) -> int:
