@@ -2,10 +2,10 @@
 
     python docs/experiments/search.py [FOLDER] [FIRST_SEED] [SEEDS]
 
-For every seed a structure of the space and its weights are drawn, a table of 60 rows is generated from it, and the three
-regimes search the same space on the same table. Printed are the log evidence of the best structure that each found, the
-gap to the best of the enumeration, and how many structures were trained. Runs are kept in FOLDER, and the same command
-goes on with unfinished ones. Ten seeds take an hour on one core.
+For every seed a structure of the space and its weights are drawn, a table of 60 rows is generated from it, and the
+three regimes search the same space on the same table. Printed are the log evidence of the best structure that each
+found, the gap to the best of the enumeration, and how many structures were trained. Runs are kept in FOLDER, and the
+same command goes on with unfinished ones. Ten seeds take an hour on one core.
 """
 
 from __future__ import annotations

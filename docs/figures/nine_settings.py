@@ -26,7 +26,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         run = structflow.run(SPEC, Path(folder) / "run", overrides=["compute.compile=false"])
         print(
-            "c_temp  c_train  c_prior  c_reg  mean of q, rounded   mean of γ            mean of max γ  restarts round to"
+            "c_temp  c_train  c_prior  c_reg  q                    mean of γ            mean max γ  restarts round to"
         )
         for number, setting in enumerate(run.summary["settings"]):
             values = {key.rpartition(".")[2]: value for key, value in setting["values"].items()}
@@ -37,7 +37,7 @@ def main() -> None:
                 f"{values['temperature']:6g}  {values['c_train']:7g}  {values['c_prior']:7g}  {values['c_reg']:5g}"
                 f"  {'  '.join(f'{value:.3f}' for value in q.mean(axis=0))}"
                 f"  {'  '.join(f'{value:.3f}' for value in gamma.mean(axis=(0, 1)))}"
-                f"  {gamma.max(axis=2).mean():13.3f}  {', '.join(map(str, counts))} of {len(q)}"
+                f"  {gamma.max(axis=2).mean():10.3f}  {', '.join(map(str, counts))} of {len(q)}"
             )
             factors = f"{values['c_train']:g}, {values['c_prior']:g}, {values['c_reg']:g}"
             panels[f"temperature {values['temperature']:g}, c = ({factors})"] = gamma

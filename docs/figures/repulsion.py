@@ -28,7 +28,7 @@ VARIANTS = {
 
 
 def prior_probabilities(run: Run) -> np.ndarray:
-    """p(Γ)'s probability that each function is picked when γ is rounded, (restarts, 3); equal where it isn't learned."""
+    """Probability of p(Γ) that γ rounds to each function, (restarts, 3); equal where p is not learned."""
     record = run.context.directory.record(Task("train", 0, 0, 0, 0).name)
     arrays = run.context.directory.arrays(record)
     log_s = arrays.get(f"parameter/prior_structure/{EDGE}", np.zeros((1, 3)))
