@@ -12,7 +12,9 @@ from torch import Tensor
 
 from structflow.model.population import Population, build_population
 from structflow.objective.bound import Bound, Noise
+from structflow.objective.divergence import AgainstSet
 from structflow.objective.noise import member_keys, noise_source
+from structflow.objective.structure import NOTHING
 from structflow.plugins import Candidate
 from structflow.plugins.registry import registry
 from structflow.spec.graph import Graph, GraphEdge, GraphFunction
@@ -58,6 +60,7 @@ def make_bound(
     posterior: Mapping[str, Any] | None = None,
     target_scale: Sequence[float] | None = None,
     integrate: bool = True,
+    against: AgainstSet = NOTHING,
 ) -> Bound:
     registration = registry().of_kind("likelihoods")[likelihood]
     width = members.layout.node_shapes["y"][0]
@@ -70,6 +73,7 @@ def make_bound(
         Posterior.model_validate(posterior or {}),
         0.5,
         integrate,
+        against,
     )
 
 

@@ -16,7 +16,7 @@ METHODS = {
     "hoag": [],
     "first_order": ["optimizer.outer={type: first_order, every: 10, rate: 0.2, despite_bias: true}"],
 }
-FLOOR = 1e-6
+FLOOR = 1e-7
 """KL that the figure draws in place of 0."""
 
 
@@ -99,7 +99,7 @@ def main() -> None:
         axes.plot(grid, line, color=GREY, label="closed form, global maximum (0 drawn at the edge)")
         axes.set(xscale="log", yscale="log", ylim=(FLOOR, 60), xlabel="c_prior", ylabel="KL, nats")
         axes.set_title(f"{title}, 40 rows, 11 weights", loc="left", fontsize=10)
-        axes.legend(fontsize=8, loc="lower left")
+        axes.legend(fontsize=8, loc="center left")
     save(figure, "t05")
 
 

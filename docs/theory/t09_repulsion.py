@@ -23,6 +23,7 @@ STRUCTURES = list(itertools.product(range(3), repeat=3))
 SUM_STRENGTHS = (-2.0, -6.0, -20.0, -60.0)
 BOXES = (1.0, 1.2, 1.5, 1.82, 2.2, 3.0, 4.0)
 DRAWS = 4000
+SEEDS = (0, 1, 2)
 
 
 @dataclass(frozen=True)
@@ -43,15 +44,18 @@ def visits_of(run: Run) -> list[Visit]:
     for number, planned in enumerate(context.plan.settings[0].rounds):
         if not planned.relaxed:
             continue
-        record = context.directory.record(Task("train", 0, number, 0, 0).name)
-        if record.payload["empty"]:
+        tasks = [Task("train", 0, number, 0, slot) for slot in range(planned.slots)]
+        records = [context.directory.record(task.name) for task in tasks]
+        records = [record for record in records if not record.payload["empty"]]
+        if not records:
             break
-        arrays = context.directory.arrays(record)
+        arrays = [context.directory.arrays(record) for record in records]
         q, p = (
-            np.stack([arrays[f"parameter/{kind}/{e}"] for e in EDGES], 1) for kind in ("structure", "prior_structure")
+            np.concatenate([np.stack([part[f"parameter/{of}/{edge}"] for edge in EDGES], 1) for part in arrays])
+            for of in ("structure", "prior_structure")
         )
-        objectives = [-math.inf if value is None else value for value in record.payload["objectives"]]
-        best = int(np.argmax(objectives))
+        objectives = [value for record in records for value in record.payload["objectives"]]
+        best = int(np.argmax([-math.inf if value is None else value for value in objectives]))
         odds = np.exp(q[best] - q[best].max(axis=1, keepdims=True))
         visits.append(
             Visit(
@@ -134,9 +138,11 @@ def landscape() -> dict[str, list[float]]:
 def main() -> None:
     """Print every sequence and the landscape of the divergence; draw both."""
     figure, (left, right) = new_figure(2, width=5.4)
-    with finished("t9-repulsion") as run:
-        visits = report("mixture, c_comb -6", run)
-    left.plot(range(1, len(visits) + 1), distinct(visits), ".-", color=BLUE, label="mixture, c_comb −6")
+    for seed in SEEDS:
+        with finished("t9-repulsion", [f"seed={seed}"]) as run:
+            visits = report(f"mixture, c_comb -6, seed {seed}", run)
+        label = f"mixture, c_comb −6, {len(SEEDS)} seeds" if seed == SEEDS[0] else None
+        left.plot(range(1, len(visits) + 1), distinct(visits), ".-", color=BLUE, alpha=0.7, label=label)
     for strength, colour in zip(SUM_STRENGTHS, (YELLOW, RED, GREEN, GREY), strict=True):
         overrides = ["objective.against_form=sum", f"objective.c_comb={strength:g}", "regime.stop_at_repeat=true"]
         with finished("t9-repulsion", overrides) as run:

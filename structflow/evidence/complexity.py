@@ -62,7 +62,8 @@ def parametric_complexity(trained: TrainedPopulation) -> Tensor:
 def structural_divergence(trained: TrainedPopulation, samples: int) -> Tensor:
     """The structure's part of C_param, (M,): min over a learned log s of KL(q(Γ) ‖ p(Γ | s)), else that KL.
 
-    Over samples of q(Γ), the same throughout; the KL is convex in log s.
+    Over samples of q(Γ), the same throughout; the KL is convex in log s. NaN for a member that diverged, which must not
+    reach the others: one optimiser minimises for all.
     """
     structure = trained.bound.structure
     edges = structure.edges()
@@ -74,20 +75,21 @@ def structural_divergence(trained: TrainedPopulation, samples: int) -> Tensor:
         edge.key: structure.prior_log_concentration(trained.parameters, edge, drawn.coordinates[edge.key])
         for edge in edges
     }
-    log_s = {
-        key: value.expand(trained.size, 1, value.shape[-1]).clone().requires_grad_() for key, value in start.items()
-    }
+    usable = drawn.log_posterior.isfinite().all(1, keepdim=True)
+    for value in start.values():
+        usable = usable & value.isfinite().all(-1)
+    log_posterior = torch.where(usable, drawn.log_posterior, 0.0)
+    coordinates = {edge.key: torch.where(usable.unsqueeze(-1), drawn.coordinates[edge.key], 0.0) for edge in edges}
+    log_s = {key: torch.where(usable.unsqueeze(-1), value, 0.0).requires_grad_() for key, value in start.items()}
 
     def divergence() -> Tensor:
         density = torch.stack(
             [
-                structure.family.log_prob(
-                    edge.space, log_s[edge.key], temperature.expand(1, 1), drawn.coordinates[edge.key]
-                )
+                structure.family.log_prob(edge.space, log_s[edge.key], temperature.expand(1, 1), coordinates[edge.key])
                 for edge in edges
             ]
         ).sum(0)
-        return (drawn.log_posterior - density).mean(1)
+        return (log_posterior - density).mean(1)
 
     if structure.options.learned:
         optimiser = torch.optim.LBFGS(log_s.values(), max_iter=200, line_search_fn="strong_wolfe")
@@ -100,7 +102,7 @@ def structural_divergence(trained: TrainedPopulation, samples: int) -> Tensor:
 
         with torch.enable_grad():
             optimiser.step(closure)
-    return divergence().detach()
+    return torch.where(usable.squeeze(1), divergence().detach(), torch.nan)
 
 
 def relative_density(trained: TrainedPopulation) -> Tensor:
