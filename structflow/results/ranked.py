@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -27,14 +28,19 @@ class RankedStructure:
         return structure
 
     @property
+    def score(self) -> float:
+        """What the ranking goes by, in the target's original units: `log_evidence`, or what the preset of (L, Q) says."""
+        return float(self.entry["score"])
+
+    @property
     def log_evidence(self) -> float:
-        """log p(y | X), estimated, in the target's original units."""
-        return float(self.entry["log_evidence"])
+        """log p(y | X), estimated, in the target's original units; NaN where the weights are a point, which has none."""
+        return number(self.entry["log_evidence"])
 
     @property
     def log_evidence_se(self) -> float:
         """Standard error of `log_evidence`."""
-        return float(self.entry["log_evidence_se"])
+        return number(self.entry["log_evidence_se"])
 
     @property
     def probability(self) -> float:
@@ -62,3 +68,8 @@ class RankedStructure:
 def ranked_structure(context: RunContext, entry: Mapping[str, Any]) -> RankedStructure:
     """The structure of an entry in the run's ranking."""
     return RankedStructure(entry, mixture_of(context, [{**entry, "probability": 1.0}]))
+
+
+def number(value: float | None) -> float:
+    """A number of a summary, where NaN is null."""
+    return math.nan if value is None else float(value)

@@ -118,7 +118,13 @@ def reference(bound, parameters, form: str, open_names) -> Tensor:
     return total
 
 
-CHOICES = {"prior": ENTRIES[:3], "posterior": ENTRIES[3:], "both": ENTRIES, "one": ENTRIES[:1], "five": ENTRIES[:3] + ENTRIES[:2]}
+CHOICES = {
+    "prior": ENTRIES[:3],
+    "posterior": ENTRIES[3:],
+    "both": ENTRIES,
+    "one": ENTRIES[:1],
+    "five": ENTRIES[:3] + ENTRIES[:2],
+}
 
 
 @pytest.mark.parametrize("form", ["mixture", "sum"])
@@ -190,9 +196,7 @@ def test_whose_divergence_it_is_decides_what_moves(of, reached, form):
 
 def test_noise_of_the_prior_is_drawn_only_where_it_is_needed():
     """A set P of posteriors changes no random numbers; one of priors adds its own, apart from q's."""
-    fields = [
-        [field.name for field in bound_of(entries).uniforms.fields] for entries in ((), ENTRIES[3:], ENTRIES[:3])
-    ]
+    fields = [[field.name for field in bound_of(entries).uniforms.fields] for entries in ((), ENTRIES[3:], ENTRIES[:3])]
     q = ["structure/x->h", "structure/h->y"]
     assert fields == [q, q, [*q, "prior_structure/x->h", "prior_structure/h->y"]]
 
@@ -211,9 +215,7 @@ def test_the_sum_ties_where_the_mixture_tells_what_was_visited(edges):
     gamma = torch.tensor([0.8, 0.1, 0.1], dtype=DOUBLE)
     smoothed = torch.tensor([0.95, 0.025, 0.025], dtype=DOUBLE)
     c = torch.tensor(DEFAULT, dtype=DOUBLE)
-    log_a, log_b = (
-        float(RelaxedOneHotCategorical(c, probs=smoothed.roll(shift)).log_prob(gamma)) for shift in (0, 1)
-    )
+    log_a, log_b = (float(RelaxedOneHotCategorical(c, probs=smoothed.roll(shift)).log_prob(gamma)) for shift in (0, 1))
     assert log_a > log_b + 1
     log_gamma = 1.7  # any number: the density of Γ at γ enters both once for each p'
     found: dict[str, dict[tuple[int, ...], float]] = {}
@@ -222,7 +224,9 @@ def test_the_sum_ties_where_the_mixture_tells_what_was_visited(edges):
         tensors = of.tensors(links, names)
         found[form] = {}
         for chosen in itertools.product(range(3), repeat=edges):
-            at = {link.key: gamma.roll(choice).log().reshape(1, 1, 3) for link, choice in zip(links, chosen, strict=True)}
+            at = {
+                link.key: gamma.roll(choice).log().reshape(1, 1, 3) for link, choice in zip(links, chosen, strict=True)
+            }
             value = of.divergence("prior", FAMILY, links, tensors, at, torch.full((1, 1), log_gamma, dtype=DOUBLE))
             found[form][chosen] = float(value)
     for chosen, value in found["sum"].items():
