@@ -19,7 +19,12 @@ def held_out_folds(dataset: Dataset, preset: str, folds: int, share: float, seed
     rows = np.zeros(len(targets), dtype=np.int64)
     state = seed % 2**32
     fewest = 0 if labels is None else int(np.unique(labels, return_counts=True)[1].min())
-    stratified = fewest >= (2 if preset == "hold_out" else folds)
+    n_labels = 0 if labels is None else len(np.unique(labels))
+    n_held_out = int(np.ceil(share * len(rows)))
+    if preset == "hold_out":
+        stratified = fewest >= 2 and n_labels <= min(n_held_out, len(rows) - n_held_out)
+    else:
+        stratified = fewest >= folds
     if preset == "hold_out":
         share_split = StratifiedShuffleSplit if stratified else ShuffleSplit
         splitter = share_split(1, test_size=share, random_state=state)

@@ -6,8 +6,12 @@ import torch
 from torch import Tensor
 
 from ..model.group_index import to_members
+from ..objective.structure import StructureSamples
 from ..objective.weights_posterior import FullPosterior, PointPosterior
 from .trained import TrainedPopulation
+
+LEAST_SAMPLES = 256
+"""Samples of q(Γ) that log s is fitted on, and that the divergence is estimated from, at least."""
 
 
 def parametric_complexity(trained: TrainedPopulation) -> Tensor:
@@ -62,15 +66,17 @@ def parametric_complexity(trained: TrainedPopulation) -> Tensor:
 def structural_divergence(trained: TrainedPopulation, samples: int) -> Tensor:
     """The structure's part of C_param, (M,): min over a learned log s of KL(q(Γ) ‖ p(Γ | s)), else that KL.
 
-    Over samples of q(Γ), the same throughout; the KL is convex in log s. NaN for a member that diverged, which must not
-    reach the others: one optimiser minimises for all.
+    log s is fitted on samples of q(Γ), on which the KL is convex in it; the KL is then estimated on fresh ones, because
+    a fit is too good on its own samples. NaN for a member that diverged, which must not reach the others: one optimiser
+    minimises for all.
     """
     structure = trained.bound.structure
     edges = structure.edges()
     if not edges:
         return torch.zeros(trained.size, dtype=torch.float64, device=trained.x.device)
+    samples = max(samples, LEAST_SAMPLES)
     drawn = trained.structure_samples(samples, "complexity")
-    temperature = torch.tensor(trained.c_temp, dtype=torch.float64, device=trained.x.device)
+    temperature = torch.tensor(trained.c_temp, dtype=torch.float64, device=trained.x.device).expand(1, 1)
     start = {
         edge.key: structure.prior_log_concentration(trained.parameters, edge, drawn.coordinates[edge.key])
         for edge in edges
@@ -78,31 +84,29 @@ def structural_divergence(trained: TrainedPopulation, samples: int) -> Tensor:
     usable = drawn.log_posterior.isfinite().all(1, keepdim=True)
     for value in start.values():
         usable = usable & value.isfinite().all(-1)
-    log_posterior = torch.where(usable, drawn.log_posterior, 0.0)
-    coordinates = {edge.key: torch.where(usable.unsqueeze(-1), drawn.coordinates[edge.key], 0.0) for edge in edges}
     log_s = {key: torch.where(usable.unsqueeze(-1), value, 0.0).requires_grad_() for key, value in start.items()}
 
-    def divergence() -> Tensor:
-        density = torch.stack(
-            [
-                structure.family.log_prob(edge.space, log_s[edge.key], temperature.expand(1, 1), coordinates[edge.key])
-                for edge in edges
-            ]
-        ).sum(0)
-        return (log_posterior - density).mean(1)
+    def divergence(drawn: StructureSamples) -> Tensor:
+        density = torch.zeros_like(drawn.log_posterior)
+        for edge in edges:
+            coordinates = torch.where(usable.unsqueeze(-1), drawn.coordinates[edge.key], 0.0)
+            density = density + structure.family.log_prob(edge.space, log_s[edge.key], temperature, coordinates)
+        return (torch.where(usable, drawn.log_posterior, 0.0) - density).mean(1)
 
     if structure.options.learned:
         optimiser = torch.optim.LBFGS(log_s.values(), max_iter=200, line_search_fn="strong_wolfe")
 
         def closure() -> Tensor:
             optimiser.zero_grad()
-            total = divergence().sum()
+            total = divergence(drawn).sum()
             total.backward()
             return total
 
         with torch.enable_grad():
             optimiser.step(closure)
-    return torch.where(usable.squeeze(1), divergence().detach(), torch.nan)
+    with torch.no_grad():
+        found = divergence(trained.structure_samples(samples, "fresh complexity"))
+    return torch.where(usable.squeeze(1), found, torch.nan)
 
 
 def relative_density(trained: TrainedPopulation) -> Tensor:

@@ -26,14 +26,21 @@ class Compared:
 
 
 def compare(
-    trained: TrainedPopulation, spec: Spec, samples: int, phase: str, held_out: Tensor | None = None
+    trained: TrainedPopulation,
+    spec: Spec,
+    samples: int,
+    phase: str,
+    held_out: Tensor | None = None,
+    stage: int = 0,
+    stages: int = 1,
 ) -> Compared:
     """The members' scores by the spec's preset, and Q at the end of the stage, from `samples` samples of noise `phase`.
 
-    `held_out` (M, rows) is 1 for the rows that a member of `hold_out` or `cross_validation` is judged by.
+    `spec` is that of stage `stage` of `stages`. `held_out` (M, rows) is 1 for the rows that a member of `hold_out` or
+    `cross_validation` is judged by.
     """
     chunks = list(trained.sample_terms(samples, phase, held_out))
-    at = final_metaparameters(spec, trained)
+    at = final_metaparameters(spec, trained, stage, stages)
     kept = torch.cat([values(terms, spec) for terms in chunks], dim=1)
     q = torch.cat([outer_level(terms, at) for terms in chunks], dim=1).mean(1)
     score = kept.mean(1)
@@ -58,9 +65,9 @@ def penalty(trained: TrainedPopulation, spec: Spec) -> Tensor:
     return count if preset == "aic" else 0.5 * count * torch.tensor(float(len(trained.x)), device=count.device).log()
 
 
-def final_metaparameters(spec: Spec, trained: TrainedPopulation) -> Metaparameters:
-    """The metaparameters at the last step of the last stage."""
+def final_metaparameters(spec: Spec, trained: TrainedPopulation, stage: int, stages: int) -> Metaparameters:
+    """The metaparameters at the last step of a stage."""
     steps = spec.optimizer.inner.steps
     factors = {**vars(level_factors(spec)), "c_temp": spec.prior.structure.temperature}
-    row = [metaparameter_at(factors[name], steps - 1, steps, 1, 2) for name in METAPARAMETERS]
+    row = [metaparameter_at(factors[name], steps - 1, steps, stage, stages) for name in METAPARAMETERS]
     return Metaparameters.of_row(torch.tensor(row, dtype=torch.float64, device=trained.x.device))

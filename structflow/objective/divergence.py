@@ -2,9 +2,18 @@
 
     mixture: KL(Γ ‖ |P|⁻¹ Σ p')        sum: Σ KL(Γ ‖ p')
 
-with Γ of the prior p(Γ | h) or of q(Γ), estimated from samples. A sum of divergences of products of edges separates
-over the edges, so it can't tell a structure that was visited from one whose edges were, one by one, in others; the
-mixture's log-sum-exp runs over joint densities.
+with Γ of the prior p(Γ | h) or of q(Γ). A p' given by concentrations is a relaxed distribution, and the divergence of
+relaxed structures is estimated from samples of γ. A p' given by a structure v' is a distribution over rounded ones: the
+structure itself up to a probability ε on each edge. With π the rounding probabilities of Γ,
+
+    KL(Γ ‖ P) ≥ −H(π) − log Σ_v π(v) |P|⁻¹ Σ p'(v),
+
+whose right side is used: it is in closed form for any number of structures, and equal to the left at every vertex. It
+is convex in each edge's π, so repulsion drives π to a vertex. (Divergences of relaxed structures don't do: that of a Γ
+halfway between two visited vertices exceeds that of a vertex that wasn't visited.)
+
+A sum of divergences of products of edges separates over the edges, so it can't tell a structure that was visited from
+one whose edges were, one by one, in others; the mixture's log-sum-exp runs over whole structures.
 """
 
 from __future__ import annotations
@@ -25,10 +34,11 @@ Of = Literal["prior", "posterior"]
 OFS: tuple[Of, ...] = ("prior", "posterior")
 
 SMOOTHING = 0.05
-"""Probability that a structure which a regime repels from leaves for other choices, on each edge."""
+"""Probability ε that a structure which a regime repels from leaves for other choices, on each edge."""
 
 AgainstTensors = dict[str, Tensor]
-"""Inputs of the compiled program: `<of>/<edge>` log s (P, K), `<of>/temperature` (P,), `<of>/live` (P,) in {0, 1}."""
+"""Inputs of the compiled program. For relaxed p' `<of>/relaxed/<edge>` log s (P, K) and `<of>/relaxed/temperature`
+(P,), for structures `<of>/rounded/<edge>` their probabilities (P, K); and for both `…/live` (P,) in {0, 1}."""
 
 
 @dataclass(frozen=True)
@@ -43,52 +53,57 @@ class ChoiceEdge:
 
 @dataclass(frozen=True)
 class AgainstSet:
-    """The set P: what the spec lists, and what a regime adds. `capacity` places make rounds share one program."""
+    """The set P: what the spec lists, and what a regime adds."""
 
     entries: tuple[Against, ...]
     form: Literal["mixture", "sum"]
     temperature: float
 
     @classmethod
-    def of_spec(cls, spec: Spec, added: Sequence[Structure] = ()) -> AgainstSet:
-        """What a spec lists and the structures that a regime adds, which repel the prior p(Γ | h)."""
+    def of_spec(cls, spec: Spec, added: Sequence[Structure] = (), stage: int = 0, stages: int = 1) -> AgainstSet:
+        """What a spec lists and the structures that a regime adds, which repel the prior p(Γ | h).
+
+        Relaxed p' without a temperature have the prior's at the end of the stage.
+        """
         steps = spec.optimizer.inner.steps
-        temperature = metaparameter_at(spec.prior.structure.temperature, steps - 1, steps, 0, 1)
+        temperature = metaparameter_at(spec.prior.structure.temperature, steps - 1, steps, stage, stages)
         visited = tuple(Against(structure=dict(structure.edges), smoothing=SMOOTHING) for structure in added)
         return cls((*spec.objective.against, *visited), spec.objective.against_form, temperature)
 
-    def members(self, of: Of) -> list[Against]:
-        """The distributions whose divergence is that of the prior, or of the posterior."""
-        return [entry for entry in self.entries if entry.of == of]
+    def relaxed(self, of: Of) -> list[Against]:
+        """The relaxed distributions whose divergence is that of the prior, or of the posterior."""
+        return [entry for entry in self.entries if entry.of == of and entry.concentration]
 
-    def capacity(self, of: Of) -> int:
-        """Places for distributions: the next power of two."""
-        count = len(self.members(of))
-        return 0 if count == 0 else 1 << (count - 1).bit_length()
+    def rounded(self, of: Of) -> list[Against]:
+        """The structures from which the divergence is that of the prior, or of the posterior."""
+        return [entry for entry in self.entries if entry.of == of and entry.structure]
 
     @property
     def signature(self) -> str:
         """What a compiled program depends on."""
-        return repr((self.form, [self.capacity(of) for of in OFS]))
+        return repr((self.form, [(places(self.relaxed(of)), places(self.rounded(of))) for of in OFS]))
 
     def tensors(self, edges: Sequence[ChoiceEdge], all_names: Mapping[str, Sequence[str]]) -> AgainstTensors:
         """The distributions as tensors in float64; `all_names` are the functions of every edge in spec order."""
         found: AgainstTensors = {}
-        for of in OFS:
-            places = self.capacity(of)
-            if places == 0 or not edges:
-                continue
-            entries = self.members(of)
-            filled = [*entries, *[entries[0]] * (places - len(entries))]
+        for of in OFS if edges else ():
+            relaxed, rounded = filled(self.relaxed(of)), filled(self.rounded(of))
             for edge in edges:
-                rows = [log_concentration(entry, edge, all_names[edge.key]) for entry in filled]
-                found[f"{of}/{edge.key}"] = torch.tensor(rows, dtype=torch.float64)
-            temperatures = [entry.temperature or self.temperature for entry in filled]
-            found[f"{of}/temperature"] = torch.tensor(temperatures, dtype=torch.float64)
-            found[f"{of}/live"] = (torch.arange(places) < len(entries)).double()
+                if relaxed:
+                    rows = [log_concentration(entry, edge, all_names[edge.key]) for entry in relaxed]
+                    found[f"{of}/relaxed/{edge.key}"] = torch.tensor(rows, dtype=torch.float64)
+                if rounded:
+                    rows = [rounding_probabilities(entry, edge) for entry in rounded]
+                    found[f"{of}/rounded/{edge.key}"] = torch.tensor(rows, dtype=torch.float64)
+            if relaxed:
+                temperatures = [entry.temperature or self.temperature for entry in relaxed]
+                found[f"{of}/relaxed/temperature"] = torch.tensor(temperatures, dtype=torch.float64)
+                found[f"{of}/relaxed/live"] = (torch.arange(len(relaxed)) < len(self.relaxed(of))).double()
+            if rounded:
+                found[f"{of}/rounded/live"] = (torch.arange(len(rounded)) < len(self.rounded(of))).double()
         return found
 
-    def divergence(
+    def relaxed_divergence(
         self,
         of: Of,
         family: type[StructureDistribution],
@@ -101,34 +116,75 @@ class AgainstSet:
 
         `coordinates` are (M, S, K) for every edge, `log_density` (M, S) is that of the distribution they are from.
         """
-        temperature = tensors[f"{of}/temperature"].reshape(-1, 1, 1)
-        joint: Tensor | None = None
+        temperature = tensors[f"{of}/relaxed/temperature"].reshape(-1, 1, 1)
+        joint = torch.stack(
+            [
+                family.log_prob(
+                    edge.space,
+                    tensors[f"{of}/relaxed/{edge.key}"].unsqueeze(1).unsqueeze(1),
+                    temperature,
+                    coordinates[edge.key].unsqueeze(0),
+                )
+                for edge in edges
+            ]
+        ).sum(0)
+        return self._from(log_density, joint, tensors[f"{of}/relaxed/live"].reshape(-1, 1, 1))
+
+    def rounded_divergence(
+        self, of: Of, edges: Sequence[ChoiceEdge], tensors: AgainstTensors, probabilities: Mapping[str, Tensor]
+    ) -> Tensor:
+        """−H(π) − log Σ_v π(v) p'(v) for the mixture of all p', or its sum over them: (M,).
+
+        `probabilities` are π for every edge, (M, K): of one function each on a simplex, of each function on a cube.
+        """
+        overlap, entropy = [], []
         for edge in edges:
-            log_s = tensors[f"{of}/{edge.key}"].unsqueeze(1).unsqueeze(1)
-            part = family.log_prob(edge.space, log_s, temperature, coordinates[edge.key].unsqueeze(0))
-            joint = part if joint is None else joint + part
-        assert joint is not None
-        live = tensors[f"{of}/live"].reshape(-1, 1, 1)
+            pi, p = probabilities[edge.key].unsqueeze(0), tensors[f"{of}/rounded/{edge.key}"].unsqueeze(1)
+            own = torch.special.entr(pi)
+            if edge.space == "any":
+                overlap.append((pi * p + (1 - pi) * (1 - p)).log().sum(-1))
+                own = own + torch.special.entr(1 - pi)
+            else:
+                overlap.append((pi * p).sum(-1).log())
+            entropy.append(own.sum(-1).squeeze(0))
+        negative_entropy = -torch.stack(entropy).sum(0)
+        return self._from(negative_entropy, torch.stack(overlap).sum(0), tensors[f"{of}/rounded/live"].reshape(-1, 1))
+
+    def _from(self, own: Tensor, joint: Tensor, live: Tensor) -> Tensor:
+        """`own` minus the log of the mean over live p' of exp(joint), or Σ (own − joint); p' is the first axis."""
         if self.form == "sum":
-            return torch.where(live > 0, log_density.unsqueeze(0) - joint, torch.zeros_like(joint)).sum(0)
+            return torch.where(live > 0, own.unsqueeze(0) - joint, torch.zeros_like(joint)).sum(0)
         weighed = torch.where(live > 0, joint, torch.full_like(joint, -math.inf))
-        return log_density - (weighed.logsumexp(0) - live.sum().log())
+        return own - (weighed.logsumexp(0) - live.sum().log())
+
+
+def places(entries: Sequence[Against]) -> int:
+    """Places for distributions: the next power of two, so that the rounds of a regime share programs."""
+    return 0 if not entries else 1 << (len(entries) - 1).bit_length()
+
+
+def filled(entries: Sequence[Against]) -> list[Against]:
+    """The entries with spare ones behind, up to the number of places."""
+    return [*entries, *[entries[0]] * (places(entries) - len(entries))] if entries else []
 
 
 def log_concentration(entry: Against, edge: ChoiceEdge, all_names: Sequence[str]) -> list[float]:
-    """log s of p' for the open functions of an edge; 0 where the entry doesn't name the edge.
-
-    A structure leaves the probability ε = `smoothing` to other choices: on a simplex log s is log(1 − ε) for the
-    function chosen and log(ε / (K − 1)) for the others; on a cube the log odds are ± log((1 − ε) / ε).
-    """
-    if edge.key in entry.concentration:
-        given = dict(zip(all_names, entry.concentration[edge.key], strict=True))
-        return [math.log(given[name]) for name in edge.names]
-    if edge.key not in entry.structure:
+    """log s of a relaxed p' for the open functions of an edge; 0 where the entry doesn't name the edge."""
+    if edge.key not in entry.concentration:
         return [0.0] * len(edge.names)
-    chosen, smoothing = entry.structure[edge.key], entry.smoothing
-    if edge.space == "any":
-        odds = math.log((1 - smoothing) / smoothing)
-        return [odds if name in chosen else -odds for name in edge.names]
-    others = smoothing / max(1, len(edge.names) - 1)
-    return [math.log(1 - smoothing) if name in chosen else math.log(others) for name in edge.names]
+    given = dict(zip(all_names, entry.concentration[edge.key], strict=True))
+    return [math.log(given[name]) for name in edge.names]
+
+
+def rounding_probabilities(entry: Against, edge: ChoiceEdge) -> list[float]:
+    """p' of a structure for the open functions of an edge: uniform where the entry doesn't name the edge.
+
+    On a simplex 1 − ε for the function chosen and ε / (K − 1) for each other one; on a cube each function is as in the
+    structure with probability 1 − ε.
+    """
+    n_names, smoothing = len(edge.names), entry.smoothing
+    if edge.key not in entry.structure:
+        return [0.5 if edge.space == "any" else 1 / n_names] * n_names
+    chosen = entry.structure[edge.key]
+    others = smoothing if edge.space == "any" else smoothing / max(1, n_names - 1)
+    return [1 - smoothing if name in chosen else others for name in edge.names]

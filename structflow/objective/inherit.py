@@ -10,13 +10,20 @@ from torch import Tensor
 
 from ..model.population import Population
 from .bound import Bound
-from .weights_posterior import Parameters
+from .weights_posterior import FullPosterior, Parameters
 
 OF_MEMBERS = ("log_precision", "structure_temperature")
 """Parameters of a member as a whole, beside those of the likelihood."""
 
 OF_FUNCTIONS = ("structure", "prior_structure")
 """First parts of the names of parameters with one value for each open function of an edge."""
+
+
+OF_WEIGHTS = ("mean", "log_sd")
+"""First parts of the names of parameters of q(w)."""
+
+LEAST_INFORMATION = 1.0
+"""−Σ ln ρ of a weight group below which its weights are not inherited, in nats."""
 
 
 @dataclass(frozen=True)
@@ -34,13 +41,15 @@ def inherit(fresh: Parameters, bound: Bound, parent: Trained, pairs: Mapping[int
     where its shapes changed), the shared precision, parameters of the likelihood, temperatures, and the log
     concentrations of the functions that are open in both (with mean 0 on edges of `one`, whose prior and posterior
     don't change when all s are multiplied). A full covariance is inherited only where all groups are the same.
-    Everything else keeps its fresh value.
+    Everything else keeps its fresh value, and so do weights that the data said nothing of (see `informed`): q at the
+    prior is a poor start, from which a part that becomes connected only adds noise and is shrunk away.
     """
     children, parents = bound.population, parent.bound.population
     owners, parent_owners = bound.owners(), parent.bound.owners()
     same = [(group.name, dict(group.shapes)) for group in children.layout.groups] == [
         (group.name, dict(group.shapes)) for group in parents.layout.groups
     ]
+    known = informed(parent)
     started = dict(fresh)
     for name, value in fresh.items():
         earlier = parent.parameters.get(name)
@@ -53,6 +62,8 @@ def inherit(fresh: Parameters, bound: Bound, parent: Trained, pairs: Mapping[int
             if name != f"log_precision/{group.name}" and dict(group.shapes) != dict(origin.shapes):
                 continue
             rows = slot_pairs(children, owner, parents, parent_owner, pairs)
+            if kind in OF_WEIGHTS:
+                rows = {slot: origin for slot, origin in rows.items() if known[parent_owner][origin]}
         elif kind in OF_FUNCTIONS:
             started[name] = with_concentrations(value, earlier, children, parents, key, pairs)
             continue
@@ -63,6 +74,29 @@ def inherit(fresh: Parameters, bound: Bound, parent: Trained, pairs: Mapping[int
         if rows and earlier.shape[1:] == value.shape[1:]:
             started[name] = value.index_copy(0, numbers(rows.keys()), earlier.index_select(0, numbers(rows.values())))
     return started
+
+
+def informed(parent: Trained) -> list[list[bool]]:
+    """For every weight group and slot whether the data informed its weights: Σ μ² / (2α) ≥ 1, with 1/A for α of a point.
+
+    That is −Σ ln ρ, ρ = q(w = 0) / q(w = μ), and 0 where q is the prior.
+    """
+    weights = parent.bound.weights
+    if isinstance(weights, FullPosterior):
+        return [[True] * len(index.slots) for index in parent.bound.population.groups]
+    means, variances = weights.moments(parent.parameters)
+    like = next(iter(parent.parameters.values())).new_zeros(()) if parent.parameters else torch.zeros(())
+    groups = parent.bound.population.indices.groups
+    precisions = parent.bound.prior.log_precision(parent.parameters, like, groups)
+    found = []
+    for mean, variance, log_precision in zip(means, variances, precisions, strict=True):
+        total: Tensor | float = 0.0
+        for name, value in mean.items():
+            spread = torch.where(variance[name] > 0, variance[name], (-log_precision[name]).exp().expand_as(value))
+            total = total + (0.5 * value.square() / spread).reshape(len(value), -1).sum(1)
+        assert isinstance(total, Tensor)
+        found.append((total >= LEAST_INFORMATION).tolist())
+    return found
 
 
 def slot_pairs(

@@ -103,7 +103,7 @@ class StructureTerms:
     def noise_fields(self) -> list[NoiseField]:
         """Uniforms for every open function of the edges with a choice: for q, and for p where P repels or draws it."""
         members = np.arange(self.population.size)
-        kinds = ["structure", "prior_structure"] if self.against.capacity("prior") else ["structure"]
+        kinds = ["structure", "prior_structure"] if self.against.relaxed("prior") else ["structure"]
         return [
             NoiseField(f"{kind}/{edge.key}", members, (len(edge.names),)) for kind in kinds for edge in self.edges()
         ]
@@ -131,16 +131,14 @@ class StructureTerms:
         assert log_prior is not None
         divergence: Tensor | None = None
         if against:
-            parts = []
-            if self.against.capacity("posterior"):
-                parts.append(
-                    self.against.divergence(
-                        "posterior", self.family, edges, against, drawn.coordinates, drawn.log_posterior
-                    )
+            divergence = torch.zeros_like(log_prior)
+            if self.against.relaxed("posterior"):
+                divergence = divergence + self.against.relaxed_divergence(
+                    "posterior", self.family, edges, against, drawn.coordinates, drawn.log_posterior
                 )
-            if self.against.capacity("prior"):
-                parts.append(self._prior_divergence(parameters, edges, noise, prior_temperature, against))
-            divergence = torch.stack(parts).sum(0)
+            if self.against.relaxed("prior"):
+                divergence = divergence + self._prior_divergence(parameters, edges, noise, prior_temperature, against)
+            divergence = divergence + self._rounded_divergence(parameters, edges, against).unsqueeze(1)
         return StructureDraw(gamma, drawn.log_posterior - log_prior, divergence)
 
     def sample(self, parameters: Parameters, noise: Mapping[str, Tensor]) -> StructureSamples:
@@ -156,6 +154,23 @@ class StructureTerms:
         assert log_posterior is not None
         return StructureSamples(coordinates, log_posterior)
 
+    def _rounded_divergence(self, parameters: Parameters, edges: list[ChoiceEdge], against: AgainstTensors) -> Tensor:
+        """The divergence of the rounded structures of p(Γ | h) and q(Γ) from those of P, (M,)."""
+        total = torch.zeros_like(parameters[f"structure/{edges[0].key}"][:, 0])
+        if self.against.rounded("posterior"):
+            chances = self.rounding_probabilities(parameters)
+            total = total + self.against.rounded_divergence("posterior", edges, against, chances)
+        if self.against.rounded("prior"):
+            log_s = {
+                edge.key: self.prior_log_concentration(
+                    parameters, edge, parameters[f"structure/{edge.key}"].unsqueeze(1)
+                ).squeeze(1)
+                for edge in edges
+            }
+            chances = {edge.key: self.family.rounding_probabilities(edge.space, log_s[edge.key]) for edge in edges}
+            total = total + self.against.rounded_divergence("prior", edges, against, chances)
+        return total
+
     def _prior_divergence(
         self,
         parameters: Parameters,
@@ -164,7 +179,7 @@ class StructureTerms:
         temperature: Tensor,
         against: AgainstTensors,
     ) -> Tensor:
-        """The divergence of p(Γ | h) from P at samples of p(Γ | h), (M, S)."""
+        """The divergence of p(Γ | h) from the relaxed p' of P at samples of p(Γ | h), (M, S)."""
         density: Tensor | None = None
         coordinates: dict[str, Tensor] = {}
         for edge in edges:
@@ -175,7 +190,7 @@ class StructureTerms:
             part = self.family.log_prob(edge.space, log_s, at, coordinates[edge.key])
             density = part if density is None else density + part
         assert density is not None
-        return self.against.divergence("prior", self.family, edges, against, coordinates, density)
+        return self.against.relaxed_divergence("prior", self.family, edges, against, coordinates, density)
 
     def rounding_probabilities(self, parameters: Parameters) -> dict[str, Tensor]:
         """q's probability that each open function is picked when γ is rounded, (M, K) an edge with a choice."""

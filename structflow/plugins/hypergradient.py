@@ -33,11 +33,13 @@ class TwoLevelPoint(Protocol):
     derivatives of the sums ΣL and ΣQ are every member's own.
     """
 
-    iteration: int
-    """How many hypergradients were taken before this one."""
+    @property
+    def iteration(self) -> int:
+        """How many hypergradients were taken before this one."""
 
-    of_theta: Tensor
-    """Which numbers are of θ, booleans (P,); the others are of h."""
+    @property
+    def of_theta(self) -> Tensor:
+        """Which numbers are of θ and can respond to h, booleans (P,)."""
 
     def inner_gradient(self) -> Tensor:
         """∇L at the point, (P,)."""
@@ -83,9 +85,12 @@ class Hypergradient(Plugin):
         raise NotImplementedError("a method with one level has no hypergradient")
 
 
-def factors_agree(objective: Any) -> bool:
-    """Whether c_train > 0 and c_prior / c_train = c_reg at every step: then Q is c_train · L plus terms in h alone."""
-    c_reg, c_train, c_prior = objective.c_reg, objective.c_train, objective.c_prior
+def factors_agree(factors: Any) -> bool:
+    """Whether c_train > 0 and c_prior / c_train = c_reg at every step: then Q is c_train · L plus terms in h alone.
+
+    `factors` has the three as attributes: a spec's objective, or what its preset makes of it.
+    """
+    c_reg, c_train, c_prior = factors.c_reg, factors.c_train, factors.c_prior
     smallest = c_train.extremes()[0] if isinstance(c_train, Schedule) else c_train
     if smallest <= 0:
         return False

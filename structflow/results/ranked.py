@@ -29,12 +29,12 @@ class RankedStructure:
 
     @property
     def score(self) -> float:
-        """What the ranking goes by, in the target's original units: `log_evidence`, or what the preset of (L, Q) says."""
+        """What the ranking goes by, in the target's original units: log evidence, or what the preset of (L, Q) says."""
         return float(self.entry["score"])
 
     @property
     def log_evidence(self) -> float:
-        """log p(y | X), estimated, in the target's original units; NaN where the weights are a point, which has none."""
+        """log p(y | X), estimated, in the target's original units; NaN where the weights are a point."""
         return number(self.entry["log_evidence"])
 
     @property

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -26,7 +25,7 @@ from ..plugins import Candidate, Decision, Likelihood, metaparameter_at
 from ..plugins.registry import registry
 from ..spec.build_graph import build_graph
 from ..spec.models import Spec
-from ..spec.presets import fold_count, posterior_of
+from ..spec.presets import fold_count, posterior_of, with_metaparameters
 from ..spec.structures import Structure
 from ..spec.study import Setting, Study
 from ..store.digest import canonical_json
@@ -87,9 +86,15 @@ class RunContext:
         return build_population(graph, graph.node_shapes(dict(batch.shapes)), batch.members, batch.capacities, scale)
 
     def bound(
-        self, population: Population, spec: Spec, integrate: bool = True, against: tuple[Structure, ...] = ()
+        self,
+        population: Population,
+        spec: Spec,
+        integrate: bool = True,
+        against: tuple[Structure, ...] = (),
+        stage: int = 0,
+        stages: int = 1,
     ) -> Bound:
-        """The objective of a population under a spec.
+        """The objective of a population under the spec of stage `stage` of `stages`.
 
         `against` are the structures that a round's decision adds to those of the spec.
         """
@@ -97,7 +102,7 @@ class RunContext:
         family = registry().get("structure_distributions", structure.type)
         start = metaparameter_at(structure.temperature, 0, spec.optimizer.inner.steps, 0, 1)
         posterior = posterior_of(spec)
-        divergences = AgainstSet.of_spec(spec, against) if population.is_relaxed else NOTHING
+        divergences = AgainstSet.of_spec(spec, against, stage, stages) if population.is_relaxed else NOTHING
         return Bound(population, self.likelihood(spec), family, spec.prior, posterior, start, integrate, divergences)
 
     def fold_weights(self, members: tuple[Candidate, ...], spec: Spec) -> FoldWeights | None:
@@ -152,14 +157,6 @@ class RunContext:
         c_temp = metaparameter_at(spec.prior.structure.temperature, steps - 1, steps, last, len(stages))
         moved = {name: value.to(device, torch.float64) for name, value in parameters.items()}
         return TrainedPopulation(bound, moved, self.keys(members, setting, round_index, last), x, y, c_temp)
-
-
-def with_metaparameters(spec: Spec, changed: Mapping[str, float]) -> Spec:
-    """A spec with other values in its objective, which are validated."""
-    if not changed:
-        return spec
-    objective = type(spec.objective).model_validate({**spec.objective.model_dump(by_alias=True), **changed})
-    return spec.model_copy(update={"objective": objective})
 
 
 @lru_cache(maxsize=2)

@@ -42,7 +42,8 @@ def train_batch(context: RunContext, task: Task, on_step: Callable[[int], None] 
     stages = context.round_stages(task.setting, task.round)
     spec = stages[task.stage]
     population = context.population(batch, spec)
-    bound = context.bound(population, spec, against=context.decision(task.setting, task.round).against)
+    against = context.decision(task.setting, task.round).against
+    bound = context.bound(population, spec, against=against, stage=task.stage, stages=len(stages))
     execution = context.execution
     first_keys = context.keys(batch.members, task.setting, task.round, 0)
     theta, hyperparameters = bound.start(first_keys)
@@ -88,7 +89,8 @@ def train_batch(context: RunContext, task: Task, on_step: Callable[[int], None] 
         found = complexities(trained, samples)
     arrays.update({f"complexity/{name}": value.cpu().numpy() for name, value in found.items()})
     if task.stage == len(stages) - 1:
-        compared = compare(trained, spec, samples, "select", None if folds is None else folds.held_out)
+        held_out = None if folds is None else folds.held_out
+        compared = compare(trained, spec, samples, "select", held_out, task.stage, len(stages))
         usable = diverged < 0
         payload["scores"] = over_folds(batch.members, numbers_or_none(compared.score, usable))
         payload["objectives"] = over_folds(batch.members, numbers_or_none(compared.objective, usable))

@@ -11,7 +11,8 @@ from ..errors import Problem
 from ..plugins import Schedule
 from ..plugins.registry import registry
 from .models import Spec
-from .objective_checks import objective_conflicts, objective_problems
+from .objective_checks import fold_problems, objective_conflicts, objective_problems, preset_problems
+from .presets import with_metaparameters
 from .searched import open_problems, searched_space
 from .structures import StructureSpace
 
@@ -66,7 +67,7 @@ def batch_problems(spec: Spec, n_train: int) -> list[Problem]:
     """A problem if a minibatch would hold more rows than there are."""
     batch_size = spec.optimizer.inner.batch_size
     if batch_size is None or batch_size <= n_train:
-        return []
+        return fold_problems(spec, n_train)
     message = f"got {batch_size}, but there are {n_train} training rows"
     return [Problem("optimizer.inner.batch_size", message, "leave it out to use all rows in every step")]
 
@@ -91,4 +92,15 @@ def search_problems(spec: Spec, space: StructureSpace) -> list[Problem]:
     if problems:
         return problems
     rounds = regime.rounds(spec.regime, searched_space(space, spec.regime), spec.optimizer.restarts)
-    return objective_conflicts(spec, space, any(each.relaxed for each in rounds))
+    problems += objective_conflicts(spec, space, any(each.relaxed for each in rounds))
+    own = [dict(each.metaparameters) for each in rounds if each.metaparameters]
+    return problems + (round_problems(with_metaparameters(spec, own[0])) if own else [])
+
+
+def round_problems(spec: Spec) -> list[Problem]:
+    """What is wrong with the objective that a regime gives to a round, as problems of the regime."""
+    outer = registry().get("hypergradients", spec.optimizer.outer.type)
+    return [
+        Problem("regime.along", f"in a round of its path {problem.path} {problem.message}", problem.suggestion)
+        for problem in [*preset_problems(spec), *outer.conflicts(spec)]
+    ]

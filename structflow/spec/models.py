@@ -180,18 +180,24 @@ class Against(Options):
         {}, description="s for every function of an edge, by the key of the edge; equal on edges that aren't named."
     )
     structure: dict[str, tuple[str, ...]] = Field(
-        {}, description="In place of concentrations: the functions chosen on an edge, by the key of the edge."
+        {},
+        description="In place of concentrations: the functions chosen on an edge, by the key of the edge. The "
+        "divergence is then of rounded structures.",
     )
     smoothing: float = Field(
         0.05, gt=0, lt=0.5, description="Probability that a given `structure` leaves for other choices on each edge."
     )
-    temperature: float | None = Field(None, gt=0, description="Temperature of p'; by default the prior's.")
+    temperature: float | None = Field(
+        None, gt=0, description="Temperature of a p' given by concentrations; by default the prior's."
+    )
 
     @model_validator(mode="after")
     def _one_form(self) -> Against:
         if bool(self.concentration) == bool(self.structure):
             given = "both" if self.concentration else "neither"
             raise ValueError(f"expected either `concentration` or `structure`; got {given}")
+        if self.structure and self.temperature is not None:
+            raise ValueError("got a temperature for a structure, which is not relaxed; leave it out")
         return self
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from ..errors import Problem
 from ..plugins import Schedule
 from .models import Against, Spec
-from .presets import COUNTING_PRESETS, HELD_OUT_PRESETS, POINT_PRESETS, is_point
+from .presets import COUNTING_PRESETS, HELD_OUT_PRESETS, POINT_PRESETS, is_point, level_factors
 from .structures import EdgeChoice, StructureSpace
 
 
@@ -18,6 +19,7 @@ def objective_problems(spec: Spec) -> list[Problem]:
         *preset_problems(spec),
         *point_problems(spec),
         *hyperprior_problems(spec),
+        *influence_problems(spec),
     ]
 
 
@@ -50,7 +52,7 @@ def attraction_problems(spec: Spec) -> list[Problem]:
         for index, entry in enumerate(objective.against)
         if entry.of == "prior" and not learned
     ]
-    if not objective.against and not learned:
+    if getattr(spec.regime, "form", None) == "repulsive" and not learned:
         message = f"got {shown(objective.c_comb)} with regime.form repulsive, but prior.structure.learned is false"
         remedy = "set prior.structure.learned to true: it is the prior that is repelled, and q(Γ) follows it"
         problems.append(Problem("objective.c_comb", message, remedy))
@@ -82,6 +84,10 @@ def point_problems(spec: Spec) -> list[Problem]:
         message = "got full, but posterior.weights.type is point, which has no covariance"
         problems.append(Problem("posterior.weights.covariance", message, "leave it out"))
     prior, preset = spec.prior.weights, spec.objective.preset
+    if given.type == "point" and preset == "evidence":
+        message = "got point, but objective.preset is evidence, and a point has none"
+        remedy = "set objective.preset to map to rank by log p(y, w), or posterior.weights.type to normal"
+        return [*problems, Problem("posterior.weights.type", message, remedy)]
     if not is_point(spec) or not prior.is_learned or preset in HELD_OUT_PRESETS:
         return problems
     what = f"objective.preset {preset}" if preset in POINT_PRESETS else "posterior.weights.type point"
@@ -96,11 +102,57 @@ def point_problems(spec: Spec) -> list[Problem]:
 
 
 def hyperprior_problems(spec: Spec) -> list[Problem]:
-    """A problem for a hyperprior of a precision that isn't learned."""
-    if spec.prior.weights.hyperprior is None or spec.prior.weights.is_learned:
+    """A problem for a hyperprior of a precision that isn't learned, or where Q is the held-out likelihood alone."""
+    if spec.prior.weights.hyperprior is None:
+        return []
+    if spec.objective.preset in HELD_OUT_PRESETS:
+        message = f"got one, but under objective.preset {spec.objective.preset} Q is the held-out log likelihood alone"
+        return [Problem("prior.weights.hyperprior", message, "leave it out")]
+    if spec.prior.weights.is_learned:
         return []
     message = f"got one, but prior.weights.precision {spec.prior.weights.precision} is not learned"
     return [Problem("prior.weights.hyperprior", message, "set prior.weights.learned to true, or leave it out")]
+
+
+def influence_problems(spec: Spec) -> list[Problem]:
+    """A problem for every hyperparameter that nothing could move."""
+    problems = []
+    c_reg, outer = level_factors(spec).c_reg, spec.optimizer.outer
+    learned = spec.prior.weights.is_learned
+    relaxed_learned = getattr(spec.prior.structure, "learned", False)
+    if is_zero(c_reg) and not is_point(spec) and learned:
+        message = f"got {spec.prior.weights.precision}, but objective.c_reg is 0, so no prior enters L"
+        problems.append(Problem("prior.weights.precision", message, "set prior.weights.precision to a number"))
+    if is_zero(c_reg) and relaxed_learned:
+        message = "got true, but c_reg is 0 (objective.c_reg or objective.preset), so no prior enters L"
+        problems.append(Problem("prior.structure.learned", message, "set prior.structure.learned to false"))
+    every, steps = getattr(outer, "every", 1), spec.optimizer.inner.steps
+    if every > steps and (learned or relaxed_learned):
+        message = f"got {every}, but optimizer.inner.steps is {steps}: hyperparameters would never move"
+        problems.append(Problem("optimizer.outer.every", message, "lower it, or train for more steps"))
+    if not is_zero(spec.objective.c_comb) and not learned and not relaxed_learned:
+        problems += [
+            Problem(
+                f"objective.against[{index}].of",
+                "got posterior, but neither prior.weights.precision nor prior.structure is learned: nothing could move",
+                "set prior.structure.learned to true",
+            )
+            for index, entry in enumerate(spec.objective.against)
+            if entry.of == "posterior"
+        ]
+    return problems
+
+
+def fold_problems(spec: Spec, n_train: int) -> list[Problem]:
+    """A problem where there are too few training rows to hold any out."""
+    preset, objective = spec.objective.preset, spec.objective
+    if preset == "cross_validation" and objective.folds > n_train:
+        message = f"got {objective.folds}, but there are {n_train} training rows"
+        return [Problem("objective.folds", message, "use no more folds than rows")]
+    if preset == "hold_out" and not 1 <= math.ceil(objective.held_out * n_train) < n_train:
+        message = f"got {objective.held_out:g} of {n_train} training rows, which leaves none on one side"
+        return [Problem("objective.held_out", message, "hold out at least one row and keep at least one")]
+    return []
 
 
 def objective_conflicts(spec: Spec, space: StructureSpace, relaxes: bool) -> list[Problem]:

@@ -15,6 +15,7 @@ point posterior is trained by maximum likelihood, c_reg = 0, and every weight of
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ..plugins import Metaparameter
@@ -45,6 +46,8 @@ def level_factors(spec: Spec) -> LevelFactors:
         return LevelFactors(0.0, 1.0, 0.0, 0.0)
     if objective.preset in HELD_OUT_PRESETS:
         return LevelFactors(objective.c_reg, 1.0, 0.0, 0.0)
+    if objective.preset == "map":
+        return LevelFactors(objective.c_reg, 1.0, objective.c_reg, 0.0)
     return LevelFactors(objective.c_reg, objective.c_train, objective.c_prior, objective.c_comb)
 
 
@@ -66,3 +69,11 @@ def fold_count(spec: Spec) -> int:
     if spec.objective.preset == "cross_validation":
         return spec.objective.folds
     return 1 if spec.objective.preset == "hold_out" else 0
+
+
+def with_metaparameters(spec: Spec, changed: Mapping[str, float]) -> Spec:
+    """A spec with other values in its objective, which are validated."""
+    if not changed:
+        return spec
+    objective = type(spec.objective).model_validate({**spec.objective.model_dump(by_alias=True), **changed})
+    return spec.model_copy(update={"objective": objective})

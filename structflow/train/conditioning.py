@@ -46,6 +46,7 @@ def is_linear(bound: Bound) -> bool:
         and not bound.population.is_relaxed
         and sources == {INPUT}
         and sum(group.size for group in layout.groups) <= MOST_WEIGHTS
+        and not any(group.is_shared for group in layout.groups)
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -32,7 +32,7 @@ class OuterLevel:
     tied: tuple[int, ...]
 
 
-@dataclass
+@dataclass(frozen=True)
 class Point:
     """A point of the two-level problem; see `plugins.TwoLevelPoint`."""
 
@@ -76,6 +76,8 @@ class OuterAscent:
     of_h: Tensor
     member_of: Tensor
     representative: Tensor
+    in_use: Tensor
+    is_boxed: bool
     first: Tensor
     second: Tensor
     limit: Tensor
@@ -89,17 +91,23 @@ class OuterAscent:
         every: int = self.level.options.every
         return every
 
-    def move(self, flat: Tensor, step: int, inputs: Inputs) -> None:
-        """Raise h in place by one step, given the inputs of the objective at this point."""
+    def move(self, flat: Tensor, step: int, inputs: Inputs, held: Tensor) -> None:
+        """Raise h in place by one step, given the inputs of the objective at this point.
+
+        Numbers that are `held` (P,), and those at the limit that L presses against it, don't respond to h.
+        """
         iteration = len(self.steps)
         members = self.objectives.bound.population.size
-        point = Point(flat, inputs, iteration, ~self.of_h, self.member_of, members, self._program)
+        point = Point(flat, inputs, iteration, ~self.of_h & ~held, self.member_of, members, self._program)
+        if self.is_boxed:
+            pressed = (flat.abs() >= self.limit) & (point.inner_gradient() * flat > 0)
+            point = replace(point, of_theta=point.of_theta & ~pressed)
         found = self.level.method.gradient(self.level.options, point)
-        gradient = torch.where(self.of_h, found.gradient, torch.zeros_like(flat))
+        gradient = torch.where(self.of_h & ~held, found.gradient, torch.zeros_like(flat))
         gradient = gradient.new_zeros(len(gradient)).index_add(0, self.representative, gradient)
         gradient = gradient.index_select(0, self.representative)
         if iteration == 0:
-            refuse_without_influence(gradient, self.of_h, self.objectives.layout)
+            refuse_without_influence(gradient, self.of_h & self.in_use & ~held, self.objectives.layout)
         number = torch.tensor(iteration, device=flat.device)
         raised, self.first, self.second = ascend(flat, gradient, self.first, self.second, self.rates[step], number)
         raised = torch.maximum(torch.minimum(raised, self.limit), -self.limit)
@@ -154,8 +162,10 @@ def outer_ascent(
     representative = representatives(bound, layout, level.tied).to(of_h.device)
     first, second = torch.zeros_like(limit), torch.zeros_like(limit)
     return OuterAscent(
-        level, objectives, signature, compiled, of_h, member_of, representative, first, second, limit, rates
-    )
+        level, objectives, signature, compiled, of_h, member_of, representative,
+        numbers_in_use(bound, layout).to(of_h.device), bool(torch.isfinite(limit).any()),
+        first, second, limit, rates,
+    )  # fmt: skip
 
 
 def members_of(bound: Bound, layout: FlatLayout) -> Tensor:
@@ -187,13 +197,33 @@ def representatives(bound: Bound, layout: FlatLayout, tied: Sequence[int]) -> Te
     return torch.from_numpy(np.concatenate(parts).astype(np.int64))
 
 
+def numbers_in_use(bound: Bound, layout: FlatLayout) -> Tensor:
+    """Which numbers belong to something a member has, booleans (P,).
+
+    Not those of spare slots, nor the common precision of a member without weights.
+    """
+    owners, groups = bound.owners(), bound.population.groups
+    has_weights = np.zeros(bound.population.size, dtype=bool)
+    for index in groups:
+        has_weights |= index.positions < len(index.slots)
+    parts = []
+    for name, shape in layout.shapes:
+        owner = owners.get(name)
+        if owner is not None:
+            rows = groups[owner].positions[groups[owner].slots] == np.arange(shape[0])
+        else:
+            rows = has_weights if name == "log_precision" else np.ones(shape[0], dtype=bool)
+        parts.append(np.broadcast_to(rows.reshape(-1, *(1,) * (len(shape) - 1)), shape).reshape(-1))
+    return torch.from_numpy(np.concatenate(parts))
+
+
 def refuse_without_influence(gradient: Tensor, of_h: Tensor, layout: FlatLayout) -> None:
     """Raise `CallError` for hyperparameters whose hypergradient is exactly zero everywhere: they would never move."""
     flags = layout.unpack(of_h)
     silent = [
         name
         for name, value in layout.unpack(gradient).items()
-        if value.numel() and bool(flags[name].all()) and bool((value == 0).all())
+        if bool(flags[name].any()) and bool((value[flags[name]] == 0).all())
     ]
     if silent:
         raise CallError(

@@ -187,7 +187,8 @@ def train(
             if ascent is not None and (step + 1) % ascent.is_due_after == 0:
                 noise = outer_noise(bound, keys, len(ascent.steps), outer_samples(outer), execution)
                 whole = torch.ones_like(factor)
-                ascent.move(state, step, (tables.values[step], *noise, data.x, data.y, whole, weights, *rest))
+                inputs = (tables.values[step], *noise, data.x, data.y, whole, weights, *rest)
+                ascent.move(state, step, inputs, of_structure & ~tables.structure_moves[step])
         if on_step is not None:
             on_step(begin + len(steps))
 

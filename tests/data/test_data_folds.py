@@ -71,12 +71,18 @@ def test_too_few_of_a_label_are_dealt_out_anyhow():
     assert np.bincount(spared).tolist() == [16, 4]
 
 
+def test_fewer_rows_held_out_than_labels():
+    """Five labels of four rows each, two rows held out: they can't hold one of each, so no shares are kept."""
+    found = held_out_folds(labelled(dict.fromkeys("abcde", 4)), "hold_out", 5, 0.1, 0)
+    assert np.bincount(found).tolist() == [18, 2]
+
+
 @pytest.mark.parametrize("preset", ["cross_validation", "hold_out"])
 def test_the_seed_alone_decides(preset):
     """Not the values of the rows, nor numpy's global state; another seed deals otherwise, also above 2³²."""
-    np.random.seed(1)  # noqa: NPY002 (what must not matter)
+    np.random.seed(1)
     first = held_out_folds(continuous(30, seed=0), preset, 5, 0.2, 7)
-    np.random.seed(2)  # noqa: NPY002
+    np.random.seed(2)
     assert np.array_equal(first, held_out_folds(continuous(30, seed=9), preset, 5, 0.2, 7))
     for seed in (8, 2**32 + 8, 2**63 - 1):
         assert not np.array_equal(first, held_out_folds(continuous(30), preset, 5, 0.2, seed))

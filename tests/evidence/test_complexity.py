@@ -80,40 +80,46 @@ def log_densities(trained: TrainedPopulation, member: int, drawn, log_s: dict[st
 
 
 def test_it_is_the_least_divergence_over_a_learned_prior():
-    """Temperature 0.7 of q and 1.3 of p: scipy's minimum over log s, over the same 200 samples."""
+    """Temperature 0.7 of q and 1.3 of p: scipy's log s on 300 samples, its divergence on 300 others."""
     trained = relaxed(1.3)
-    found = structural_divergence(trained, 200)
-    drawn = trained.structure_samples(200, "complexity")
+    found = structural_divergence(trained, 300)
+    fitted_on, fresh = (trained.structure_samples(300, phase) for phase in ("complexity", "fresh complexity"))
     for member in range(3):
         own = {key: trained.parameters[f"structure/{key}"][member] for key in ("x->h", "h->y")}
-        log_q = log_densities(trained, member, drawn, own, THETA)
 
-        def loss(flat: np.ndarray, member=member, log_q=log_q) -> float:
+        def loss(flat: np.ndarray, drawn=fitted_on, member=member, own=own) -> float:
             log_s = {"x->h": torch.tensor([*flat[:2], 0.0], dtype=DOUBLE), "h->y": torch.tensor(flat[2:], dtype=DOUBLE)}
+            log_q = log_densities(trained, member, drawn, own, THETA)
             return float((log_q - log_densities(trained, member, drawn, log_s, 1.3)).mean())
 
         best = minimize(loss, np.zeros(4), method="BFGS")
-        assert float(found[member]) == pytest.approx(best.fun, abs=1e-6)
-        assert best.fun < loss(np.zeros(4)) - 0.01
-        assert best.fun > 0.05  # temperatures differ: no s makes p into q
+        assert float(found[member]) == pytest.approx(loss(best.x, fresh), abs=1e-4)
+        assert abs(loss(best.x, fresh) - loss(np.zeros(4), fresh)) > 1e-3  # it was fitted
+        assert loss(best.x, fresh) > 0.05  # temperatures differ: no s makes p into q
 
 
 def test_it_is_zero_where_the_temperatures_are_equal():
-    """At s = s_q the divergence is 0. The minimum over S samples is below by χ²/(2S) with 4 free numbers."""
+    """At s = s_q the divergence is 0. With δ the error of the fit on S samples, g the slope on S others and F the
+    Fisher information of 4 numbers, it is ½ δᵀFδ − δᵀg, where S δᵀFδ and S gᵀF⁻¹g are χ²: within 1.5 χ²/S.
+    """
     found = structural_divergence(relaxed(THETA), 4000)
-    assert (found <= 1e-9).all()
-    assert (found > -chi2(4).ppf(1 - 1e-6) / (2 * 4000)).all()
+    assert (found.abs() < 1.5 * chi2(4).ppf(1 - 1e-6) / 4000).all()
 
 
 def test_it_is_the_divergence_itself_where_the_prior_is_set():
-    """Uniform on the simplex, odds of 0.4 on the cube, temperature 1.3; over the same samples."""
+    """Uniform on the simplex, odds of 0.4 on the cube, temperature 1.3; over the same 300 samples."""
     trained = relaxed(1.3, learned=False, concentration=0.4)
-    found, drawn = structural_divergence(trained, 50), trained.structure_samples(50, "complexity")
+    found, drawn = structural_divergence(trained, 300), trained.structure_samples(300, "fresh complexity")
     prior = {"x->h": torch.zeros(3, dtype=DOUBLE), "h->y": torch.full((2,), math.log(0.4), dtype=DOUBLE)}
     for member in range(3):
         own = {key: trained.parameters[f"structure/{key}"][member] for key in prior}
         ratio = log_densities(trained, member, drawn, own, THETA) - log_densities(trained, member, drawn, prior, 1.3)
         assert float(found[member]) == pytest.approx(float(ratio.mean()), rel=1e-10)
+
+
+def test_few_samples_are_raised_to_enough_to_fit_on():
+    """16 samples for 4 numbers would be fitted too well: no fewer than 256 are drawn."""
+    assert torch.equal(structural_divergence(relaxed(1.3), 16), structural_divergence(relaxed(1.3), 256))
 
 
 def test_a_member_that_diverged_leaves_the_others():
@@ -122,7 +128,7 @@ def test_a_member_that_diverged_leaves_the_others():
     broken.parameters["structure/x->h"][1] = torch.nan
     expected, found = structural_divergence(whole, 100), structural_divergence(broken, 100)
     assert bool(found[1].isnan())
-    torch.testing.assert_close(found[[0, 2]], expected[[0, 2]], rtol=0, atol=1e-6)
+    torch.testing.assert_close(found[[0, 2]], expected[[0, 2]], rtol=0, atol=1e-4)
 
 
 def test_a_discrete_structure_has_no_divergence():
@@ -132,7 +138,7 @@ def test_a_discrete_structure_has_no_divergence():
 
 
 def test_differential_entropy():
-    """Each logit is logistic of scale 1/θ: 2 − log θ, two of them. The simplex by 40,000 draws of torch's, within 5 σ."""
+    """Two logits are logistic of scale 1/θ: 2 − log θ each. The simplex by 40,000 draws of torch's, within 5 σ."""
     trained, draws = relaxed(1.3), 40_000
     found = differential_entropy(trained, draws)
     torch.manual_seed(0)
@@ -141,7 +147,7 @@ def test_differential_entropy():
         simplex = RelaxedOneHotCategorical(torch.tensor(THETA, dtype=DOUBLE), logits=log_s)
         values = -simplex.log_prob(simplex.sample((draws,)))
         expected = float(values.mean()) + 2 * (2 - math.log(THETA))
-        logistic = 2 * (math.pi**2 / 3 - 2)  # var of −log p of a standard logistic is below its own spread, π²/3
+        logistic = 2 * (4 - math.pi**2 / 3)  # var of −log p = −log u (1 − u): 1 + 1 + 2 cov = 4 − π²/3
         error = math.sqrt(2 * (float(values.var()) + logistic) / draws)
         assert float(found[member]) == pytest.approx(expected, abs=5 * error)
 

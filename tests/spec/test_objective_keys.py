@@ -21,13 +21,15 @@ SHARES = st.floats(1e-6, 0.49)
 POSITIVE = st.floats(1e-6, 1e6)
 ENTRIES = st.fixed_dictionaries(
     {},
-    optional={"of": st.sampled_from(["prior", "posterior"]), "smoothing": SHARES, "temperature": POSITIVE},
+    optional={"of": st.sampled_from(["prior", "posterior"]), "smoothing": SHARES},
 ).flatmap(
     lambda common: st.one_of(
         st.lists(st.sampled_from(NAMES), min_size=1, max_size=2, unique=True).map(
             lambda names: {**common, "structure": {"x->h": names}}
         ),
-        st.tuples(POSITIVE, POSITIVE).map(lambda s: {**common, "concentration": {"x->h": list(s)}}),
+        st.tuples(POSITIVE, POSITIVE, POSITIVE).map(
+            lambda s: {**common, "concentration": {"x->h": list(s[:2])}, "temperature": s[2]}
+        ),
     )
 )
 HYPERGRADIENTS = st.one_of(
@@ -94,15 +96,14 @@ FULL = {
         "structure": {"learned": True},
     },
     "posterior": {"structure": {"largest_log_concentration": 4}},
-    "optimizer": {"outer": {"type": "hoag", "every": 7, "damping": 0}},
+    "optimizer": {"outer": {"type": "hoag", "every": 7}},
     "regime": "evidence",
 }  # fmt: skip
 
 
 def test_what_was_written_is_in_the_rendered_text():
     """Values given, and the defaults of those left out: 0.05 of smoothing, 200 iterations, the prior."""
-    given_keys = {**FULL, "optimizer": {"outer": {"type": "hoag", "every": 7}}}
-    spec = spec_from_mapping(example(**given_keys))
+    spec = spec_from_mapping(example(**FULL))
     first, second = spec.objective.against
     assert (first.of, first.concentration, first.structure) == ("posterior", {"x->h": (0.5, 2.0)}, {})
     assert (first.temperature, first.smoothing) == (0.3, 0.05)
@@ -110,8 +111,9 @@ def test_what_was_written_is_in_the_rendered_text():
     assert second.temperature is None
     text = render_spec(spec)
     for part in (
-        "c_comb: -3", "against_form: sum", "of: posterior", "smoothing: 0.01", "hyperprior:", "largest_log_concentration: 4",
-        "type: hoag", "every: 7", "iterations: 200", "preset: evidence", "folds: 5", "held_out: 0.2",
+        "c_comb: -3", "against_form: sum", "of: posterior", "smoothing: 0.01", "hyperprior:",
+        "largest_log_concentration: 4", "type: hoag", "every: 7", "iterations: 200", "preset: evidence",
+        "folds: 5", "held_out: 0.2",
     ):  # fmt: skip
         assert part in text, part
     assert loaded(text) == spec
@@ -124,7 +126,7 @@ CASES = [
     ("objective", {"against": [{**RIGHT, "of": "h"}]}, False),
     ("objective", {"against": [{**RIGHT, "smoothing": 0}]}, False),
     ("objective", {"against": [{**RIGHT, "smoothing": 0.5}]}, False),
-    ("objective", {"against": [{**RIGHT, "temperature": 0}]}, False),
+    ("objective", {"against": [{"concentration": {"x->h": [1, 2]}, "temperature": 0}]}, False),
     ("objective", {"against": [{"concentration": {"x->h": [1, 0]}}]}, False),
     ("objective", {"against": [{"concentration": {"x->h": [1, 2]}}]}, True),
     ("objective", {"against": [{"structure": {"x->h": "dense:relu"}}]}, False),
@@ -162,13 +164,20 @@ def test_the_schema_accepts_what_the_loader_accepts(section, value, valid):
     assert all(problem.path.startswith(section) for problem in problems)
 
 
-@pytest.mark.parametrize("entry", [{}, {**RIGHT, "concentration": {"x->h": [1, 2]}}])
-def test_an_entry_is_a_structure_or_concentrations(entry):
-    """Neither, or both: only the loader says so."""
+@pytest.mark.parametrize(
+    ("entry", "words"),
+    [
+        ({}, "either"),
+        ({**RIGHT, "concentration": {"x->h": [1, 2]}}, "either"),
+        ({**RIGHT, "temperature": 0.5}, "not relaxed"),
+    ],
+)
+def test_an_entry_is_a_structure_or_relaxed(entry, words):
+    """Neither, or both, or a structure with a temperature: only the loader says so."""
     _, problems = validate_data(example(objective={"against": [entry]}))
     (problem,) = problems
     assert problem.path == "objective.against[0]"
-    assert "either" in problem.message
+    assert words in problem.message
 
 
 @pytest.mark.parametrize("name", ["c_reg", "c_train", "c_prior"])

@@ -1,4 +1,4 @@
-"""Batches that are grids over the last edges train every member to what one big batch does: noise belongs to members."""
+"""Batches that are grids over the last edges train every member as one big batch does: noise belongs to members."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ MEMBERS = [Candidate(structure, 0) for structure in OF.structure_space()]
 def trained(candidates, capacities=None):
     members = build_population(OF, OF.node_shapes(), candidates, capacities)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(test_batch_mates, "STEPS", 3)
+        patch.setattr(test_batch_mates, "STEPS", 2)
         return members, run(members)
 
 

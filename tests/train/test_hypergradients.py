@@ -196,14 +196,14 @@ def test_hyperparameters_without_influence_are_refused():
     values = torch.tensor([1.0, 1.0, 0.0, 0.0, 0.5], dtype=DOUBLE)
     ascent, flat, inputs = ascent_of(bound, start(bound), "first_order", values)
     with pytest.raises(CallError, match="without influence on Q: log_precision"):
-        ascent.move(flat, 0, inputs)
+        ascent.move(flat, 0, inputs, torch.zeros_like(ascent.of_h))
 
 
 def test_moving_h_leaves_theta():
     bound = network_bound()
     ascent, flat, inputs = ascent_of(bound, start(bound), "first_order", rate=0.1)
     before = flat.clone()
-    ascent.move(flat, 0, inputs)
+    ascent.move(flat, 0, inputs, torch.zeros_like(ascent.of_h))
     assert torch.equal(flat[~ascent.of_h], before[~ascent.of_h])
     # Adam's first step has the length of the rate
     torch.testing.assert_close(

@@ -35,10 +35,12 @@ class FirstOrder(Hypergradient):
 
     @staticmethod
     def conflicts(spec: Any) -> list[Problem]:
+        from ...spec.presets import HELD_OUT_PRESETS, level_factors  # the spec's models load the plugins
+
         objective, outer = spec.objective, spec.optimizer.outer
         advice = "set optimizer.outer to hoag, which follows θ*"
         problems = []
-        if objective.preset in ("hold_out", "cross_validation"):
+        if objective.preset in HELD_OUT_PRESETS:
             problems.append(
                 Problem(
                     "objective.preset",
@@ -57,7 +59,7 @@ class FirstOrder(Hypergradient):
             for index, entry in enumerate(objective.against)
             if entry.of == "posterior" and objective.c_comb != 0
         ]
-        if not factors_agree(objective) and not outer.despite_bias:
+        if not factors_agree(level_factors(spec)) and not outer.despite_bias:
             problems.append(
                 Problem(
                     "objective.c_prior",

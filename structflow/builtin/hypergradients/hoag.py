@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 CHECK_EVERY = 8
 """Conjugate-gradient iterations between looks at whether all members have converged."""
 
-LEAST_TOLERANCE = 1e-8
-"""The tolerance tightens to this."""
+LEAST_TOLERANCE = 100.0
+"""The tolerance tightens to this, in units of the rounding error of a number."""
 
 MOST_ATTEMPTS = 8
 """Times that the damping of a member is raised before its response is given up."""
@@ -59,7 +59,8 @@ class Hoag(Hypergradient):
 
         of_q = point.outer_gradient()
         right = torch.where(point.of_theta, of_q, torch.zeros_like(of_q))
-        tolerance = max(options.tolerance * options.tightening**point.iteration, LEAST_TOLERANCE)
+        least = LEAST_TOLERANCE * torch.finfo(right.dtype).eps
+        tolerance = max(options.tolerance * options.tightening**point.iteration, least)
         solution, damping, residual = solve(point, right, tolerance, options.iterations)
         total = of_q - point.curvature_product(solution)
         gradient = torch.where(point.of_theta, torch.zeros_like(total), total)
@@ -67,36 +68,38 @@ class Hoag(Hypergradient):
 
 
 def solve(point: TwoLevelPoint, right: Tensor, tolerance: float, iterations: int) -> tuple[Tensor, Tensor, Tensor]:
-    """(H + λI)⁻¹ b for every member: the solution (P,), λ and the relative residual (M,).
+    """(H + λI)⁻¹ b for every member: the solution (P,), λ and the relative residual ‖b − (H + λI) x‖ / ‖b‖ (M,).
 
-    λ is 0 where H shows no negative curvature along the way.
+    λ is 0 where H shows no negative curvature along the way; the solution is 0, the residual 1, where no λ would do.
     """
     import torch
 
     zeros = torch.zeros_like(point.dot(right, right))
-    damping, solution, residual = zeros, torch.zeros_like(right), zeros
+    damping, solution = zeros, torch.zeros_like(right)
     unsolved = torch.ones_like(zeros, dtype=torch.bool)
     for _ in range(MOST_ATTEMPTS):
-        found, left, indefinite, largest = conjugate_gradients(point, right, damping, unsolved, tolerance, iterations)
+        found, indefinite, largest = conjugate_gradients(point, right, damping, unsolved, tolerance, iterations)
         solved = unsolved & ~indefinite
         solution = torch.where(point.spread(solved), found, solution)
-        residual = torch.where(solved, left, residual)
         unsolved = unsolved & indefinite
         if not bool(unsolved.any()):
             break
         raised = torch.maximum(10 * damping, FIRST_DAMPING * largest)
         damping = torch.where(unsolved, raised, damping)
-    residual = torch.where(unsolved, torch.ones_like(residual), residual)
-    return solution, damping, residual
+    product = point.curvature_product(solution) + point.spread(damping) * solution
+    rest = torch.where(point.of_theta, right - product, zeros[:1])
+    size = point.dot(right, right)
+    relative = (point.dot(rest, rest) / torch.where(size > 0, size, torch.ones_like(size))).sqrt()
+    return solution, damping, relative
 
 
 def conjugate_gradients(
     point: TwoLevelPoint, right: Tensor, damping: Tensor, wanted: Tensor, tolerance: float, iterations: int
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+) -> tuple[Tensor, Tensor, Tensor]:
     """Conjugate gradients for (H + λI) x = b of the members that are `wanted`.
 
-    Returns x (P,), and for every member the relative residual, whether negative curvature was met, and the largest
-    curvature vᵀHv / vᵀv seen, (M,) each. Members that have converged stand still.
+    Returns x (P,), and for every member whether negative curvature was met, and the largest curvature vᵀHv / vᵀv seen,
+    (M,) each. Members that have converged stand still.
     """
     import torch
 
@@ -125,5 +128,4 @@ def conjugate_gradients(
         turn = torch.where(active, new_norm / norm, torch.zeros_like(norm))
         direction = torch.where(point.spread(active), rest + point.spread(turn) * direction, direction)
         norm = torch.where(wanted, new_norm, norm)
-    relative = torch.where(start > 0, (norm / start.clamp(min=torch.finfo(norm.dtype).tiny)).sqrt(), start)
-    return solution, relative, indefinite, largest
+    return solution, indefinite, largest

@@ -20,6 +20,8 @@ class OneLevel(Hypergradient):
 
     @staticmethod
     def conflicts(spec: Any) -> list[Problem]:
+        from ...spec.presets import HELD_OUT_PRESETS, level_factors  # the spec's models load the plugins
+
         objective = spec.objective
         advice = "set optimizer.outer to hoag"
         problems = [
@@ -32,7 +34,7 @@ class OneLevel(Hypergradient):
             if entry.of == "posterior" and objective.c_comb != 0
         ]
         learned = spec.prior.weights.is_learned
-        if objective.preset in ("hold_out", "cross_validation") and learned:
+        if objective.preset in HELD_OUT_PRESETS and learned:
             problems.append(
                 Problem(
                     "objective.preset",
@@ -41,7 +43,7 @@ class OneLevel(Hypergradient):
                     f"{advice}, or set prior.weights.precision to a number",
                 )
             )
-        if objective.preset == "evidence" and not factors_agree(objective):
+        if objective.preset not in HELD_OUT_PRESETS and not factors_agree(level_factors(spec)):
             c_train, c_prior, c_reg = objective.c_train, objective.c_prior, objective.c_reg
             problems.append(
                 Problem(
