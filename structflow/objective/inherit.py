@@ -77,7 +77,7 @@ def inherit(fresh: Parameters, bound: Bound, parent: Trained, pairs: Mapping[int
 
 
 def informed(parent: Trained) -> list[list[bool]]:
-    """For every weight group and slot whether the data informed its weights: Σ μ² / (2α) ≥ 1, with 1/A for α of a point.
+    """For every weight group and slot whether the data informed its weights: Σ μ² / (2α) ≥ 1; of a point 1/A for α.
 
     That is −Σ ln ρ, ρ = q(w = 0) / q(w = μ), and 0 where q is the prior.
     """
