@@ -9,7 +9,14 @@ from .likelihood import Likelihood, TargetKind
 from .options import Options
 from .plugin import INTERFACE_VERSION, Plugin
 from .regime import Candidate, Decision, MemberRecord, Parent, Regime, RegimeOptions, RoundBound
-from .schedule import Metaparameter, NonNegativeMetaparameter, PositiveMetaparameter, Schedule, metaparameter_at
+from .schedule import (
+    Metaparameter,
+    NonNegativeMetaparameter,
+    PositiveMetaparameter,
+    Schedule,
+    metaparameter_at,
+    shown_metaparameter,
+)
 from .structure_distribution import Space, StructureDistribution
 
 __all__ = [
@@ -50,4 +57,5 @@ __all__ = [
     "factors_agree",
     "hookimpl",
     "metaparameter_at",
+    "shown_metaparameter",
 ]

@@ -13,7 +13,7 @@ class Schedule(Options):
     """A path of one metaparameter.
 
     With t = step / (steps − 1), or stage / (stages − 1), running over [0, 1]:
-    constant: from; linear: from + t (to − from); exponential: from · (to / from)^t; list: values[⌊t · len⌋].
+    constant: from; linear: (1 − t) from + t to; exponential: from · (to / from)^t; list: values[⌊t · len⌋].
     """
 
     model_config = ConfigDict(populate_by_name=True)
@@ -45,7 +45,7 @@ class Schedule(Options):
             return self.values[min(int(t * len(self.values)), len(self.values) - 1)]
         start = self.start if self.start is not None else 0.0
         end = self.to if self.to is not None else start
-        return start * (end / start) ** t if self.schedule == "exponential" else start + t * (end - start)
+        return start * (end / start) ** t if self.schedule == "exponential" else (1 - t) * start + t * end
 
     def extremes(self) -> tuple[float, float]:
         """Smallest and largest value it can take; every kind is monotone or a list."""
@@ -73,6 +73,11 @@ def metaparameter_at(value: float | Schedule, step: int, steps: int, stage: int,
     if not isinstance(value, Schedule):
         return value
     return value.at(stage, stages) if value.over == "stages" else value.at(step, steps)
+
+
+def shown_metaparameter(value: float | Schedule) -> str:
+    """A metaparameter in a message: the number, or what kind of schedule it is."""
+    return f"a {value.schedule} schedule" if isinstance(value, Schedule) else f"{value:g}"
 
 
 Metaparameter = float | Schedule

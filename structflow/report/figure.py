@@ -7,6 +7,7 @@ from typing import Any
 
 from ..errors import CallError
 from ..results.marginals import choice_label, marginal_probabilities
+from .criteria import CRITERIA, WITHOUT_NOISE
 
 MOST_STRUCTURES = 15
 MOST_CHOICES = 6
@@ -30,7 +31,7 @@ def save_ranking_figure(summary: dict[str, Any], run: Path, target: Path) -> Non
     height = 1.6 + 0.3 * max(len(shown), sum(min(len(c), MOST_CHOICES) + 1 for c in marginals.values()))
     figure = Figure(figsize=(11, height), layout="constrained")
     left, right = figure.subplots(1, 2, width_ratios=(3, 2))
-    draw_ranking(left, shown)
+    draw_ranking(left, shown, summary["criterion"])
     draw_choices(right, marginals)
     figure.suptitle(f"{summary['run']}: {len(ranking)} structures")
     try:
@@ -39,8 +40,8 @@ def save_ranking_figure(summary: dict[str, Any], run: Path, target: Path) -> Non
         raise CallError(f"can't write the figure {target}: {error}") from None
 
 
-def draw_ranking(axes: Any, ranking: list[dict[str, Any]]) -> None:
-    """log evidence below the best, with two standard errors, one row a structure."""
+def draw_ranking(axes: Any, ranking: list[dict[str, Any]], criterion: str) -> None:
+    """What ranks, below the best, with two standard errors where it has one; one row a structure."""
     varying = [key for key in ranking[0]["structure"] if len({tuple(e["structure"][key]) for e in ranking}) > 1]
     best = ranking[0]["score"]
     names = [
@@ -55,7 +56,8 @@ def draw_ranking(axes: Any, ranking: list[dict[str, Any]]) -> None:
     )
     axes.invert_yaxis()
     axes.grid(axis="x", alpha=0.3)
-    axes.set_xlabel(f"log evidence − best ({best:.1f}), nats; bars: two standard errors")
+    bars = "" if criterion in WITHOUT_NOISE else "; bars: two standard errors"
+    axes.set_xlabel(f"{CRITERIA[criterion]} − best ({best:.1f}), nats{bars}")
     axes.set_title("structures", loc="left")
 
 

@@ -15,6 +15,7 @@ from rich.text import Text
 
 from ..plan.plan import Plan, SettingPlan
 from ..results.marginals import choice_label, marginal_probabilities
+from .criteria import CRITERIA, WITHOUT_NOISE
 from .plan_drawing import draw_rounds
 
 WIDTH = 160
@@ -22,17 +23,6 @@ WIDTH = 160
 
 MOST_SETTINGS = 5
 """Settings of one plan whose values are listed."""
-
-CRITERIA = {
-    "evidence": "log evidence",
-    "maximum_likelihood": "log likelihood",
-    "map": "log p(y, w)",
-    "hold_out": "held-out log lik.",
-    "cross_validation": "held-out log lik.",
-    "aic": "AIC score",
-    "bic": "BIC score",
-}
-"""Titles of what structures are ranked by, by the preset of (L, Q)."""
 
 STAGE_COLUMNS = {
     "bound": "best bound",
@@ -93,18 +83,25 @@ def ranking_table(ranking: Sequence[dict[str, Any]], most: int, possible: int, c
     for key in choices:
         table.add_column(key, overflow="fold", min_width=min(12, max(map(len, labels(key, ranking[:most])))))
     titles = (f"{rows}\n{SHORT.get(name, name)}" for name in metrics)
-    for title in (f"{CRITERIA[criterion]}\n± s.e.", "prob.", "agree", *titles):
+    score_title = CRITERIA[criterion] + ("" if criterion in WITHOUT_NOISE else "\n± s.e.")
+    for title in (score_title, "prob.", "agree", *titles):
         table.add_column(title, justify="right", no_wrap=True)
     for entry in ranking[:most]:
         table.add_row(
             f"{entry['rank']}{'=' if entry['tied_with_best'] else ''}",
             *(choice_label(key, entry["structure"][key]) for key in choices),
-            f"{entry['score']:.2f} ± {entry['score_se']:.2f}",
+            score_text(entry, criterion),
             f"{entry['probability']:.3f}",
             f"{entry['restart_agreement']:.0%}",
             *(shown(entry["metrics"][rows][name]) for name in metrics),
         )
     return table
+
+
+def score_text(entry: dict[str, Any], criterion: str) -> str:
+    """The score with its Monte Carlo error, where the criterion has one: a point has no noise."""
+    score = f"{entry['score']:.2f}"
+    return score if criterion in WITHOUT_NOISE else f"{score} ± {entry['score_se']:.2f}"
 
 
 def labels(key: str, ranking: Sequence[dict[str, Any]]) -> list[str]:

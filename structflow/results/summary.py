@@ -125,8 +125,11 @@ def summarise_setting(context: RunContext, index: int, setting: Setting) -> dict
 def stage_complexities(context: RunContext, setting: int) -> list[dict[str, Any]]:
     """For every stage of every round that trained anyone the complexities of the member with the best bound at its end.
 
-    `bound` is of the samples of the last step, with all c = 1, in training units; `metaparameters` are the round's own.
+    `bound` is of the samples of the last step, with all c = 1, in the target's original units; `metaparameters` are the
+    round's own.
     """
+    dataset = context.study.dataset
+    shift = dataset.n_train * float(np.log(dataset.target_scale).sum())
     found = []
     for round_index, planned in enumerate(context.plan.settings[setting].rounds):
         for stage in range(len(planned.steps)):
@@ -151,7 +154,7 @@ def stage_complexities(context: RunContext, setting: int) -> list[dict[str, Any]
                     "stage": stage,
                     "members": len(bound),
                     "metaparameters": dict(planned.metaparameters),
-                    "bound": float(bound[best]),
+                    "bound": float(bound[best]) - shift,
                     **{name: float(np.concatenate(parts)[best]) for name, parts in values.items()},
                 }
             )

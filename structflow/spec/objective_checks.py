@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from ..errors import Problem
-from ..plugins import Schedule
+from ..plugins import Schedule, shown_metaparameter
 from .models import Against, Spec
 from .presets import COUNTING_PRESETS, HELD_OUT_PRESETS, POINT_PRESETS, is_point, level_factors
 from .structures import EdgeChoice, StructureSpace
@@ -30,7 +30,7 @@ def is_zero(value: float | Schedule) -> bool:
 
 def shown(value: float | Schedule) -> str:
     """A metaparameter in a message."""
-    return "a schedule" if isinstance(value, Schedule) else f"{value:g}"
+    return shown_metaparameter(value)
 
 
 def attraction_problems(spec: Spec) -> list[Problem]:
@@ -97,6 +97,9 @@ def point_problems(spec: Spec) -> list[Problem]:
         message = f"got {prior.precision}, but under {what} its density grows without bound as weights go to 0"
     else:
         return problems
+    if isinstance(prior.precision, float):
+        message = message.replace(f"got {prior.precision}", "got true")
+        return [*problems, Problem("prior.weights.learned", message, "set prior.weights.learned to false")]
     problems.append(Problem("prior.weights.precision", message, "set prior.weights.precision to a number"))
     return problems
 
@@ -190,4 +193,7 @@ def against_problems(place: str, entry: Against, edges: dict[str, EdgeChoice]) -
             if unknown:
                 message = f"the edge has no function {', '.join(map(repr, unknown))}"
                 problems.append(Problem(where, message, f"its functions are {', '.join(edge.names)}"))
+            elif edge.space == "one" and len(values) != 1:
+                message = f"got {len(values)} functions, but the edge chooses one"
+                problems.append(Problem(where, message, "name one function"))
     return problems

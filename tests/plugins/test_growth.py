@@ -151,4 +151,4 @@ def test_a_whole_growth_stays_within_its_bounds(space, restarts, beam, seed):
 
 def test_the_defaults():
     keys = options("growth")
-    assert (keys.form, keys.beam, keys.tolerance, keys.patience) == ("discrete", 2, 0.0, 2)
+    assert (keys.form, keys.beam, keys.tolerance, keys.patience) == ("discrete", 2, 0.1, 2)

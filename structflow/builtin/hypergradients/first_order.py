@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field
 
 from ...errors import Problem
-from ...plugins import Hypergradient, OuterGradient, TwoLevelOptions, factors_agree
+from ...plugins import Hypergradient, OuterGradient, TwoLevelOptions, factors_agree, shown_metaparameter
 
 if TYPE_CHECKING:
     from ...plugins import TwoLevelPoint
@@ -63,7 +63,8 @@ class FirstOrder(Hypergradient):
             problems.append(
                 Problem(
                     "objective.c_prior",
-                    f"got c_train {objective.c_train}, c_prior {objective.c_prior}, c_reg {objective.c_reg}; "
+                    f"got c_train {shown_metaparameter(objective.c_train)}, c_prior "
+                    f"{shown_metaparameter(objective.c_prior)}, c_reg {shown_metaparameter(objective.c_reg)}; "
                     "optimizer.outer first_order has the same fixed point for every c_prior, so it can't answer for "
                     "c_prior / c_train ≠ c_reg",
                     f"{advice}; or set optimizer.outer.despite_bias to see the bias",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ...errors import Problem
-from ...plugins import Hypergradient, factors_agree
+from ...plugins import Hypergradient, factors_agree, shown_metaparameter
 
 
 class OneLevel(Hypergradient):
@@ -44,13 +44,14 @@ class OneLevel(Hypergradient):
                 )
             )
         if objective.preset not in HELD_OUT_PRESETS and not factors_agree(level_factors(spec)):
-            c_train, c_prior, c_reg = objective.c_train, objective.c_prior, objective.c_reg
+            values = (objective.c_train, objective.c_prior, objective.c_reg)
+            c_train, c_prior, c_reg = map(shown_metaparameter, values)
             problems.append(
                 Problem(
                     "objective.c_prior",
                     f"got c_train {c_train}, c_prior {c_prior}, c_reg {c_reg}; optimizer.outer one_level needs "
                     "c_train > 0 and c_prior / c_train = c_reg",
-                    f"change objective.c_prior to c_reg · c_train or {advice}",
+                    f"set c_train above 0 and c_prior to c_reg · c_train, or {advice}",
                 )
             )
         return problems
