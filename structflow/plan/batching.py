@@ -15,6 +15,10 @@ from ..spec.graph import Graph
 from ..spec.structures import OpenSet, Structure
 
 
+LEAST_GRID = 16
+"""Structures of a grid below which it isn't worth a program of its own."""
+
+
 @dataclass(frozen=True)
 class Batch:
     """Members of one assignment of node shapes; `capacities` are the slots of every candidate on every edge."""
@@ -161,6 +165,8 @@ def parted_into_grids(members: Sequence[Candidate], most: int) -> list[list[Cand
         counts = [len({member.structure for member in part}) for part in parts.values()]
         if max(counts) > most:
             continue
+        if max(counts) < LEAST_GRID:
+            return together
         batches = sum(len(cut(part, most)) for part in parts.values())
         if all(map(is_grid, parts.values())) and batches * most <= 2 * len(members):
             return list(parts.values())

@@ -79,7 +79,7 @@ def test_plan(cli, tmp_path):
     path = studies.write(studies.wide(), tmp_path)
     called = cli("plan", path)
     assert called.code == 0
-    assert "8 structures, 24 members, 14 tasks" in called.out
+    assert "8 structures; 24 members in 14 tasks" in called.out
     answer = strict(cli("plan", path, "--json").out)
     assert {"n_structures", "n_members", "n_tasks", "exact", "stages", "estimate"} <= set(answer)  # DESIGN 7
     assert set(answer) - {"execution", "settings"} == {
@@ -132,12 +132,13 @@ def test_show(cli, finished):
 
 
 def test_show_json_has_the_fields_of_the_design(cli, finished):
-    """The names are DESIGN 7's; the entries add ties and learned hyperparameters, nothing is left out."""
+    """The names are DESIGN 7's, beside what ranks and the stages; the entries add ties, scores and hyperparameters."""
     called = cli("show", finished, "--json")
     assert called.code == 0
     answer = strict(called.out)
     assert list(answer) == [
-        "run", "status", "spec_hash", "n_structures", "ranking", "relaxed", "settings", "warnings", "seconds"
+        "run", "status", "spec_hash", "n_structures", "criterion", "ranking", "relaxed", "stages", "settings",
+        "warnings", "seconds",
     ]  # fmt: skip
     assert answer["run"] == "run"
     assert answer["status"] == "finished"
@@ -150,7 +151,8 @@ def test_show_json_has_the_fields_of_the_design(cli, finished):
         "restart_agreement", "c_param", "c_struct", "metrics",
     }  # fmt: skip
     for number, entry in enumerate(answer["ranking"], start=1):
-        assert set(entry) == named | {"tied_with_best", "hyperparameters"}
+        assert set(entry) == named | {"tied_with_best", "hyperparameters", "score", "score_se", "relative_density"}
+        assert entry["score"] == entry["log_evidence"]
         assert entry["rank"] == number
         assert set(entry["structure"]) == {"x->h", "h->y", "x->y", "h"}
         assert entry["structure"]["h"] in ([2], [3])
