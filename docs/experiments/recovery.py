@@ -1,12 +1,12 @@
-"""How often is the structure that made the data found? 50 tables from random structures of specs/search/three-edges.yaml.
+"""How often is the structure that made the data found? 50 tables from random structures of three edges.
 
     python docs/experiments/recovery.py [FOLDER] [TABLES]
 
-For every table a structure and its weights are drawn. The evidence ranks the twelve structures after 6 starts of
-each; 5-fold cross-validation of point estimates has the same number of gradient steps, one start of each of its 5 folds
-and of all rows. A structure counts as found if it computes the same class of functions as the one that made the table:
-twelve structures make six classes, because behind h→y = zero the unit doesn't matter, and two linear maps are one. Ten
-minutes on one core.
+For every table a structure of specs/search/three-edges.yaml and its weights are drawn. The evidence ranks the twelve
+structures after 6 starts of each; 5-fold cross-validation of point estimates has the same number of gradient steps, one
+start of each of its 5 folds and of all rows. A structure counts as found if it computes the same class of functions as
+the one that made the table: twelve structures make six classes, because behind h→y = zero the unit doesn't matter, and
+two linear maps are one. Ten minutes on one core.
 """
 
 from __future__ import annotations

@@ -14,8 +14,7 @@ from ..plugins import Candidate, Parent, Shape
 from ..spec.graph import Graph
 from ..spec.structures import OpenSet, Structure
 
-
-LEAST_GRID = 16
+LEAST_GRID = 9
 """Structures of a grid below which it isn't worth a program of its own."""
 
 
