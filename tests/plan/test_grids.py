@@ -27,7 +27,7 @@ def members(restarts: int = 1) -> list[Candidate]:
 
 @pytest.mark.parametrize(("most", "sizes"), [(27, [27] * 3), (9, [9] * 9), (3, [81]), (81, [81]), (100, [81])])
 def test_parts_are_grids_over_the_last_edges(most, sizes):
-    """81 structures by the choice on the first edge, or the first two; as few as fit, but no grids of fewer than nine."""
+    """81 structures by the choice on the first edge or two; as few as fit, and no grids of fewer than nine."""
     parts = parted_into_grids(members(), most)
     assert [len(part) for part in parts] == sizes
     assert all(is_grid(part) for part in parts)
