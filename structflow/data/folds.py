@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from sklearn.model_selection import KFold, ShuffleSplit, StratifiedKFold, StratifiedShuffleSplit
 
 from .dataset import Dataset
 
@@ -14,6 +13,9 @@ def held_out_folds(dataset: Dataset, preset: str, folds: int, share: float, seed
     `cross_validation` shuffles the rows into `folds` folds, `hold_out` holds a `share` of them out in fold 1. Labels
     keep their shares in every fold where there are enough of each.
     """
+    # here, because only these presets pay for its import
+    from sklearn.model_selection import KFold, ShuffleSplit, StratifiedKFold, StratifiedShuffleSplit
+
     _, targets = dataset.train()
     labels = targets[:, 0] if dataset.target_kind in ("classes", "binary") else None
     rows = np.zeros(len(targets), dtype=np.int64)

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from ..model.group_index import to_members
 from ..objective.structure import StructureSamples
-from ..objective.weights_posterior import FullPosterior, PointPosterior
+from ..objective.weights_posterior import FullPosterior, PointPosterior, minus_log_density
 from .trained import TrainedPopulation
 
 LEAST_SAMPLES = 256
@@ -118,8 +118,7 @@ def relative_density(trained: TrainedPopulation) -> Tensor:
     means, variances = bound.weights.moments(trained.parameters)
     total = torch.zeros(trained.size, dtype=torch.float64, device=trained.x.device)
     for mean, variance, tensors in zip(means, variances, bound.population.indices.groups, strict=True):
-        parts = [0.5 * (mean[name].square() / variance[name]).reshape(len(mean[name]), -1).sum(1) for name in mean]
-        total = total + to_members(torch.stack(parts).sum(0), tuple(part.to(total.device) for part in tensors))
+        total = total + to_members(minus_log_density(mean, variance), tuple(part.to(total.device) for part in tensors))
     return total
 
 

@@ -11,9 +11,9 @@ from ..objective.bound import Terms
 from ..objective.levels import METAPARAMETERS, Metaparameters, outer_level
 from ..plugins import metaparameter_at
 from ..spec.models import Spec
-from ..spec.presets import COUNTING_PRESETS, HELD_OUT_PRESETS, level_factors
+from ..spec.presets import COUNTING_PRESETS, HELD_OUT_PRESETS, metaparameters_of
 from .complexity import informative_weights
-from .trained import TrainedPopulation
+from .trained import TrainedPopulation, mean_and_standard_error
 
 
 @dataclass(frozen=True)
@@ -41,10 +41,8 @@ def compare(
     """
     chunks = list(trained.sample_terms(samples, phase, held_out))
     at = final_metaparameters(spec, trained, stage, stages)
-    kept = torch.cat([values(terms, spec) for terms in chunks], dim=1)
-    q = torch.cat([outer_level(terms, at) for terms in chunks], dim=1).mean(1)
-    score = kept.mean(1)
-    error = kept.std(1) / kept.shape[1] ** 0.5 if kept.shape[1] > 1 else torch.zeros_like(score)
+    score, error = mean_and_standard_error(values(terms, spec) for terms in chunks)
+    q, _ = mean_and_standard_error(outer_level(terms, at) for terms in chunks)
     return Compared(score - penalty(trained, spec), error, q)
 
 
@@ -68,6 +66,6 @@ def penalty(trained: TrainedPopulation, spec: Spec) -> Tensor:
 def final_metaparameters(spec: Spec, trained: TrainedPopulation, stage: int, stages: int) -> Metaparameters:
     """The metaparameters at the last step of a stage."""
     steps = spec.optimizer.inner.steps
-    factors = {**vars(level_factors(spec)), "c_temp": spec.prior.structure.temperature}
-    row = [metaparameter_at(factors[name], steps - 1, steps, stage, stages) for name in METAPARAMETERS]
+    columns = metaparameters_of(spec)
+    row = [metaparameter_at(columns[name], steps - 1, steps, stage, stages) for name in METAPARAMETERS]
     return Metaparameters.of_row(torch.tensor(row, dtype=torch.float64, device=trained.x.device))

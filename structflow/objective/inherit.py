@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ..model.population import Population
 from .bound import Bound
-from .weights_posterior import FullPosterior, Parameters
+from .weights_posterior import FullPosterior, Parameters, minus_log_density
 
 OF_MEMBERS = ("log_precision", "structure_temperature")
 """Parameters of a member as a whole, beside those of the likelihood."""
@@ -90,12 +90,11 @@ def informed(parent: Trained) -> list[list[bool]]:
     precisions = parent.bound.prior.log_precision(parent.parameters, like, groups)
     found = []
     for mean, variance, log_precision in zip(means, variances, precisions, strict=True):
-        total: Tensor | float = 0.0
-        for name, value in mean.items():
-            spread = torch.where(variance[name] > 0, variance[name], (-log_precision[name]).exp().expand_as(value))
-            total = total + (0.5 * value.square() / spread).reshape(len(value), -1).sum(1)
-        assert isinstance(total, Tensor)
-        found.append((total >= LEAST_INFORMATION).tolist())
+        spread = {
+            name: torch.where(value > 0, value, (-log_precision[name]).exp().expand_as(value))
+            for name, value in variance.items()
+        }
+        found.append((minus_log_density(mean, spread) >= LEAST_INFORMATION).tolist())
     return found
 
 

@@ -286,6 +286,12 @@ class FullPosterior(WeightsPosterior):
         return squeezed[0], squeezed[1]
 
 
+def minus_log_density(mean: Mapping[str, Tensor], variance: Mapping[str, Tensor]) -> Tensor:
+    """−Σ ln ρ = Σ μ² / (2α) over the weights of a group, (C,), with ρ = q(w = 0) / q(w = μ)."""
+    parts = [0.5 * (mean[name].square() / variance[name]).reshape(len(mean[name]), -1).sum(1) for name in mean]
+    return torch.stack(parts).sum(0)
+
+
 def split_weights(flat: Tensor, group: WeightGroup) -> Weights:
     """A group's weights laid end to end, (C, S, size) → (C, S, *shape) each."""
     weights, begin = {}, 0

@@ -28,11 +28,6 @@ def is_zero(value: float | Schedule) -> bool:
     return value.extremes() == (0.0, 0.0) if isinstance(value, Schedule) else value == 0.0
 
 
-def shown(value: float | Schedule) -> str:
-    """A metaparameter in a message."""
-    return shown_metaparameter(value)
-
-
 def attraction_problems(spec: Spec) -> list[Problem]:
     """Problems where c_comb weighs no divergence, or one that nothing can change."""
     objective = spec.objective
@@ -40,7 +35,7 @@ def attraction_problems(spec: Spec) -> list[Problem]:
         return []
     if not objective.against and getattr(spec.regime, "form", None) != "repulsive":
         remedy = "list what to attract to or repel from in objective.against, or set c_comb to 0"
-        message = f"got {shown(objective.c_comb)}, but objective.against is empty"
+        message = f"got {shown_metaparameter(objective.c_comb)}, but objective.against is empty"
         return [Problem("objective.c_comb", message, remedy)]
     learned = getattr(spec.prior.structure, "learned", False)
     problems = [
@@ -53,7 +48,8 @@ def attraction_problems(spec: Spec) -> list[Problem]:
         if entry.of == "prior" and not learned
     ]
     if getattr(spec.regime, "form", None) == "repulsive" and not learned:
-        message = f"got {shown(objective.c_comb)} with regime.form repulsive, but prior.structure.learned is false"
+        got = shown_metaparameter(objective.c_comb)
+        message = f"got {got} with regime.form repulsive, but prior.structure.learned is false"
         remedy = "set prior.structure.learned to true: it is the prior that is repelled, and q(Γ) follows it"
         problems.append(Problem("objective.c_comb", message, remedy))
     return problems
@@ -71,7 +67,7 @@ def preset_problems(spec: Spec) -> list[Problem]:
     for name in set_by_preset:
         value, default = getattr(objective, name), 0.0 if name == "c_comb" else 1.0
         if isinstance(value, Schedule) or value != default:
-            message = f"got {shown(value)}, but objective.preset {preset} sets {name} itself"
+            message = f"got {shown_metaparameter(value)}, but objective.preset {preset} sets {name} itself"
             problems.append(Problem(f"objective.{name}", message, "leave it out, or set objective.preset to evidence"))
     return problems
 
@@ -163,7 +159,8 @@ def objective_conflicts(spec: Spec, space: StructureSpace, relaxes: bool) -> lis
     objective = spec.objective
     problems = []
     if not is_zero(objective.c_comb) and not relaxes:
-        message = f"got {shown(objective.c_comb)}, but regime.type {spec.regime.type} trains discrete structures only"
+        got = shown_metaparameter(objective.c_comb)
+        message = f"got {got}, but regime.type {spec.regime.type} trains discrete structures only"
         remedy = "set regime to evidence, or objective.c_comb to 0: only a relaxed structure has a divergence"
         problems.append(Problem("objective.c_comb", message, remedy))
     if objective.preset in HELD_OUT_PRESETS and relaxes:

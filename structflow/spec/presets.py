@@ -51,6 +51,11 @@ def level_factors(spec: Spec) -> LevelFactors:
     return LevelFactors(objective.c_reg, objective.c_train, objective.c_prior, objective.c_comb)
 
 
+def metaparameters_of(spec: Spec) -> dict[str, Metaparameter]:
+    """Every metaparameter that a spec trains with, by name: the factors of both levels and c_temp."""
+    return {**vars(level_factors(spec)), "c_temp": spec.prior.structure.temperature}
+
+
 def posterior_of(spec: Spec) -> Posterior:
     """The variational family that a spec trains."""
     if spec.objective.preset not in POINT_PRESETS:

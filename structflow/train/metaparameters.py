@@ -11,7 +11,7 @@ from torch import Tensor
 from ..objective.levels import METAPARAMETERS
 from ..plugins import Metaparameter, metaparameter_at
 from ..spec.models import Spec
-from ..spec.presets import level_factors
+from ..spec.presets import metaparameters_of
 
 
 @dataclass(frozen=True)
@@ -55,8 +55,7 @@ def metaparameter_tables(
         rate = rate * cosine_decay(steps).to(rate)
     held = round(inner.structure_warmup * steps) if stage == 0 else 0
     moves = torch.arange(steps, device=device) >= held
-    factors = level_factors(spec)
-    columns = {**vars(factors), "c_temp": spec.prior.structure.temperature}
+    columns = metaparameters_of(spec)
     values = torch.stack([table(columns[name]) for name in METAPARAMETERS], dim=1)
     return MetaparameterTables(rate, values, moves)
 

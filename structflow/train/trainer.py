@@ -138,6 +138,8 @@ def train(
     indices = bound.population.indices.to(execution.device)
     normals = noise_source(bound.normals, keys, "train").to(execution.device)
     uniforms = noise_source(bound.uniforms, keys, "train").to(execution.device)
+    outer_normals = noise_source(bound.normals, keys, "outer").to(execution.device)
+    outer_uniforms = noise_source(bound.uniforms, keys, "outer").to(execution.device)
     rows = min(minibatching.batch_size or data.rows, data.rows)
     factor = torch.tensor(data.rows / rows, dtype=execution.dtype, device=execution.device)
     numbers = torch.arange(tables.steps, device=execution.device)
@@ -185,7 +187,11 @@ def train(
             if step in keep:
                 trace.append(torch.stack(terms))
             if ascent is not None and (step + 1) % ascent.is_due_after == 0:
-                noise = outer_noise(bound, keys, len(ascent.steps), outer_samples(outer), execution)
+                number = numbers[len(ascent.steps)].unsqueeze(0)
+                noise = (
+                    source(number, ascent.level.options.samples, execution.dtype, execution.compiled)[0]
+                    for source in (outer_normals.normals, outer_uniforms.uniforms)
+                )
                 whole = torch.ones_like(factor)
                 inputs = (tables.values[step], *noise, data.x, data.y, whole, weights, *rest)
                 ascent.move(state, step, inputs, of_structure & ~tables.structure_moves[step])
@@ -197,24 +203,6 @@ def train(
     trained = coordinates.plain(layout.unpack(state.double()), coordinates.whitening)
     reports = ascent.trace() if ascent is not None else {}
     return TrainingResult(trained, trajectory, diverged_at.cpu().numpy(), reports)
-
-
-def outer_samples(outer: OuterLevel | None) -> int:
-    """Samples of q for one hypergradient."""
-    return 0 if outer is None else int(outer.options.samples)
-
-
-def outer_noise(
-    bound: Bound, keys: np.ndarray, iteration: int, samples: int, execution: Execution
-) -> tuple[Tensor, Tensor]:
-    """The normals and uniforms of one hypergradient, (S, length) each."""
-    step = torch.tensor([iteration], device=execution.device)
-    normals = noise_source(bound.normals, keys, "outer").to(execution.device)
-    uniforms = noise_source(bound.uniforms, keys, "outer").to(execution.device)
-    return (
-        normals.normals(step, samples, execution.dtype, execution.compiled)[0],
-        uniforms.uniforms(step, samples, execution.dtype, execution.compiled)[0],
-    )
 
 
 def steps_per_block(normals: NoiseSource, uniforms: NoiseSource, samples: int) -> int:
