@@ -137,7 +137,8 @@ def varying_values(scale: np.ndarray, columns: Columns) -> list[Problem]:
         return []
     what = f"{columns.role} column{'s' if len(constant) > 1 else ''} {listing(constant)}"
     message = f"{what}: one and the same value in all training rows; expected values that vary, to standardise them"
-    remedy = f"{columns.remedy}, or set data.standardize.{columns.role}s to false"
+    other = "together, or to false" if columns.role == "input" else "false"
+    remedy = f"{columns.remedy}, or set data.standardize.{columns.role}s to {other}"
     return [Problem(columns.key, message, remedy)]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from typing import Literal
 
 import numpy as np
 
@@ -86,10 +87,13 @@ def check_contract(table: Table) -> None:
 def split_rows(rows: int, split: SplitOptions) -> tuple[np.ndarray, np.ndarray]:
     """Sorted row numbers (int64) for training and for the test, round(test · rows) of them held out.
 
-    A permutation seeded by `split.seed` picks them, so they depend on the number of rows and the split alone.
+    They are the last rows, or a permutation seeded by `split.seed` picks them; so they depend on the number of rows
+    and the split alone.
     """
-    permutation = np.random.Generator(np.random.Philox(key=split.seed % KEY_RANGE)).permutation(rows)
     n_test = round(split.test * rows)
+    if split.rows == "last":
+        return np.arange(rows - n_test, dtype=np.int64), np.arange(rows - n_test, rows, dtype=np.int64)
+    permutation = np.random.Generator(np.random.Philox(key=split.seed % KEY_RANGE)).permutation(rows)
     return np.sort(permutation[n_test:]).astype(np.int64), np.sort(permutation[:n_test]).astype(np.int64)
 
 
@@ -139,14 +143,20 @@ def standardized(
     columns: Columns,
     problems: list[Problem],
     train_rows: np.ndarray,
-    wanted: bool,
+    wanted: bool | Literal["together"],
     keep_constant: bool,
 ) -> Part:
-    """(numbers − shift) / scale with the moments of the training rows; unchanged unless `wanted`."""
+    """(numbers − shift) / scale with the moments of the training rows; unchanged unless `wanted`.
+
+    `together` takes one shift and one scale, those of all columns as if they were a single one.
+    """
     shift, scale = np.zeros(numbers.shape[1]), np.ones(numbers.shape[1])
     if not wanted or len(train_rows) < 2:
         return Part(numbers, shift, scale, problems=problems)
-    shift, scale = moments(numbers[train_rows])
+    if wanted == "together":
+        shift, scale = (np.repeat(moment, numbers.shape[1]) for moment in moments(numbers[train_rows].reshape(-1, 1)))
+    else:
+        shift, scale = moments(numbers[train_rows])
     if keep_constant:
         scale = np.where(scale == 0, 1.0, scale)
     problems = problems + varying_values(scale, columns)

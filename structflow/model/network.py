@@ -52,8 +52,9 @@ class Network:
 
         `weights` and `variances` hold for every group tensors (slots, S or 1, *shape); a group with variances is
         integrated out and its weights are means. `gamma` holds for every edge (M, S, functions present), None where
-        all are 1; `x` is (rows, *input_shape).
+        all are 1; `x` is (rows, *input_shape), seen in the shape of the input node.
         """
+        x = x.reshape(x.shape[0], *self.layout.node_shapes[INPUT])
         values: dict[str, Tensor] = {}
         variance: Tensor | None = None
         for node in self.layout.graph.nodes[1:]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field
 
@@ -34,12 +34,19 @@ class SplitOptions(Options):
 
     test: float = Field(0.0, ge=0.0, lt=1.0, description="Share of the rows held out.")
     seed: int = Field(0, ge=0, description="Seed of the random split; the same rows for every seed of the study.")
+    rows: Literal["random", "last"] = Field(
+        "random", description="Which rows are held out; the last ones where rows stand in the order of time."
+    )
 
 
 class StandardizeOptions(Options):
     """Shift and scale to zero mean and unit variance, with the moments of the training rows."""
 
-    inputs: bool = True
+    inputs: bool | Literal["together"] = Field(
+        True,
+        description="Every input column by its own moments; or all by the same, which pixels and the steps of a "
+        "series need.",
+    )
     targets: bool = Field(True, description="Only where the likelihood is over continuous targets.")
 
 

@@ -50,7 +50,8 @@ class StructureModule(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Predict inputs (rows, *input_shape) of any numeric dtype."""
         shift, scale = cast(Tensor, self.input_shift), cast(Tensor, self.input_scale)
-        values = {INPUT: (x.to(shift.dtype) - shift) / scale}
+        standardized = (x.to(shift.dtype) - shift) / scale
+        values = {INPUT: standardized.reshape(x.shape[0], *self.nodes[INPUT])}
         for node, shape in self.nodes.items():
             if node == INPUT:
                 continue

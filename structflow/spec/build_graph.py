@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -37,7 +38,7 @@ def check_graph(spec: Spec, data_shapes: Mapping[str, Shape]) -> tuple[Graph | N
         if name in (INPUT, OUTPUT):
             if name in data_shapes:
                 problems += contradictions(name, node, data_shapes[name])
-                shapes[name] = (data_shapes[name],)
+                shapes[name] = (seen_shape(name, node, data_shapes[name]),)
         else:
             problems += hidden_shape_problems(name, node)
             if node.shapes():
@@ -52,14 +53,23 @@ def check_graph(spec: Spec, data_shapes: Mapping[str, Shape]) -> tuple[Graph | N
     return graph, []
 
 
+def seen_shape(name: str, node: Node, shape: Shape) -> Shape:
+    """The shape of the input or output node: the data's, or for the input the spec's own of equally many numbers."""
+    given = node.shapes()
+    if name == INPUT and len(given) == 1 and math.prod(given[0]) == math.prod(shape):
+        return given[0]
+    return shape
+
+
 def contradictions(name: str, node: Node, shape: Shape) -> list[Problem]:
-    """A problem if the spec gives the input or output another shape than the data have."""
+    """A problem if the spec gives the input or output a shape that the data can't have."""
     place = f"model.nodes.{name}.shape"
     if node.is_choice:
         return [Problem(f"{place}.choose", f"the data decide the shape of {name}, {list(shape)}", "leave it out")]
-    if node.shapes() and node.shapes() != (shape,):
+    if node.shapes() and node.shapes() != (seen_shape(name, node, shape),):
         message = f"got {list(node.shapes()[0])}, but the data and the likelihood give {name} the shape {list(shape)}"
-        return [Problem(place, message, "leave it out")]
+        remedy = f"leave it out, or give a shape of {math.prod(shape)} numbers" if name == INPUT else "leave it out"
+        return [Problem(place, message, remedy)]
     return []
 
 

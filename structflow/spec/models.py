@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from ..plugins import BasisOptions, DataOptions, Metaparameter, NonNegativeMetaparameter, Options, PositiveMetaparameter
 from .choice import PluginChoice
@@ -33,7 +33,10 @@ class ShapeChoice(Options):
 
 
 class Node(Options):
-    """A node f_j of the graph. `x` and `y` take their shapes from the data; every other node needs one."""
+    """A node f_j of the graph. `x` and `y` take their shapes from the data; every other node needs one.
+
+    Of `x`, a shape with as many numbers as the data's inputs says how they are seen: 64 columns as 1 × 8 × 8.
+    """
 
     shape: NodeShape | ShapeChoice | None = None
 
@@ -271,6 +274,13 @@ class Compute(Options):
     compile: bool | Literal["auto"] = "auto"
 
 
+def _without_repetition(trackers: tuple[Any, ...]) -> tuple[Any, ...]:
+    for index, options in enumerate(trackers):
+        if options in trackers[:index]:
+            raise ValueError(f"got {options.type!r} twice with the same keys; remove one, or give them other keys")
+    return trackers
+
+
 class Spec(Options):
     """One study: which structures are possible, on which data, under which priors and which regime."""
 
@@ -288,6 +298,9 @@ class Spec(Options):
     optimizer: Optimizer = Optimizer()
     evidence: Evidence = Evidence()
     compute: Compute = Compute()
+    trackers: Annotated[tuple[Annotated[Any, PluginChoice("trackers")], ...], AfterValidator(_without_repetition)] = (
+        Field((), max_length=16, description="Who follows the run, such as a logger; never what is computed.")
+    )
     stages: tuple[dict[str, Any], ...] = Field((), description="Overrides stage by stage, each warm-started.")
     sweep: tuple[dict[str, tuple[Any, ...]], ...] = Field((), description="Blocks of dotted keys with lists of values.")
 

@@ -24,7 +24,7 @@ def table(inputs: Any, targets: Any) -> Table:
     return Table(inputs, targets, input_names, tuple(f"t{i}" for i in range(targets.shape[1])))
 
 
-def options(test: float = 0.0, seed: int = 0, inputs: bool = True, targets: bool = True) -> ColumnOptions:
+def options(test: float = 0.0, seed: int = 0, inputs: Any = True, targets: bool = True) -> ColumnOptions:
     return ColumnOptions(
         target=("t0",),
         split=SplitOptions(test=test, seed=seed),
@@ -93,6 +93,33 @@ def test_split_is_a_partition_that_depends_on_the_split_alone() -> None:
     assert one.test_rows.tolist() == other.test_rows.tolist() == test.tolist()
     assert split_rows(10, SplitOptions(test=0.3, seed=6))[1].tolist() != test.tolist()
     assert len(split_rows(10, SplitOptions(test=0.3, seed=2**200))[1]) == 3
+
+
+@pytest.mark.parametrize(("share", "held_out"), [(0.3, [7, 8, 9]), (0.25, [8, 9]), (0.0, [])])
+def test_the_last_rows_are_held_out_in_order(share: float, held_out: list[int]) -> None:
+    train, test = split_rows(10, SplitOptions(test=share, rows="last", seed=5))
+    assert test.tolist() == held_out
+    assert train.tolist() == list(range(10 - len(held_out)))
+    assert train.dtype == test.dtype == np.int64
+
+
+def test_inputs_standardised_together_keep_their_proportions() -> None:
+    # Training inputs 1, 1, 3, 3: mean 2, deviation 1 for both columns, though each of them is constant.
+    chosen = ColumnOptions(
+        target=("t0",),
+        split=SplitOptions(test=0.34, rows="last"),
+        standardize=StandardizeOptions(inputs="together"),
+    )
+    data = prepare(table([[1.0, 3.0], [1.0, 3.0], [2.0, 5.0]], [[0.0], [1.0], [2.0]]), chosen, "continuous")
+    assert data.inputs.tolist() == [[-1.0, 1.0], [-1.0, 1.0], [0.0, 3.0]]
+    assert data.input_shift.tolist() == [2.0, 2.0]
+    assert data.input_scale.tolist() == [1.0, 1.0]
+    assert data.transform_inputs([[2.0, 5.0]]).tolist() == [[0.0, 3.0]]
+
+
+def test_inputs_that_are_all_one_number_cannot_be_standardised_together() -> None:
+    found = problems([[2.0, 2.0]] * 3, [[0.0], [1.0], [2.0]], chosen=options(inputs="together"))
+    assert ["one and the same value" in message for _, message, _ in found] == [True]
 
 
 def test_inputs_with_several_axes_are_standardised_element_by_element() -> None:
@@ -224,7 +251,7 @@ def test_constant_columns() -> None:
     found = problems(inputs, np.full((10, 1), 0.1))
     assert [path for path, _, _ in found] == ["data.inputs", "data.target"]
     assert "input columns 'a0', 'a2': one and the same value in all training rows" in found[0][1]
-    assert "leave the column out with `inputs`, or set data.standardize.inputs to false" in found[0][2]
+    assert "leave the column out with `inputs`, or set data.standardize.inputs to together, or to false" in found[0][2]
     assert "data.standardize.targets to false" in found[1][2]
     prepare(table(inputs, np.full((10, 1), 0.1)), options(inputs=False, targets=False), "continuous")
 

@@ -383,7 +383,7 @@ def test_sklearn(name: str, rows: int, columns: int, labels: tuple[str, ...] | N
 def test_digits_have_constant_pixels(tmp_path: Path) -> None:
     (problem,) = problems("sklearn", tmp_path, "classes", name="digits")
     assert problem.path == "data.name"
-    assert "data.standardize.inputs to false" in str(problem.suggestion)
+    assert "data.standardize.inputs to together, or to false" in str(problem.suggestion)
 
 
 def synthetic(tmp_path: Path, **keys: Any) -> Table:

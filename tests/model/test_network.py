@@ -125,6 +125,14 @@ def test_the_empty_subset_gives_zero():
     assert output.mean[:, 0, :, 0].tolist() == [[0.0] * 5, [7.0] * 5]
 
 
+def test_the_input_is_seen_in_the_shape_of_its_node():
+    images = graph({"x": (2, 3), "y": (2, 3)}, edge("x", "y", "all", fn("elementwise", function="sin")))
+    x = normal(5, 6)
+    members = population(images, structures(images))
+    output = members.network.forward([], [], [None], x, members.indices.edges)
+    torch.testing.assert_close(output.mean, x.sin().reshape(1, 1, 5, 2, 3), rtol=0, atol=0)
+
+
 def test_without_weights():
     """y = x + sin x for both members."""
     of = graph({"x": (2,), "y": (2,)}, edge("x", "y", "all", fn("identity"), fn("elementwise", function="sin")))

@@ -55,6 +55,17 @@ def test_a_shape_that_agrees_with_the_data_may_be_given():
     assert graph.shapes == {"x": ((2,),), "y": ((1,),)}
 
 
+def test_the_input_is_seen_in_a_shape_of_as_many_numbers():
+    edges = [edge("x", "h", "elementwise"), edge("x", "y", "zero"), edge("h", "y", "zero")]
+    nodes = {"x": {"shape": [1, 2, 3]}, "h": {"shape": [1, 2, 3]}, "y": {}}
+    assert build_graph(spec_of(nodes, edges), (6,), (1,)).shapes["x"] == ((1, 2, 3),)
+    with pytest.raises(SpecError) as raised:
+        build_graph(spec_of(nodes, edges), (5,), (1,))
+    (problem,) = [problem for problem in raised.value.problems if problem.path == "model.nodes.x.shape"]
+    assert problem.suggestion == "leave it out, or give a shape of 5 numbers"
+    assert "got [1, 2, 3], but the data and the likelihood give x the shape [5]" in problem.message
+
+
 def test_all_problems_come_together():
     found = problems(
         {"x": {}, "h": {}, "k": {"shape": [2, 2]}, "y": {"shape": 3}},

@@ -19,7 +19,7 @@ class SklearnOptions(DataOptions):
 class Sklearn(DataSource):
     """Diabetes (a continuous target), or iris, wine, breast_cancer, digits (class names); nothing is downloaded.
 
-    Some pixels of the digits never vary, so they need `standardize: {inputs: false}`.
+    Some pixels of the digits never vary, so they need `standardize: {inputs: together}` (or false).
     """
 
     type = "sklearn"
