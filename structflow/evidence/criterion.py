@@ -9,11 +9,11 @@ from torch import Tensor
 
 from ..objective.bound import Terms
 from ..objective.levels import METAPARAMETERS, Metaparameters, outer_level
-from ..plugins import metaparameter_at
+from ..plugins import Estimate, metaparameter_at
 from ..spec.models import Spec
 from ..spec.presets import COUNTING_PRESETS, HELD_OUT_PRESETS, metaparameters_of
 from .complexity import informative_weights
-from .trained import TrainedPopulation, mean_and_standard_error
+from .trained import TrainedPopulation
 
 
 @dataclass(frozen=True)
@@ -41,9 +41,9 @@ def compare(
     """
     chunks = list(trained.sample_terms(samples, phase, held_out))
     at = final_metaparameters(spec, trained, stage, stages)
-    score, error = mean_and_standard_error(values(terms, spec) for terms in chunks)
-    q, _ = mean_and_standard_error(outer_level(terms, at) for terms in chunks)
-    return Compared(score - penalty(trained, spec), error, q)
+    score = Estimate.of_samples(values(terms, spec) for terms in chunks)
+    q = Estimate.of_samples(outer_level(terms, at) for terms in chunks)
+    return Compared(score.value - penalty(trained, spec), score.standard_error, q.value)
 
 
 def values(terms: Terms, spec: Spec) -> Tensor:

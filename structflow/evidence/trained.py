@@ -93,12 +93,3 @@ class TrainedPopulation:
                 )
                 values = evaluate(noise, x, on_device)
             yield values  # outside: a generator would leave gradients switched off for whoever reads it
-
-
-def mean_and_standard_error(chunks: Iterator[Tensor]) -> tuple[Tensor, Tensor]:
-    """Mean over samples and its standard error, (M,) each, from chunks (M, s); the error of one sample is 0."""
-    values = torch.cat(list(chunks), dim=1)
-    samples = values.shape[1]
-    if samples == 1:
-        return values[:, 0], torch.zeros_like(values[:, 0])
-    return values.mean(1), values.std(1) / samples**0.5

@@ -2,7 +2,7 @@
 
 from .basis_function import BasisFunction, BasisOptions, Shape
 from .data_source import ColumnOptions, DataOptions, DataSource, SplitOptions, StandardizeOptions, Table
-from .evidence_estimator import Estimate, EvidenceEstimator
+from .evidence_estimator import Estimate, EvidenceEstimator, SampledTerms, TrainedMembers
 from .hookspecs import KINDS, hookimpl
 from .hypergradient import Hypergradient, OuterGradient, TwoLevelOptions, TwoLevelPoint, factors_agree
 from .likelihood import Likelihood, TargetKind
@@ -18,6 +18,7 @@ from .schedule import (
     shown_metaparameter,
 )
 from .structure_distribution import Space, StructureDistribution
+from .tracker import TrackedMember, TrackedRun, Tracker, TrainedBatch
 
 __all__ = [
     "INTERFACE_VERSION",
@@ -44,6 +45,7 @@ __all__ = [
     "Regime",
     "RegimeOptions",
     "RoundBound",
+    "SampledTerms",
     "Schedule",
     "Shape",
     "Space",
@@ -52,6 +54,11 @@ __all__ = [
     "StructureDistribution",
     "Table",
     "TargetKind",
+    "TrackedMember",
+    "TrackedRun",
+    "Tracker",
+    "TrainedBatch",
+    "TrainedMembers",
     "TwoLevelOptions",
     "TwoLevelPoint",
     "factors_agree",

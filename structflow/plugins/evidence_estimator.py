@@ -3,13 +3,49 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from .plugin import Plugin
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+
+class SampledTerms(Protocol):
+    """Terms of the bound for S samples of q(w, Γ) of each of M members, (M, S) each, in nats."""
+
+    @property
+    def log_likelihood(self) -> Tensor:
+        """log p(y | X, w, Γ), or its expectation over the weights that are integrated out."""
+
+    @property
+    def kl_weights(self) -> Tensor:
+        """KL(q(w) || p(w | Γ)), in closed form."""
+
+    @property
+    def kl_structure(self) -> Tensor:
+        """log q(Γ) − log p(Γ), 0 for discrete structures."""
+
+    @property
+    def bound(self) -> Tensor:
+        """log likelihood − KLs, whose mean over samples is the evidence lower bound."""
+
+
+class TrainedMembers(Protocol):
+    """M members of one population with their trained parameters, in float64, for evaluation on the training rows."""
+
+    @property
+    def size(self) -> int:
+        """M."""
+
+    def sample_terms(self, samples: int, phase: str) -> Iterator[SampledTerms]:
+        """Terms for so many samples in all, in chunks (M, S); a single sample where nothing is random.
+
+        `phase` names the noise: one name always draws the same numbers, another one fresh ones. A member's numbers
+        depend on neither the chunks nor the other members.
+        """
 
 
 @dataclass(frozen=True)
@@ -19,6 +55,17 @@ class Estimate:
     value: Tensor
     standard_error: Tensor
 
+    @classmethod
+    def of_samples(cls, chunks: Iterable[Tensor]) -> Estimate:
+        """Mean over samples and its standard error from chunks (M, s); the error of a single sample is 0."""
+        import torch
+
+        values = torch.cat(list(chunks), dim=1)
+        samples = values.shape[1]
+        if samples == 1:
+            return cls(values[:, 0], torch.zeros_like(values[:, 0]))
+        return cls(values.mean(1), values.std(1) / samples**0.5)
+
 
 class EvidenceEstimator(Plugin):
     """Estimates log p(y | X, h) of trained members; the spec names it in `evidence.estimators`."""
@@ -26,4 +73,4 @@ class EvidenceEstimator(Plugin):
     @staticmethod
     @abstractmethod
     def estimate(trained: Any, samples: int) -> Estimate:
-        """Estimate for a `structflow.evidence.TrainedPopulation`, in the units the model was trained in."""
+        """Estimate for `TrainedMembers`, in the units the model was trained in."""

@@ -14,6 +14,7 @@ from .likelihood import Likelihood
 from .plugin import Plugin
 from .regime import Regime
 from .structure_distribution import StructureDistribution
+from .tracker import Tracker
 
 PROJECT = "structflow"
 hookspec = pluggy.HookspecMarker(PROJECT)
@@ -55,6 +56,11 @@ def regimes() -> Iterable[type[Regime]]:  # type: ignore[empty-body]
     """Rules that say which members are trained after which."""
 
 
+@hookspec
+def trackers() -> Iterable[type[Tracker]]:  # type: ignore[empty-body]
+    """Followers of a run, such as loggers."""
+
+
 KINDS: dict[str, type[Plugin]] = {
     "basis_functions": BasisFunction,
     "likelihoods": Likelihood,
@@ -63,5 +69,6 @@ KINDS: dict[str, type[Plugin]] = {
     "hypergradients": Hypergradient,
     "evidence_estimators": EvidenceEstimator,
     "regimes": Regime,
+    "trackers": Tracker,
 }
 """Every kind by the name of its hook."""

@@ -23,7 +23,8 @@ from handmade import (
 from torch.distributions import MultivariateNormal
 
 from structflow.evidence import trained as trained_module
-from structflow.evidence.trained import TrainedPopulation, mean_and_standard_error
+from structflow.evidence.trained import TrainedPopulation
+from structflow.plugins import Estimate
 from structflow.plugins.registry import registry
 
 X, Y = normal(6, 3, seed=1), normal(6, 1, seed=2)
@@ -110,13 +111,14 @@ def test_a_model_linear_in_its_weights_has_the_evidence_without_error():
     assert found.standard_error.tolist() == [0.0]
 
 
-def test_mean_and_standard_error():
+def test_an_estimate_of_samples():
     """1, 2, 3, 6: mean 3, variance (4+1+0+9)/3, error √(14/3/4); a single sample has none."""
     chunks = [torch.tensor([[1.0, 2.0]]), torch.tensor([[3.0, 6.0]])]
-    mean, error = mean_and_standard_error(iter(chunks))
-    assert mean.item() == 3
-    np.testing.assert_allclose(error.item(), (14 / 12) ** 0.5)
-    assert [value.item() for value in mean_and_standard_error(iter([torch.tensor([[5.0]])]))] == [5.0, 0.0]
+    found = Estimate.of_samples(iter(chunks))
+    assert found.value.item() == 3
+    np.testing.assert_allclose(found.standard_error.item(), (14 / 12) ** 0.5)
+    single = Estimate.of_samples([torch.tensor([[5.0]])])
+    assert [single.value.item(), single.standard_error.item()] == [5.0, 0.0]
 
 
 def test_reading_samples_leaves_gradients_switched_on():

@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from ...plugins import Estimate, EvidenceEstimator
-
-if TYPE_CHECKING:
-    from ...evidence.trained import TrainedPopulation
+from ...plugins import Estimate, EvidenceEstimator, TrainedMembers
 
 
 class Elbo(EvidenceEstimator):
@@ -19,9 +14,6 @@ class Elbo(EvidenceEstimator):
     type = "elbo"
 
     @staticmethod
-    def estimate(trained: TrainedPopulation, samples: int) -> Estimate:
+    def estimate(trained: TrainedMembers, samples: int) -> Estimate:
         """Mean and standard error of the integrand."""
-        from ...evidence.trained import mean_and_standard_error
-
-        chunks = (terms.bound for terms in trained.sample_terms(samples, "elbo"))
-        return Estimate(*mean_and_standard_error(chunks))
+        return Estimate.of_samples(terms.bound for terms in trained.sample_terms(samples, "elbo"))

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from ...errors import Problem
 from ...plugins import Hypergradient, OuterGradient, TwoLevelOptions
 
 if TYPE_CHECKING:
@@ -48,10 +47,6 @@ class Hoag(Hypergradient):
     type = "hoag"
     Options = HoagOptions
     levels = 2
-
-    @staticmethod
-    def conflicts(spec: Any) -> list[Problem]:
-        return []
 
     @staticmethod
     def gradient(options: HoagOptions, point: TwoLevelPoint) -> OuterGradient:
