@@ -61,3 +61,8 @@ def evidence_estimators() -> Iterable[type[Any]]:
 @hookimpl
 def regimes() -> Iterable[type[Any]]:
     return classes_in("regimes")
+
+
+@hookimpl
+def trackers() -> Iterable[type[Any]]:
+    return classes_in("trackers")

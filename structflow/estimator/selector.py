@@ -131,6 +131,8 @@ class StructureSelector(BaseEstimator, ABC):  # type: ignore[misc]
             raise ValueError(f"{type(self).__name__} got the likelihood {likelihood!r}; expected one of {fits}")
         if study.spec.sweep:
             raise ValueError("spec has a sweep; search over its values with scikit-learn, or use structflow.run")
+        if study.spec.trackers:
+            raise ValueError("spec has trackers, which follow a run directory; leave them out, or use structflow.run")
 
 
 def carried_out(study: Study) -> tuple[list[dict[str, Any]], Predictor, RankedStructure]:

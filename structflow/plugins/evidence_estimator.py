@@ -22,7 +22,7 @@ class SampledTerms(Protocol):
 
     @property
     def kl_weights(self) -> Tensor:
-        """KL(q(w) || p(w | Γ)), in closed form."""
+        """log q(w) − log p(w | Γ) at the sample; the KL of weights that are integrated out."""
 
     @property
     def kl_structure(self) -> Tensor:
@@ -30,7 +30,7 @@ class SampledTerms(Protocol):
 
     @property
     def bound(self) -> Tensor:
-        """log likelihood − KLs, whose mean over samples is the evidence lower bound."""
+        """log p(y, w, Γ) − log q(w, Γ) at the sample: its mean over samples is the evidence lower bound."""
 
 
 class TrainedMembers(Protocol):

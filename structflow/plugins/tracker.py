@@ -87,8 +87,8 @@ class Tracker(Plugin):
     """Follows a run in the process that drives it; the spec lists trackers in `trackers`, each told in that order.
 
     Every method may be left out. All calls come from one thread, one after another: `started`, then `progressed` and
-    `trained` as tasks go on and are committed, at last `finished` or `failed`. In this process the order is that of
-    the plan, with workers that of completion; a continued run first tells of the batches that were there, in the
+    `trained` as tasks go on and are committed, at last `finished` or `failed`. In one process the order is always the
+    same, with workers it is that of completion; a continued run first tells of the batches that were there, in the
     order of the plan. A run that is finished already tells nothing. A tracker that raises is left out for the rest of
     the run, with a warning.
     """

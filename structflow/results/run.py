@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,6 +14,7 @@ from ..errors import CallError
 from ..runner.context import RunContext, open_context
 from ..runner.driver import carry_out, open_run
 from ..runner.progress import Listener
+from ..runner.tracking import following
 from ..spec.load import load_study, study_from_mapping
 from ..spec.study import Study
 from ..store.run_directory import RunDirectory
@@ -103,14 +104,17 @@ def run_study(study: Study, path: Path, written: str | None, workers: int | None
     """Carry out a study in a run directory and build its results; a finished run is left as it is."""
     directory, plan = open_run(study, path, written, workers)
     if not directory.has("summary.json"):
-        seconds = carry_out(directory, plan, workers, listener)
-        finish(directory, seconds)
+        with following(study, directory, plan, listener, workers) as tracking:
+            seconds = carry_out(directory, plan, workers, tracking.hear)
+            finish(directory, seconds, tracking.catch_up())
+            tracking.finished()
     return Run(path)
 
 
-def finish(directory: RunDirectory, seconds: float) -> None:
+def finish(directory: RunDirectory, seconds: float, warnings: Sequence[str] = ()) -> None:
     """Build the public results from the committed records; the summary comes last and says that all is there."""
     context = open_context(str(directory.path.resolve()))
     summary = summarise(context, seconds)
+    summary["warnings"] += warnings
     write_tree(build_tree(context, summary), directory.result)
     directory.write_json("summary.json", summary)

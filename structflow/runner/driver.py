@@ -52,11 +52,13 @@ def open_run(study: Study, path: Path, written: str | None, workers: int | None 
 
 
 def settings_as_json(study: Study) -> list[dict[str, Any]]:
-    """The settings with the spec of every stage, as plain data."""
+    """The settings with the spec of every stage, as plain data; without `trackers`, which are the driver's own."""
     return [
         {
             "values": setting.values,
-            "stages": [json.loads(stage.model_dump_json(by_alias=True)) for stage in setting.stages],
+            "stages": [
+                json.loads(stage.model_dump_json(by_alias=True, exclude={"trackers"})) for stage in setting.stages
+            ],
         }
         for setting in study.settings
     ]

@@ -19,7 +19,7 @@ from .validate import validate_data
 MAX_SPECS = 2_000
 """Settings times stages: every one is checked before anything runs."""
 
-FIXED_IN_SWEEP = ("structflow", "name", "data", "model", "sweep", "stages")
+FIXED_IN_SWEEP = ("structflow", "name", "data", "model", "trackers", "sweep", "stages")
 FIXED_IN_STAGES = (
     "structflow",
     "name",
@@ -29,6 +29,7 @@ FIXED_IN_STAGES = (
     "regime",
     "optimizer.restarts",
     "compute.dtype",
+    "trackers",
     "sweep",
     "stages",
 )

@@ -12,9 +12,10 @@ from .models import Spec
 def spec_hash(spec: Spec) -> str:
     """SHA-256 over the canonical JSON of the spec with all defaults filled in.
 
-    Comments, formatting, the order of keys and defaults written out make no difference.
+    Comments, formatting, the order of keys and defaults written out make no difference, nor do `trackers`, which never
+    change what is computed.
     """
-    data = canonical(spec.model_dump(mode="json", by_alias=True))
+    data = canonical(spec.model_dump(mode="json", by_alias=True, exclude={"trackers"}))
     return hashlib.sha256(json.dumps(data, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 

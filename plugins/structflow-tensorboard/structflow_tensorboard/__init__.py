@@ -1,0 +1,1 @@
+"""A tracker that writes runs of structflow as event files of TensorBoard."""

@@ -1,0 +1,218 @@
+"""Tells the trackers of a spec how its run goes; what they do, or fail to do, never reaches the run."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any
+
+from ..errors import StorageError
+from ..plan.plan import Plan
+from ..plan.tasks import Task
+from ..plugins import TrackedMember, TrackedRun, Tracker, TrainedBatch
+from ..plugins.registry import registry
+from ..spec.structures import Structure
+from ..spec.study import Study
+from ..store.run_directory import RunDirectory
+from .progress import Listener, Progress
+
+LONGEST_REASON = 300
+"""Characters of an error that a warning shows."""
+
+
+class Tracking:
+    """The trackers of a run and what they have been told.
+
+    With workers, news come from the thread that serves the cluster. All trackers are then called from one thread of
+    their own, so that a slow one doesn't hold up the scheduler.
+    """
+
+    def __init__(self, study: Study, directory: RunDirectory, plan: Plan, listener: Listener, workers: int | None):
+        self.directory = directory
+        self.plan = plan
+        self.listener = listener
+        self.warnings: list[str] = []
+        self.trackers: list[Tracker] = []
+        self.training = {task.name: task for task in plan.tasks() if task.kind == "train"}
+        self.told: set[str] = set()
+        self.thread = ThreadPoolExecutor(1, "trackers") if workers and study.spec.trackers else None
+        self._call(self._start, study)
+
+    def hear(self, news: Progress) -> None:
+        """Pass one piece of news on: to the listener, and of training to the trackers."""
+        self.listener(news)
+        if news.task not in self.training:
+            return
+        if news.finished:
+            self._call(self._trained, news.task, False)
+        else:
+            self._call(self._tell, lambda tracker: tracker.progressed(news.task, news.steps))
+
+    def catch_up(self) -> list[str]:
+        """Tell of tasks whose last news was lost on the way; returns the warnings so far, once all are told."""
+        if self.thread is not None:
+            self.thread.submit(self._tell_of_committed, False).result()
+        else:
+            self._tell_of_committed(False)
+        return list(self.warnings)
+
+    def finished(self) -> None:
+        """The run is done and its summary written."""
+        self._call(self._tell, lambda tracker: tracker.finished(self.directory.read_json("summary.json")))
+
+    def failed(self, error: BaseException) -> None:
+        """The run ends early."""
+        reason = "interrupted" if isinstance(error, KeyboardInterrupt | SystemExit) else in_one_line(error)
+        self._call(self._tell, lambda tracker: tracker.failed(reason))
+
+    def close(self) -> None:
+        """Wait until everything is told."""
+        if self.thread is not None:
+            self.thread.shutdown()
+
+    def _call(self, function: Callable[..., None], *arguments: Any) -> None:
+        """Call a function that deals with trackers: here, or on their thread."""
+        if self.thread is not None:
+            self.thread.submit(function, *arguments)
+        else:
+            function(*arguments)
+
+    def _start(self, study: Study) -> None:
+        """Make the trackers, and tell them of the run and of what is there of it."""
+        for options in study.spec.trackers:
+            try:
+                self.trackers.append(registry().get("trackers", options.type)(options))
+            except Exception as error:  # a stranger's tracker may raise anything
+                self._leave_out(options.type, error)
+        if self.trackers:
+            run = tracked_run(study, self.directory, self.plan)
+            self._tell(lambda tracker: tracker.started(run))
+            self._tell_of_committed(True)
+
+    def _tell_of_committed(self, replayed: bool) -> None:
+        """Tell of all committed training tasks that haven't been told of, in the order of the plan."""
+        if self.trackers:
+            for name in self.training:
+                if name not in self.told and self.directory.is_committed(name):
+                    self._trained(name, replayed)
+
+    def _trained(self, name: str, replayed: bool) -> None:
+        """Tell once that a training task is committed, after the stages before of the same batch."""
+        if not self.trackers or name in self.told:
+            return
+        self.told.add(name)
+        for parent in self.training[name].parents:
+            if parent.kind == "train":
+                self._trained(parent.name, replayed)
+        try:
+            batch = trained_batch(self.directory, self.plan, self.training[name], replayed)
+        except StorageError as error:
+            self._warn(f"trackers were not told of {name}: {in_one_line(error)}")
+            return
+        if batch is not None:
+            self._tell(lambda tracker: tracker.trained(batch))
+
+    def _tell(self, call: Callable[[Tracker], None]) -> None:
+        """Call every tracker; one that raises is left out from then on."""
+        for tracker in list(self.trackers):
+            try:
+                call(tracker)
+            except Exception as error:  # a stranger's tracker may raise anything
+                self.trackers.remove(tracker)
+                self._leave_out(tracker.type, error)
+
+    def _leave_out(self, type_name: str, error: Exception) -> None:
+        self._warn(f"tracker {type_name!r} is left out from here on: {in_one_line(error)}")
+
+    def _warn(self, warning: str) -> None:
+        self.warnings.append(warning)
+        sys.stderr.write(f"warning: {warning}\n")
+
+
+@contextmanager
+def following(
+    study: Study, directory: RunDirectory, plan: Plan, listener: Listener, workers: int | None
+) -> Iterator[Tracking]:
+    """The tracking of a run that is about to be carried out; trackers hear of it when the run ends by an error."""
+    tracking = Tracking(study, directory, plan, listener, workers)
+    try:
+        yield tracking
+    except BaseException as error:
+        tracking.failed(error)
+        raise
+    finally:
+        tracking.close()
+
+
+def tracked_run(study: Study, directory: RunDirectory, plan: Plan) -> TrackedRun:
+    """What trackers are told when a run starts."""
+    return TrackedRun(
+        path=directory.path.resolve(),
+        name=study.spec.name,
+        spec=json.loads(study.spec.model_dump_json(by_alias=True)),
+        settings=tuple(setting.values for setting in study.settings),
+        plan=plan.as_json(),
+        continued=any(directory.is_committed(task.name) for task in plan.tasks()),
+    )
+
+
+def trained_batch(directory: RunDirectory, plan: Plan, task: Task, replayed: bool) -> TrainedBatch | None:
+    """What the record of a training task holds for trackers; None for a slot that stayed empty."""
+    record = directory.record(task.name)
+    if record.payload["empty"]:
+        return None
+    planned = plan.settings[task.setting].rounds[task.round]
+    arrays = directory.arrays(record)
+    terms = {name: value for name, value in parts_of(arrays, "trajectory").items() if name != "steps"}
+    reports = parts_of(arrays, "outer")
+    return TrainedBatch(
+        task=task.name,
+        setting=task.setting,
+        values=plan.settings[task.setting].values,
+        round=planned.name,
+        stage=task.stage,
+        stages=len(planned.steps),
+        batch=task.slot,
+        members=tracked_members(record.payload),
+        first_step=sum(planned.steps[: task.stage]),
+        steps=arrays["trajectory/steps"],
+        terms=terms,
+        report_steps=reports.pop("step", None),
+        reports=reports,
+        replayed=replayed,
+    )
+
+
+def parts_of(arrays: Mapping[str, Any], group: str) -> dict[str, Any]:
+    """The arrays of one group of a record, by their names within it."""
+    return {name.removeprefix(f"{group}/"): value for name, value in arrays.items() if name.startswith(f"{group}/")}
+
+
+def tracked_members(payload: Mapping[str, Any]) -> tuple[TrackedMember, ...]:
+    """The members of a record; only that of the last stage knows scores and probabilities."""
+    unknown = [None] * len(payload["members"])
+    columns = (payload.get(key, unknown) for key in ("scores", "probabilities", "rounded"))
+    return tuple(
+        TrackedMember(
+            structure=member["structure"],
+            name="relaxed" if member["structure"] is None else Structure.from_dict(member["structure"]).canonical,
+            restart=member["restart"],
+            fold=member.get("fold", 0),
+            diverged=diverged_at >= 0,
+            score=score,
+            probabilities=probabilities,
+            rounded=rounded,
+        )
+        for member, diverged_at, score, probabilities, rounded in zip(
+            payload["members"], payload["diverged_at"], *columns, strict=True
+        )
+    )
+
+
+def in_one_line(error: BaseException) -> str:
+    """The type of an error and its message, as one line."""
+    message = " ".join(str(error).split())
+    return f"{type(error).__name__}: {message}"[:LONGEST_REASON] if message else type(error).__name__
