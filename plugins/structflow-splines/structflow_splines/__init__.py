@@ -1,0 +1,1 @@
+"""B-splines, Fourier series, radial and rational functions as candidates on the edges of structflow."""
