@@ -170,6 +170,7 @@ def test_the_given_spec_is_not_changed() -> None:
         (StructureRegressor({"model": {"likelihood": "categorical"}}), "got the likelihood 'categorical'; .*gaussian"),
         (StructureClassifier({"model": {"likelihood": "gaussian"}}), "expected one of .*categorical"),
         (StructureRegressor({"sweep": [{"seed": [1, 2]}]}), "has a sweep"),
+        (StructureRegressor({"trackers": ["json_lines"]}), "has trackers"),
     ],
 )
 def test_what_does_not_fit_together_is_refused(estimator: Any, message: str) -> None:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 class DenseOptions(BasisOptions):
     """Keys of the basis function `dense`."""
 
-    activation: ElementwiseFunction = "tanh"
+    activation: ElementwiseFunction = Field("tanh", description="φ, applied to every output.")
     bias: bool = Field(True, description="Whether a constant is added before the activation.")
     rows: tuple[Annotated[int, Field(ge=0)], ...] | None = Field(
         None, min_length=1, description="Inputs that are used (from 0); the weights of the others are held at zero."

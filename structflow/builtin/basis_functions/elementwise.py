@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal
 
+from pydantic import Field
+
 from ...errors import ShapeMismatch
 from ...plugins import BasisFunction, BasisOptions, Shape
 
@@ -31,7 +33,7 @@ def apply_elementwise(name: ElementwiseFunction, x: Tensor) -> Tensor:
 class ElementwiseOptions(BasisOptions):
     """Keys of the basis function `elementwise`."""
 
-    function: ElementwiseFunction = "tanh"
+    function: ElementwiseFunction = Field("tanh", description="φ, applied to every element.")
 
 
 class Elementwise(BasisFunction):

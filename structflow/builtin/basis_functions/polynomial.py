@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 class PolynomialOptions(BasisOptions):
     """Keys of the basis function `polynomial`."""
 
-    degree: int = Field(2, ge=0, le=50)
+    degree: int = Field(2, ge=0, le=50, description="Highest power of each input; 0 leaves the constant.")
     family: Literal["power", "legendre", "hermite"] = Field(
         "power", description="Basis of the polynomials: x^k, Legendre P_k, or probabilists' Hermite He_k/√k!."
     )

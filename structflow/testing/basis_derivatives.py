@@ -1,0 +1,75 @@
+"""What a basis function promises of its derivatives, which training and hypergradients take."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.func import grad, jvp
+
+from .basis_subject import BasisSubject
+from .check import Rule, expect, rule
+from .numbers import Weights, expect_close, expect_finite
+
+STEP = 1e-5
+"""Half the distance of a central difference of gradients."""
+
+FROM_DIFFERENCES = 1e-4
+"""Relative error that central differences in float64 may have here."""
+
+
+def with_output(output: Tensor) -> tuple[Tensor, Tensor]:
+    """A smooth number that every output has part in, Σ a_i g_i + ½ Σ g_i² with a_i = cos i; and the output again."""
+    a = torch.arange(output.numel(), dtype=output.dtype, device=output.device).cos().reshape(output.shape)
+    return (a * output + 0.5 * output.square()).sum(), output
+
+
+def total(subject: BasisSubject, weights: Weights, x: Tensor) -> Tensor:
+    """That number for weights and inputs."""
+    return with_output(subject.forward(weights, x))[0]
+
+
+@rule("avoid square roots and norms at 0, division by what may vanish, and `where` around what isn't finite")
+def gradients_are_finite(subject: BasisSubject) -> None:
+    """Gradients by weights and inputs are finite at the start, for normal inputs, ten times as large ones and 0."""
+    weights = subject.started()
+    for factor in (1.0, 10.0, 0.0):
+        by_weights, by_x = grad(lambda w, x: total(subject, w, x), argnums=(0, 1))(weights, factor * subject.rows())
+        for name, value in by_weights.items():
+            expect_finite(value, f"gradient by {name} at {factor:g} × normal inputs")
+        expect_finite(by_x, f"gradient by x at {factor:g} × normal inputs")
+
+
+@rule("declare in `weight_shapes` only what `forward` uses; the number of weights is part of a structure's complexity")
+def every_weight_counts(subject: BasisSubject) -> None:
+    """Every declared weight has influence on the output for some of the inputs."""
+    found = {name: torch.zeros_like(value) for name, value in subject.weights().items()}
+    for seed in (1, 2, 3):
+        slopes = grad(lambda w, x: total(subject, w, x))(subject.weights(seed=seed), subject.rows(seed=seed))
+        for name, value in slopes.items():
+            found[name] += value.abs()
+    unused = [name for name, value in found.items() if not bool((value > 0).any())]
+    expect(not unused, f"no influence of {', '.join(unused)}; declared are {subject.shapes}")
+
+
+@rule("use operations that torch can differentiate twice, forward over reverse; no custom autograd without a jvp")
+def curvature_exists(subject: BasisSubject) -> None:
+    """Products of the second derivatives with a direction (jvp of grad) exist, are finite and are right."""
+    if not subject.shapes:
+        return
+    x, weights, direction = subject.rows(), subject.weights(seed=3), subject.weights(seed=4)
+
+    def slope(at: Weights) -> Weights:
+        found: Weights = grad(lambda w: total(subject, w, x))(at)
+        return found
+
+    products: Weights = jvp(slope, (weights,), (direction,))[1]
+    sides = [
+        slope({name: value + sign * STEP * direction[name] for name, value in weights.items()}) for sign in (1, -1)
+    ]
+    for name, product in products.items():
+        expect_finite(product, f"second derivative by {name}")
+        differences = (sides[0][name] - sides[1][name]) / (2 * STEP)
+        expect_close(product, differences, f"second derivative by {name} from central differences", FROM_DIFFERENCES)
+
+
+RULES: tuple[Rule[BasisSubject], ...] = (gradients_are_finite, every_weight_counts, curvature_exists)

@@ -1,0 +1,139 @@
+"""What a basis function promises of its values: start, shapes, dtypes, rows, purity, devices."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
+
+from .basis_subject import ROWS, BasisSubject
+from .check import Rule, expect, rule
+from .numbers import (
+    DOUBLE,
+    cast,
+    copies,
+    expect_all_close,
+    expect_close,
+    expect_finite,
+    expect_shape,
+    moved,
+)
+
+LARGE = 10.0
+"""Factor of inputs that are far out but still to be expected of standardised data."""
+
+SINGLE = 1e-3
+"""Relative difference that float32 on another device may make."""
+
+
+@rule("return finite means of the given names and shapes from `start`, made of the normals without changing them")
+def start_gives_weights(subject: BasisSubject) -> None:
+    """`start` gives finite weights of the declared names and shapes, the same for the same normals."""
+    normals = subject.weights(seed=2)
+    before = copies(normals)
+    means = subject.function.start(normals)
+    expect(set(means) == set(subject.shapes), f"weights {sorted(means)}; declared are {sorted(subject.shapes)}")
+    for name, shape in subject.shapes.items():
+        expect_shape(means[name], shape, f"start of {name}")
+        expect_finite(means[name], f"start of {name}")
+    expect_all_close(normals, before, "after start, the normals of")
+    expect_all_close(subject.function.start(normals), means, "the second start of")
+    single = subject.started(torch.float32)
+    wrong = {name: value.dtype for name, value in single.items() if value.dtype != torch.float32}
+    expect(not wrong, f"from normals in float32 a start in {wrong}")
+
+
+@rule("return (rows, *out_shape) in the dtype of `x`: make constants with x.new_tensor or python numbers")
+def output_has_shape_and_dtype(subject: BasisSubject) -> None:
+    """`forward` returns (rows, *out_shape) in the dtype of the inputs, in float64 and in float32."""
+    for dtype in (DOUBLE, torch.float32):
+        output = subject.forward(subject.weights(dtype=dtype), subject.rows(dtype=dtype))
+        expect_shape(output, (ROWS, *subject.out_shape), f"forward in {dtype}")
+        expect(output.dtype == dtype, f"forward of {dtype} in {output.dtype}")
+
+
+@rule("keep what is exponentiated or divided by within bounds (clamp, softplus, log-sum-exp)")
+def output_is_finite(subject: BasisSubject) -> None:
+    """At its start the function is finite for standard normal inputs and for ten times as large ones."""
+    for dtype in (DOUBLE, torch.float32):
+        for factor in (1.0, LARGE, 0.0):
+            output = subject.forward(subject.started(dtype), factor * subject.rows(dtype=dtype))
+            expect_finite(output, f"forward at {factor:g} × normal inputs in {dtype}")
+
+
+@rule("compute every row from itself: no means, sorting or normalisation over rows")
+def rows_do_not_mix(subject: BasisSubject) -> None:
+    """A row's output depends on that row alone, whatever rows stand beside it, even where it is the only one."""
+    weights, x = subject.weights(), subject.rows()
+    whole = subject.forward(weights, x)
+    expect_close(subject.forward(weights, x[1:4]), whole[1:4], "forward of rows 1 to 3")
+    expect_close(subject.forward(weights, x[2:3]), whole[2:3], "forward of row 2 alone")
+    expect_close(subject.forward(weights, x.flip(0)), whole.flip(0), "forward of the rows in reverse")
+
+
+@rule("draw no random numbers and keep no state in the instance, the class or the module")
+def repeats_itself(subject: BasisSubject) -> None:
+    """The same weights and inputs give the same numbers, whatever was computed in between."""
+    weights, x = subject.weights(), subject.rows()
+    first = subject.forward(weights, x)
+    subject.forward(subject.weights(seed=5), 2.0 * subject.rows(seed=8)[:3])
+    expect_close(subject.forward(weights, x), first, "the second forward", 0.0)
+    anew = subject.plugin(subject.options, subject.in_shape, subject.out_shape)
+    expect_close(anew.forward(weights, x), first, "forward of a new instance", 0.0)
+
+
+@rule("compute new tensors in place of changing those given: x + 1, not x.add_(1)")
+def changes_nothing(subject: BasisSubject) -> None:
+    """`forward` leaves weights and inputs as they were."""
+    weights, x = subject.weights(), subject.rows()
+    names, before, x_before = list(weights), copies(weights), x.clone()
+    subject.forward(weights, x)
+    expect(list(weights) == names, f"after forward, weights {list(weights)}")
+    expect_all_close(weights, before, "after forward, weight")
+    expect_close(x, x_before, "after forward, x", 0.0)
+
+
+@rule("make tensors where the inputs are (x.new_zeros, torch.arange(..., device=x.device)); no .cpu(), .item(), numpy")
+def works_on_any_device(subject: BasisSubject) -> None:
+    """`forward` runs where its arguments are: on device `meta`, which has shapes but no numbers, and on a GPU's."""
+    weights, x = moved(subject.weights(), "meta"), subject.rows().to("meta")
+    output = subject.forward(weights, x)
+    expect_shape(output, (ROWS, *subject.out_shape), "forward on device meta")
+    expect(output.device.type == "meta", f"from inputs on device meta an output on {output.device}")
+    elsewhere = on_an_imagined_gpu(subject)
+    expect(elsewhere is None, f"from inputs on a GPU: {elsewhere}")
+
+
+def on_an_imagined_gpu(subject: BasisSubject) -> str | None:
+    """What would go wrong on a GPU, as far as torch can tell from shapes and devices alone."""
+    try:
+        with FakeTensorMode():
+            weights = {name: torch.empty(shape, device="cuda") for name, shape in subject.shapes.items()}
+            output = subject.forward(weights, torch.empty(ROWS, *subject.in_shape, device="cuda"))
+    except Exception as error:
+        # A torch without CUDA can't imagine all operations; only what it says of devices is the function's fault.
+        return str(error) if "same device" in str(error) else None
+    return None if output.device.type == "cuda" else f"the output is on {output.device}"
+
+
+@rule("make tensors where the inputs are; avoid operations that differ between devices")
+def gpu_equals_cpu(subject: BasisSubject) -> None:
+    """On a CUDA device the numbers are those of the CPU, to the precision of float32."""
+    if not torch.cuda.is_available():
+        pytest.skip("there is no CUDA device")
+    weights, x = subject.started(), subject.rows()
+    expected = subject.forward(weights, x)
+    found = subject.forward(moved(cast(weights, torch.float32), "cuda"), x.float().cuda())
+    expect_close(found.cpu(), expected, "forward on the GPU", SINGLE)
+
+
+RULES: tuple[Rule[BasisSubject], ...] = (
+    start_gives_weights,
+    output_has_shape_and_dtype,
+    output_is_finite,
+    rows_do_not_mix,
+    repeats_itself,
+    changes_nothing,
+    works_on_any_device,
+    gpu_equals_cpu,
+)

@@ -1,0 +1,114 @@
+"""What a way to optimise hyperparameters promises: conflicts that it names, hypergradients member by member."""
+
+from __future__ import annotations
+
+import torch
+
+from ..errors import Problem
+from ..plugins import OuterGradient, TwoLevelOptions
+from .check import Check, Rule, checks_of, expect, rule
+from .common import RULES_OF_OPTIONS
+from .default_spec import default_spec
+from .numbers import expect_close, expect_finite, expect_shape
+from .subject import Subject
+from .two_level_problem import QuadraticPoint, quadratic_point
+
+ONE_MEMBER = 1e-6
+"""Relative influence that members may have on one another, by the rounding of sums."""
+
+
+@rule("set `levels` to 1 or 2 in the class; options of a method with 2 derive from TwoLevelOptions")
+def levels_are_one_or_two(subject: Subject) -> None:
+    """`levels` is 1, or 2 with options that have the keys of `TwoLevelOptions`."""
+    expect(subject.plugin.levels in (1, 2), f"levels {subject.plugin.levels!r}")
+    if subject.plugin.levels == 2:
+        expect(issubclass(subject.plugin.Options, TwoLevelOptions), f"options {subject.plugin.Options.__mro__}")
+
+
+@rule("return a list of structflow.errors.Problem from `conflicts`, empty where all is well, with a path and a remedy")
+def conflicts_are_problems(subject: Subject) -> None:
+    """`conflicts` of a spec with only defaults is a list of problems, and repeats itself."""
+    spec = default_spec(optimizer={"outer": subject.options})
+    found = subject.plugin.conflicts(spec)
+    expect(isinstance(found, list), f"{type(found).__name__}: {found!r}")
+    expect(all(isinstance(problem, Problem) for problem in found), f"{found!r}")
+    silent = [problem for problem in found if not (problem.path and problem.message and problem.suggestion)]
+    expect(not silent, f"problems without path, message or suggestion: {silent}")
+    expect(subject.plugin.conflicts(spec) == found, "other problems at the second call")
+
+
+def hypergradient(subject: Subject, point: QuadraticPoint) -> OuterGradient:
+    """What the method finds at a point."""
+    found: OuterGradient = subject.plugin.gradient(subject.options, point)
+    return found
+
+
+@rule("return OuterGradient(gradient, report): the gradient (P,) with zeros where point.of_theta, reports (M,)")
+def gradient_is_along_h(subject: Subject) -> None:
+    """dQ/dh is (P,), finite, zero along θ and not everywhere zero; reports are numbers of every member, (M,)."""
+    if subject.plugin.levels != 2:
+        return
+    point = quadratic_point()
+    found = hypergradient(subject, point)
+    expect(isinstance(found, OuterGradient), f"{type(found).__name__}")
+    expect_shape(found.gradient, tuple(point.of_theta.shape), "the gradient")
+    expect_finite(found.gradient, "the gradient")
+    expect(not bool(found.gradient[point.of_theta].any()), "numbers along θ that aren't zero")
+    expect(bool(found.gradient.any()), "zero everywhere, at a point where Q rises with h")
+    for name, value in found.report.items():
+        expect_shape(value, (point.members,), f"report {name!r}")
+        expect(isinstance(name, str) and name != "hypergradient", f"a report named {name!r}, which is taken")
+
+
+@rule("draw no random numbers but from the point's iteration, and keep no state")
+def gradient_repeats_itself(subject: Subject) -> None:
+    """The same point gives the same hypergradient and reports."""
+    if subject.plugin.levels != 2:
+        return
+    first = hypergradient(subject, quadratic_point())
+    hypergradient(subject, quadratic_point(2))
+    again = hypergradient(subject, quadratic_point())
+    expect_close(again.gradient, first.gradient, "the second hypergradient", 0.0)
+    for name, value in first.report.items():
+        expect_close(again.report[name], value, f"the second report {name!r}", 0.0)
+
+
+@rule("sum over a member's numbers with point.dot and hand values back with point.spread; stop members one by one")
+def members_do_not_mix(subject: Subject) -> None:
+    """A member's hypergradient and reports don't depend on the members beside it."""
+    if subject.plugin.levels != 2:
+        return
+    point = quadratic_point()
+    whole = hypergradient(subject, point)
+    for member in range(point.members):
+        alone = hypergradient(subject, point.only(slice(member, member + 1)))
+        own = whole.gradient.reshape(point.members, -1)[member]
+        expect_close(alone.gradient, own, f"the hypergradient of member {member} alone", ONE_MEMBER)
+        for name, value in whole.report.items():
+            expect_close(alone.report[name][0], value[member], f"report {name!r} of member {member} alone", ONE_MEMBER)
+
+
+@rule("add ∂Q/∂h to the part that goes through θ*, with the sign of dQ/dh: h is raised along it")
+def direct_part_is_whole_at_the_optimum(subject: Subject) -> None:
+    """Where ∇_θ Q = 0, dQ/dh is ∂Q/∂h, whatever the response of θ* to h."""
+    if subject.plugin.levels != 2:
+        return
+    point = quadratic_point(at_the_target=True)
+    of_q = point.outer_gradient()
+    expected = torch.where(point.of_theta, torch.zeros_like(of_q), of_q)
+    expect_close(hypergradient(subject, point).gradient, expected, "the hypergradient", ONE_MEMBER)
+
+
+RULES: tuple[Rule[Subject], ...] = (
+    levels_are_one_or_two,
+    conflicts_are_problems,
+    gradient_is_along_h,
+    gradient_repeats_itself,
+    members_do_not_mix,
+    direct_part_is_whole_at_the_optimum,
+)
+
+
+def checks(subject: Subject) -> list[Check]:
+    """The checks of one example."""
+    return checks_of(subject.prefix, subject.about, subject, (*RULES_OF_OPTIONS, *RULES))

@@ -1,0 +1,80 @@
+"""A likelihood with an example, ready to be called."""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..plugins import Likelihood, Shape
+from .numbers import DOUBLE, Weights, normal
+from .subject import Subject
+
+ROWS = 12
+SPREAD = 0.5
+"""Standard deviation of the values of the output node: rates and odds stay within an order of magnitude."""
+
+
+class LikelihoodSubject(Subject):
+    """A likelihood of one example, over `n_targets` columns or `n_classes` classes."""
+
+    @property
+    def n_targets(self) -> int:
+        """Number of target columns."""
+        return int(self.example.n_targets)
+
+    @cached_property
+    def likelihood(self) -> Likelihood:
+        """The likelihood of the example's targets."""
+        return self.over(self.n_targets)
+
+    def over(self, n_targets: int) -> Likelihood:
+        """The same over another number of targets; continuous ones were divided by 1, 1.5, 2, … each."""
+        scale = 1 + 0.5 * np.arange(n_targets) if self.plugin.target == "continuous" else np.ones(n_targets)
+        made: Likelihood = self.plugin(self.options, scale)
+        return made
+
+    @cached_property
+    def out_shape(self) -> Shape:
+        """Shape of the output node."""
+        return self.shape_over(self.n_targets)
+
+    def shape_over(self, n_targets: int) -> Shape:
+        """Shape of the output node for another number of targets."""
+        shape: Shape = self.plugin.output_shape(self.options, n_targets, self.example.n_classes)
+        return shape
+
+    def parameters(self, *leading: int, n_targets: int | None = None, dtype: torch.dtype = DOUBLE) -> Weights:
+        """Learned parameters away from their start, with leading axes (members)."""
+        number = self.n_targets if n_targets is None else n_targets
+        start = self.over(number).parameters(self.shape_over(number))
+        return {
+            name: (
+                torch.from_numpy(np.asarray(value, dtype=np.float64))
+                + 0.3 * normal(*leading, *np.shape(value), seed=60 + place)
+            ).to(dtype)
+            for place, (name, value) in enumerate(start.items())
+        }
+
+    def outputs(
+        self, *leading: int, rows: int = ROWS, n_targets: int | None = None, dtype: torch.dtype = DOUBLE
+    ) -> Tensor:
+        """Values of the output node, (…, rows, *out_shape)."""
+        shape = self.out_shape if n_targets is None else self.shape_over(n_targets)
+        return SPREAD * normal(*leading, rows, *shape, seed=41, dtype=dtype)
+
+    def targets(self, dtype: torch.dtype = DOUBLE) -> Tensor:
+        """Prepared targets (ROWS, n_targets), as the data layer gives them for this kind of target."""
+        kind, generator = self.plugin.target, np.random.default_rng(42)
+        shape = (ROWS, self.n_targets)
+        if kind == "classes":
+            values = np.arange(ROWS).reshape(-1, 1) % self.example.n_classes
+        elif kind == "binary":
+            values = generator.integers(0, 2, shape)
+        elif kind == "counts":
+            values = generator.poisson(1.5, shape)
+        else:
+            values = generator.standard_normal(shape)
+        return torch.from_numpy(values.astype(np.float64)).to(dtype)

@@ -1,0 +1,196 @@
+"""What a distribution over structure weights promises: samples, densities, rounding, gradients."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, get_args
+
+import torch
+from torch import Tensor
+from torch.func import grad, vmap
+
+from ..plugins import Space
+from .check import Check, Rule, checks_of, expect, rule
+from .common import RULES_OF_OPTIONS
+from .numbers import DOUBLE, expect_close, expect_finite, expect_shape, normal, uniform
+from .subject import Subject
+
+SPACES: tuple[Space, ...] = get_args(Space)
+MOST_FUNCTIONS = 4
+MEMBERS, SAMPLES = 3, 5
+DRAWS = 20_000
+STANDARD_ERRORS = 5.0
+SUM = 1e-9
+"""Error of a sum of γ."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """One edge: its space and the number K of its functions."""
+
+    space: Space
+    functions: int
+
+    def __str__(self) -> str:
+        return f"choose: {self.space} of K = {self.functions}"
+
+    def concentration(self, *leading: int, seed: int = 1) -> Tensor:
+        """log s, (…, K)."""
+        return 0.5 * normal(*leading, self.functions, seed=seed)
+
+
+CASES = [Case(space, functions) for space in SPACES for functions in range(1, MOST_FUNCTIONS + 1)]
+
+
+def drawn(subject: Subject, case: Case, log_concentration: Tensor, temperature: Tensor, seed: int = 3) -> Tensor:
+    """Coordinates of DRAWS samples, (DRAWS, K)."""
+    found: Tensor = subject.plugin.sample(
+        case.space, log_concentration, temperature, uniform(DRAWS, case.functions, seed=seed)
+    )
+    return found
+
+
+@rule("read its `concentration`, `temperature` and `learned` where gumbel_softmax has them: every part of a run does")
+def options_have_what_runs_read(subject: Subject) -> None:
+    """Its options have `temperature` (a metaparameter above 0) and `learned`, which runs read."""
+    missing = [name for name in ("temperature", "learned") if name not in type(subject.options).model_fields]
+    expect(not missing, f"options without {', '.join(missing)}")
+
+
+@rule("broadcast leading axes as torch does; the temperature has no axis of functions: use temperature.unsqueeze(-1)")
+def shapes_broadcast(subject: Subject) -> None:
+    """Members and samples are leading axes: γ is (…, K) and densities (…), as in a loop over members, for any K."""
+    plugin = subject.plugin
+    for case in CASES:
+        log_s, temperature = case.concentration(MEMBERS, 1), 0.5 + uniform(MEMBERS, 1, seed=4)
+        u = uniform(MEMBERS, SAMPLES, case.functions, seed=5)
+        found = plugin.sample(case.space, log_s, temperature, u)
+        log_gamma = plugin.log_gamma(case.space, found)
+        density = plugin.log_prob(case.space, log_s, temperature, found)
+        rounding = plugin.rounding_probabilities(case.space, log_s)
+        expect_shape(log_gamma, (MEMBERS, SAMPLES, case.functions), f"log γ, {case},")
+        expect_shape(density, (MEMBERS, SAMPLES), f"log_prob, {case},")
+        expect_shape(rounding, (MEMBERS, 1, case.functions), f"rounding_probabilities, {case},")
+        for member in range(MEMBERS):
+            own = plugin.sample(case.space, log_s[member, 0], temperature[member, 0], u[member])
+            expect_close(own, found[member], f"a sample of one member, {case},")
+            expect_close(plugin.log_gamma(case.space, own), log_gamma[member], f"log γ of one member, {case},")
+            alone = plugin.log_prob(case.space, log_s[member, 0], temperature[member, 0], own)
+            expect_close(alone, density[member], f"log_prob of one member, {case},")
+        lifted = vmap(lambda s, c, x, case=case: plugin.log_prob(case.space, s, c, x))(log_s, temperature, found)
+        expect_close(lifted, density, f"log_prob under vmap, {case},")
+
+
+@rule("return log γ ≤ 0 from `log_gamma`, with logsumexp 0 for `one`; repeat samples for equal uniforms")
+def gamma_is_in_its_space(subject: Subject) -> None:
+    """γ is in [0, 1], for `one` it sums to 1, and it is the same for the same uniforms."""
+    for case in CASES:
+        log_s, temperature = case.concentration(), torch.tensor(0.5, dtype=DOUBLE)
+        found = drawn(subject, case, log_s, temperature)
+        expect_close(drawn(subject, case, log_s, temperature), found, f"the second sample, {case},", 0.0)
+        log_gamma = subject.plugin.log_gamma(case.space, found)
+        expect(not bool(torch.isnan(log_gamma).any()), f"log γ is NaN, {case}")
+        gamma = log_gamma.exp()
+        expect(bool((gamma <= 1 + SUM).all()), f"γ up to {float(gamma.max()):g}, {case}")
+        if case.space == "one":
+            expect_close(gamma.sum(-1), torch.ones(DRAWS, dtype=DOUBLE), f"the sum of γ, {case},", SUM)
+
+
+@rule(
+    "compare log_prob with the density of `sample` in its own coordinates: the Jacobian and constants in K and c count"
+)
+def densities_are_relative(subject: Subject) -> None:
+    """E_q[p/q] is 1 for samples of q and another p of the family, so that a KL made of log densities is one."""
+    for case in CASES:
+        log_q, log_p = case.concentration(seed=1), case.concentration(seed=2)
+        c_q, c_p = torch.tensor(0.8, dtype=DOUBLE), torch.tensor(0.9, dtype=DOUBLE)
+        found = drawn(subject, case, log_q, c_q)
+        densities = (subject.plugin.log_prob(case.space, log_s, c, found) for log_s, c in ((log_p, c_p), (log_q, c_q)))
+        of_p, of_q = densities
+        expect_finite(of_q, f"log q at its own samples, {case}")
+        ratio = (of_p - of_q).exp()
+        error = float(ratio.std()) / math.sqrt(DRAWS)
+        off = abs(float(ratio.mean()) - 1)
+        expect(off <= STANDARD_ERRORS * error + SUM, f"E_q[p/q] = {1 + off:.5g} ± {error:.2g}, {case}")
+
+
+@rule("return P(argmax γ = l) for `one` and P(γ_l > ½) for `any`; rankings of relaxed members are made of them")
+def rounding_is_that_of_samples(subject: Subject) -> None:
+    """`rounding_probabilities` are the frequencies of rounded samples, and for `one` sum to 1, at any temperature."""
+    for case in CASES:
+        log_s = case.concentration()
+        probabilities = subject.plugin.rounding_probabilities(case.space, log_s)
+        inside = bool(((probabilities >= 0) & (probabilities <= 1 + SUM)).all())
+        expect(inside, f"probabilities {probabilities.tolist()}, {case}")
+        if case.space == "one":
+            expect_close(probabilities.sum(), torch.ones((), dtype=DOUBLE), f"their sum, {case},", SUM)
+        for c in (0.3, 1.5):
+            log_gamma = subject.plugin.log_gamma(case.space, drawn(subject, case, log_s, torch.tensor(c, dtype=DOUBLE)))
+            picked = log_gamma > math.log(0.5)
+            if case.space == "one":
+                picked = torch.nn.functional.one_hot(log_gamma.argmax(-1), case.functions).bool()
+            frequencies = picked.double().mean(0)
+            error = (probabilities * (1 - probabilities) / DRAWS).clamp(min=0).sqrt()
+            off = (frequencies - probabilities).abs()
+            fits = bool((off <= STANDARD_ERRORS * error + SUM).all())
+            shown = f"{probabilities.tolist()}; rounded samples have {frequencies.tolist()}"
+            expect(fits, f"{shown}, {case}, temperature {c:g}")
+
+
+@rule("keep everything in logarithms, and let samples follow log s and the temperature (no detach, no argmax)")
+def gradients_reach_the_parameters(subject: Subject) -> None:
+    """Samples and densities have finite gradients by log s and by the temperature, which samples depend on."""
+    for case in CASES:
+
+        def total(log_s: Tensor, c: Tensor, case: Case = case) -> Tensor:
+            found = subject.plugin.sample(case.space, log_s, c, uniform(SAMPLES, case.functions, seed=6))
+            density = subject.plugin.log_prob(case.space, log_s.detach(), c.detach(), found)
+            value: Tensor = density.sum() + subject.plugin.log_gamma(case.space, found).exp().square().sum()
+            return value
+
+        slopes = grad(total, argnums=(0, 1))(case.concentration(), torch.tensor(0.5, dtype=DOUBLE))
+        for name, slope in zip(("log s", "the temperature"), slopes, strict=True):
+            expect_finite(slope, f"gradient by {name}, {case}")
+            chooses = case.space == "any" or case.functions > 1
+            expect(not chooses or bool((slope != 0).any()), f"samples don't depend on {name}, {case}")
+
+
+@rule("make tensors where the arguments are; no .cpu(), .item() or numpy")
+def works_on_any_device(subject: Subject) -> None:
+    """Everything runs on device `meta`, which has shapes but no numbers."""
+    for case in CASES:
+        log_s, c = case.concentration(MEMBERS, 1).to("meta"), torch.ones(MEMBERS, 1, dtype=DOUBLE, device="meta")
+        found = subject.plugin.sample(case.space, log_s, c, torch.ones(MEMBERS, SAMPLES, case.functions, device="meta"))
+        values = (
+            subject.plugin.log_gamma(case.space, found),
+            subject.plugin.log_prob(case.space, log_s, c, found),
+            subject.plugin.rounding_probabilities(case.space, log_s),
+        )
+        expect(all(value.device.type == "meta" for value in values), f"a result on another device, {case}")
+
+
+@rule("return a list of K finite numbers, equal ones for a prior without preference")
+def prior_starts_finite(subject: Subject) -> None:
+    """`prior_log_concentration` gives K finite numbers for either space."""
+    for case in CASES:
+        found: Any = subject.plugin.prior_log_concentration(case.space, subject.options, case.functions)
+        fits = len(found) == case.functions and all(math.isfinite(value) for value in found)
+        expect(fits, f"{found!r}, {case}")
+
+
+RULES: tuple[Rule[Subject], ...] = (
+    options_have_what_runs_read,
+    shapes_broadcast,
+    gamma_is_in_its_space,
+    densities_are_relative,
+    rounding_is_that_of_samples,
+    gradients_reach_the_parameters,
+    works_on_any_device,
+    prior_starts_finite,
+)
+
+
+def checks(subject: Subject) -> list[Check]:
+    """The checks of one example."""
+    return checks_of(subject.prefix, subject.about, subject, (*RULES_OF_OPTIONS, *RULES))

@@ -1,0 +1,74 @@
+"""Every built-in plugin passes the conformance kit, as any package must."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import pandas
+import pytest
+import zarr
+
+from structflow.testing import BasisExample, DataSourceExample, Example, LikelihoodExample, conformance
+
+TABLES = TemporaryDirectory(prefix="structflow-tables-")
+"""Removed when the process ends."""
+
+FOLDER = Path(TABLES.name)
+
+
+def write_tables() -> None:
+    """The same five rows in every format."""
+    generator = np.random.default_rng(0)
+    x, y = generator.normal(size=(5, 2)), generator.normal(size=(5, 1))
+    frame = pandas.DataFrame({"a": x[:, 0], "b": x[:, 1], "y": y[:, 0]})
+    frame.to_csv(FOLDER / "t.csv", index=False)
+    frame.to_parquet(FOLDER / "t.parquet")
+    np.savez(FOLDER / "t.npz", x=x.reshape(5, 2, 1), y=y)
+    group = zarr.open_group(FOLDER / "t.zarr", mode="w")
+    group.create_array("x", data=x)
+    group.create_array("y", data=y)
+
+
+write_tables()
+VECTORS = (3,), (2,)
+EXAMPLES: dict[str, Sequence[Example]] = {
+    "constant": [BasisExample({}, (2, 2), (4, 1))],
+    "zero": [BasisExample({}, (3,), (2, 2))],
+    "identity": [BasisExample({}, (2, 3), (2, 3))],
+    "elementwise": [BasisExample({"function": "gaussian"}, (2, 3), (2, 3))],
+    "linear": [BasisExample({}, *VECTORS), BasisExample({"bias": False}, *VECTORS)],
+    "dense": [
+        BasisExample({"activation": "softplus"}, *VECTORS),
+        BasisExample({"rows": [2, 0]}, *VECTORS),
+        BasisExample({"rows": [2, 0], "share": "w", "bias": False}, *VECTORS),
+    ],
+    "polynomial": [
+        BasisExample({"degree": 0}, *VECTORS),
+        BasisExample({"degree": 4}, *VECTORS),
+        BasisExample({"degree": 3, "family": "legendre"}, (1,), (2,)),
+        BasisExample({"degree": 4, "family": "hermite"}, (2,), (1,)),
+    ],
+    "gaussian": [LikelihoodExample({}, 2), LikelihoodExample({"noise": 0.7}, 1)],
+    "bernoulli": [LikelihoodExample({}, 3, 2)],
+    "categorical": [LikelihoodExample({}, 1, 4)],
+    "poisson": [LikelihoodExample({}, 2)],
+    "csv": [DataSourceExample({"path": "t.csv", "target": "y"}, FOLDER)],
+    "parquet": [DataSourceExample({"path": "t.parquet", "target": ["y"]}, FOLDER)],
+    "npz": [DataSourceExample({"path": "t.npz"}, FOLDER)],
+    "zarr": [DataSourceExample({"path": "t.zarr"}, FOLDER)],
+    "sklearn": [DataSourceExample({"name": name}) for name in ("diabetes", "digits")],
+    "synthetic": [DataSourceExample({"rows": 10, "inputs": 1, "formula": "x0", "noise": 0.1})],
+    "memory": [],  # a spec by itself has no rows in memory
+    "gumbel_softmax": [Example({"concentration": 0.5, "temperature": 0.7})],
+    "enumeration": [Example(), Example({"form": "repulsive"}), Example({"open": {"x->h": ["a", "c"]}})],
+    "growth": [Example(), Example({"form": "continuous", "points": 3})],
+    "pruning": [Example(), Example({"form": "continuous", "points": 3})],
+}
+
+
+@pytest.mark.parametrize("check", conformance("structflow", EXAMPLES))
+def test_builtin_plugins_conform(check: Callable[[], None]) -> None:
+    check()
