@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 from torch.func import vmap
 
+from ..errors import PluginError
 from ..plugins import BasisFunction
 from ..spec.graph import INPUT, OUTPUT
 from .layout import FunctionBlock, Layout
@@ -98,6 +99,7 @@ class Network:
             if scale is not None and self.scale_by_structure:
                 weight = {name: scaled(value, scale) for name, value in weight.items()}
             mean = lift(block.function, weight, x, part, slots)
+            self._check_shape(block, mean, len(x))
             means.append(mean if scale is None else scaled(mean, scale))
             uncertain = None if block.group is None else variances[block.group]
             if uncertain is None:
@@ -106,12 +108,23 @@ class Network:
             if scale is not None and self.scale_by_structure:
                 uncertain = {name: scaled(value, scale.square()) for name, value in uncertain.items()}
             spread = lift(block.function, uncertain, x, part, slots, variance=True)
+            self._check_shape(block, spread, len(x), "output_variance")
             spreads.append(spread if scale is None else scaled(spread, scale.square()))
         mean = routing.merge(with_equal_samples(means), index)
         if all(spread is None for spread in spreads):
             return mean, None
         filled = [torch.zeros_like(m) if spread is None else spread for m, spread in zip(means, spreads, strict=True)]
         return mean, routing.merge(with_equal_samples(filled), index)
+
+    def _check_shape(self, block: FunctionBlock, value: Tensor, rows: int, method: str = "forward") -> None:
+        """Raise `PluginError` where a function's value isn't (rows, *out_shape): it would be broadcast in silence."""
+        got, expected = tuple(value.shape[2:]), (rows, *block.function.out_shape)
+        if got != expected:
+            raise PluginError(
+                f"basis function {block.name!r} on edge {self.layout.graph.edges[block.edge].key} broke its contract: "
+                f"{type(block.function).__name__}.{method} returned the shape {shown_shape(got)}; expected "
+                f"(rows, *out_shape) = {shown_shape(expected)}: mend the class, of type {block.function.type!r}"
+            )
 
     def _weights_of(
         self, block: FunctionBlock, position: int, weights: Sequence[Weights], routing: Routing, index: Index
@@ -122,6 +135,11 @@ class Network:
         if not self.layout.groups[block.group].is_shared:
             return weights[block.group]
         return {name: routing.split(value, index)[position] for name, value in weights[block.group].items()}
+
+
+def shown_shape(shape: tuple[int, ...]) -> str:
+    """A shape as it is written in Python."""
+    return f"({', '.join(map(str, shape))}{',' if len(shape) == 1 else ''})"
 
 
 def scaled(value: Tensor, scale: Tensor) -> Tensor:

@@ -9,14 +9,20 @@ from typing import ClassVar
 from .options import Options
 
 INTERFACE_VERSION = (1, 0)
-"""Version of the plugin interface: a plugin written for a newer one is refused, for an older major one too."""
+"""Version of the plugin interface, (major, minor).
+
+The minor number rises when something is added that no plugin has to know of: a hook, a method with a default, an
+attribute with a default. Plugins written for an earlier minor version go on working. The major number rises when a
+plugin has to be changed. A class is used if its major version is this one and its minor version not above this one.
+"""
 
 
 class Plugin(ABC):
     """One named choice of some kind: a basis function, a likelihood, a data source, a regime, …
 
     `type` is the word a spec uses, `Options` the pydantic model of its keys, `interface` the version of the
-    interface it was written for.
+    interface it was written for. A package states that version in each class: the default is the one of the structflow
+    that is installed, and says nothing.
     """
 
     type: ClassVar[str]

@@ -6,11 +6,14 @@ command keeps working without it.
 
 from __future__ import annotations
 
+import contextlib
 import copyreg
 import inspect
-from dataclasses import dataclass, field
+import sys
+from collections.abc import Collection
+from dataclasses import dataclass, field, replace
 from functools import cache, partial
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint
 from typing import Any, Literal
 
 import pluggy
@@ -18,26 +21,49 @@ from pydantic import BaseModel, create_model
 
 from ..errors import PluginError
 from . import hookspecs
-from .options import Options
-from .plugin import INTERFACE_VERSION, Plugin
+from .contract import check_contract, hook_problems, is_wrapper
+from .packages import (
+    BUILTIN,
+    GROUP,
+    VARIABLE,
+    Package,
+    installed_points,
+    is_selected,
+    missing_packages,
+    package_of,
+    selected_packages,
+)
 
-GROUP = hookspecs.PROJECT
-BUILTIN = "structflow.builtin.hooks"
+__all__ = ["BUILTIN", "GROUP", "Broken", "Registration", "Registry", "load_registry", "registry"]
 
 
 @dataclass(frozen=True)
 class Registration:
-    """One plugin that is ready to use, and the package it came from."""
+    """One plugin that is ready to use, and the package and the hook it came from."""
 
     kind: str
     plugin: type[Any]
     origin: str
     options: type[BaseModel]
+    version: str | None = None
+    hook: str | None = None
 
     @property
     def type(self) -> str:
         """The word a spec uses."""
         return str(self.plugin.type)
+
+    @property
+    def interface(self) -> str:
+        """Version of the interface that it was written for."""
+        return ".".join(map(str, self.plugin.interface))
+
+    @property
+    def description(self) -> str:
+        """First line of its docstring, or of that of a class it derives from; empty where only the contract has one."""
+        own = self.plugin.__mro__[: self.plugin.__mro__.index(hookspecs.KINDS[self.kind])]
+        documented = (inspect.cleandoc(each.__doc__) for each in own if each.__doc__)
+        return next(documented, "").partition("\n")[0]
 
 
 @dataclass(frozen=True)
@@ -50,24 +76,35 @@ class Broken:
 
 @dataclass
 class Registry:
-    """The plugins of one process."""
+    """The plugins of one process, and the packages they were looked for in."""
 
     kinds: dict[str, dict[str, Registration]] = field(default_factory=lambda: {kind: {} for kind in hookspecs.KINDS})
     broken: list[Broken] = field(default_factory=list)
+    packages: list[Package] = field(default_factory=list)
 
     def of_kind(self, kind: str) -> dict[str, Registration]:
         """Plugins of one kind by type, in the order they were registered."""
         return self.kinds[kind]
 
     def get(self, kind: str, type_name: str) -> type[Any]:
-        """The plugin class; raises `PluginError` naming what is installed."""
+        """The plugin class; raises `PluginError` naming what is installed, and packages that may hold it."""
         try:
             return self.kinds[kind][type_name].plugin
         except KeyError:
             known = ", ".join(self.kinds[kind]) or "none"
-            raise PluginError(f"no {kind} plugin named {type_name!r}; installed: {known}") from None
+            hint = f"; {self.unavailable}" if self.unavailable else ""
+            raise PluginError(f"no {kind} plugin named {type_name!r}; installed: {known}{hint}") from None
 
-    def add(self, kind: str, plugin: Any, origin: str) -> None:
+    @property
+    def unavailable(self) -> str | None:
+        """The packages that can't be used, one of which may hold a plugin that isn't found, and what to do."""
+        found = [package.words for package in self.packages if package.status in ("broken", "missing")]
+        disabled = dict.fromkeys(package.origin for package in self.packages if package.status == "disabled")
+        if disabled:
+            found.append(f"disabled by {VARIABLE}: {', '.join(disabled)}")
+        return f"{'; '.join(found)}: run `structflow plugins`" if found else None
+
+    def add(self, kind: str, plugin: Any, origin: str, version: str | None = None, hook: str | None = None) -> None:
         """Check one class against its contract and index it; raises `PluginError`."""
         check_contract(kind, plugin)
         present = self.kinds[kind].get(plugin.type)
@@ -75,53 +112,11 @@ class Registry:
             raise PluginError(
                 f"{kind} {plugin.type!r} of {origin} is refused: {present.origin} already registered that name"
             )
-        self.kinds[kind][plugin.type] = Registration(kind, plugin, origin, options_with_type(kind, plugin))
+        options = options_with_type(kind, plugin)
+        self.kinds[kind][plugin.type] = Registration(kind, plugin, origin, options, version, hook)
 
 
-def check_contract(kind: str, plugin: Any) -> None:
-    """Raise `PluginError` unless `plugin` is a finished class of this kind for this interface version."""
-    base = hookspecs.KINDS[kind]
-    if not (isinstance(plugin, type) and issubclass(plugin, base)):
-        raise PluginError(f"hook {kind} returned {plugin!r}; expected a subclass of {base.__name__}")
-    major, minor = plugin.interface
-    if major != INTERFACE_VERSION[0] or minor > INTERFACE_VERSION[1]:
-        ours = ".".join(map(str, INTERFACE_VERSION))
-        raise PluginError(f"{plugin.__name__} is written for plugin interface {major}.{minor}; this is {ours}")
-    unset = [name for name in class_attributes(base) if not hasattr(plugin, name)]
-    if unset:
-        raise PluginError(
-            f"{plugin.__name__} has no {' and no '.join(f'`{name}`' for name in unset)}; set it in the class"
-        )
-    if not isinstance(plugin.type, str) or not plugin.type:
-        raise PluginError(f"{plugin.__name__}.type is {plugin.type!r}; give it the word a spec will use")
-    if inspect.isabstract(plugin):
-        missing = ", ".join(sorted(plugin.__abstractmethods__))
-        raise PluginError(f"{plugin.__name__} doesn't implement {missing}")
-    check_options(plugin)
-
-
-def class_attributes(base: type[Plugin]) -> list[str]:
-    """Names that an interface declares as class attributes."""
-    hints = {
-        name: hint for ancestor in reversed(base.__mro__) for name, hint in inspect.get_annotations(ancestor).items()
-    }
-    return [name for name, hint in hints.items() if str(hint).startswith(("ClassVar", "typing.ClassVar"))]
-
-
-def check_options(plugin: type[Plugin]) -> None:
-    """Raise `PluginError` unless `Options` is a model that refuses unknown keys and leaves the key `type` free."""
-    options = plugin.Options
-    if not (
-        isinstance(options, type) and issubclass(options, Options) and options.model_config.get("extra") == "forbid"
-    ):
-        raise PluginError(f"{plugin.__name__}.Options is {options!r}; derive it from structflow.plugins.Options")
-    if plugin.key in options.model_fields:
-        raise PluginError(
-            f"{plugin.__name__}.Options has a field {plugin.key!r}, which holds the plugin's name; rename it"
-        )
-
-
-def options_with_type(kind: str, plugin: type[Plugin]) -> type[BaseModel]:
+def options_with_type(kind: str, plugin: type[Any]) -> type[BaseModel]:
     """The plugin's options model with the discriminating key (`type`, for data `source`) added.
 
     No module holds the model under its name, so its instances are pickled by the name of the plugin.
@@ -148,57 +143,73 @@ def unpickled_options(kind: str, type_name: str, state: Any) -> BaseModel:
     return options
 
 
-def load_registry(points: list[EntryPoint]) -> Registry:
-    """Import every entry point and index what its hooks return; failures are recorded, never raised."""
-    registry = Registry()
+def load_registry(points: list[EntryPoint], selected: Collection[str] | None = None) -> Registry:
+    """Import the selected entry points and index what their hooks return; failures are recorded, never raised.
+
+    `selected` are normalised names of distributions, None for all. What a package prints goes to standard error, so
+    that it doesn't get into the output of a command.
+    """
+    found = Registry()
     manager = pluggy.PluginManager(hookspecs.PROJECT)
-    manager.add_hookspecs(hookspecs)
-    for point in points:
-        origin = point.dist.name if point.dist else point.value
-        try:
-            manager.register(point.load(), name=f"{origin}:{point.name}")
-            check_hooks(manager, f"{origin}:{point.name}")
-        except PluginError as error:
-            registry.broken.append(Broken(origin, str(error)))
-        except (Exception, SystemExit) as error:  # a stranger's package may raise anything at import
-            registry.broken.append(Broken(f"{origin} ({point.value})", f"{type(error).__name__}: {error}"))
-    for kind in hookspecs.KINDS:
-        for implementation in getattr(manager.hook, kind).get_hookimpls():
-            register_implementation(registry, kind, implementation)
-    return registry
+    with contextlib.redirect_stdout(sys.stderr):
+        for point in points:
+            package = package_of(point)
+            if not is_selected(point, selected):
+                found.packages.append(replace(package, status="disabled", reason=f"not named in {VARIABLE}"))
+                continue
+            reasons = load_package(found, manager, point, package)
+            found.broken += [Broken(package.origin, reason) for reason in reasons]
+            found.packages.append(replace(package, status="broken", reason="; ".join(reasons)) if reasons else package)
+    found.packages += missing_packages(points, selected)
+    return found
 
 
-def check_hooks(manager: pluggy.PluginManager, name: str) -> None:
-    """Raise `PluginError` for a module without hooks, or with one that structflow never calls."""
-    callers = manager.get_hookcallers(manager.get_plugin(name)) or []
-    unknown = sorted(caller.name for caller in callers if not caller.has_spec())
-    if unknown or not callers:
-        got = f"hooks {', '.join(unknown)}, which don't exist" if unknown else "no hooks"
-        raise PluginError(f"it defines {got}; mark functions named {', '.join(hookspecs.KINDS)} with hookimpl")
-
-
-def register_implementation(registry: Registry, kind: str, implementation: pluggy.HookImpl) -> None:
-    """Index what one package's hook returns; called one by one so that a hook that raises harms only itself."""
-    origin = implementation.plugin_name.partition(":")[0]
+def load_package(found: Registry, manager: pluggy.PluginManager, point: EntryPoint, package: Package) -> list[str]:
+    """Import one entry point and index what its hooks return; the reason for every part that can't be used."""
     try:
-        returned: Any = implementation.function()
+        module = point.load()
+        if manager.is_registered(module):
+            return [f"{point.value} is registered already, by {manager.get_name(module)}"]
+        manager.register(module, name=f"{package.origin}:{point.name}")
+        callers = manager.get_hookcallers(module) or []
+        hooks = {caller.name: hook for caller in callers for hook in caller.get_hookimpls() if hook.plugin is module}
+    except BaseException as error:  # a stranger's package may raise anything at import
+        return [in_one_line(error)]
+    reasons = hook_problems(hooks)
+    for kind in hookspecs.KINDS:
+        if kind in hooks and not is_wrapper(hooks[kind]):
+            reasons += call_hook(found, kind, hooks[kind], package)
+    return reasons
+
+
+def call_hook(found: Registry, kind: str, hook: pluggy.HookImpl, package: Package) -> list[str]:
+    """Index what one hook returns; one by one, so that what is wrong harms only itself."""
+    try:
+        returned: Any = hook.function()
         classes = list(returned)
-    except (Exception, SystemExit) as error:  # a stranger's hook may raise anything
-        registry.broken.append(Broken(f"{origin} ({kind})", f"{type(error).__name__}: {error}"))
-        return
+    except BaseException as error:  # a stranger's hook may raise anything
+        return [f"hook {kind}: {in_one_line(error)}"]
+    reasons = []
     for plugin in classes:
         try:
-            registry.add(kind, plugin, origin)
+            found.add(kind, plugin, package.origin, package.version, f"{package.entry_point}:{kind}")
         except PluginError as error:
-            registry.broken.append(Broken(origin, str(error)))
+            reasons.append(str(error))
         except Exception as error:  # class attributes that can't be read, options that pydantic refuses
-            registry.broken.append(Broken(f"{origin} ({plugin!r})", f"{type(error).__name__}: {error}"))
+            reasons.append(f"{plugin!r}: {in_one_line(error)}")
+    return reasons
+
+
+def in_one_line(error: BaseException) -> str:
+    """Type and message of an error, blanks and line breaks made one blank; an interruption by the user goes on."""
+    if isinstance(error, KeyboardInterrupt):
+        raise error
+    if isinstance(error, ImportError) and (error.name or "").partition(".")[0] == hookspecs.PROJECT:
+        return f"{type(error).__name__}: {error}; it is written for another version of structflow"
+    return " ".join(f"{type(error).__name__}: {error}".split()).removesuffix(":")
 
 
 @cache
 def registry() -> Registry:
-    """The registry of this process: structflow's own plugins first, then the others by name."""
-    points = sorted(
-        entry_points(group=GROUP), key=lambda point: (point.value != "structflow.builtin.hooks", point.value)
-    )
-    return load_registry(points)
+    """The registry of this process: structflow's own plugins first, then the others by name of their package."""
+    return load_registry(installed_points(), selected_packages())

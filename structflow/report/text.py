@@ -185,19 +185,6 @@ def print_runs(rows: Sequence[dict[str, Any]], folder: Path) -> None:
     console.print(table)
 
 
-def print_plugins(rows: Sequence[dict[str, Any]], broken: Sequence[dict[str, Any]]) -> None:
-    """Plugins by kind, then the broken ones."""
-    console = terminal()
-    table = Table(box=SIMPLE, pad_edge=False)
-    for title in ("kind", "type", "package"):
-        table.add_column(title)
-    for row in rows:
-        table.add_row(row["kind"], row["type"], row["origin"])
-    console.print(table)
-    for each in broken:
-        console.print(Text("broken:", "red"), f"{each['origin']}: {each['reason']}")
-
-
 def print_findings(findings: Sequence[Any]) -> None:
     """One line a check."""
     console = terminal()
