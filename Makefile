@@ -10,7 +10,7 @@ QUICKSTART := runs/quickstart
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help quickstart test lint docs clean
+.PHONY: help quickstart test compiled lint docs clean
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -19,10 +19,13 @@ quickstart: $(VENV)/.installed-plot ## Run the example study, print its ranking,
 	$(BIN)/structflow run specs/quickstart.yaml -o $(QUICKSTART)
 	$(BIN)/structflow plot $(QUICKSTART) -o $(QUICKSTART)/ranking.png
 
-test: $(VENV)/.installed-dev ## Run the tests (PYTEST_ARGS="-k name" for some of them)
+test: $(VENV)/.installed-plugins ## Run the tests (PYTEST_ARGS="-k name" for some of them)
 	$(BIN)/python -m pytest --numprocesses auto --dist loadscope $(PYTEST_ARGS)
 
-lint: $(VENV)/.installed-dev ## Check style, types and the order of the layers
+compiled: $(VENV)/.installed-plugins ## Compile the plugins of every package as one program, and compare with eager mode
+	$(BIN)/python -m pytest -m compile_together
+
+lint: $(VENV)/.installed-plugins ## Check style, types and the order of the layers
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
@@ -40,6 +43,11 @@ $(VENV)/.installed-%: pyproject.toml constraints.txt | $(BIN)/pip
 	@echo "Installing structflow with its extra $* into $(VENV); the first time takes a minute or two."
 	$(PIP_INSTALL) hatchling editables
 	$(PIP_INSTALL) --no-build-isolation --editable ".[$*]"
+	@touch $@
+
+# The packages in plugins/, from their folders, for the tests.
+$(VENV)/.installed-plugins: $(VENV)/.installed-dev $(wildcard plugins/*/pyproject.toml)
+	$(PIP_INSTALL) --no-build-isolation $(patsubst %/pyproject.toml,--editable ./%,$(wildcard plugins/*/pyproject.toml))
 	@touch $@
 
 $(BIN)/pip:

@@ -57,16 +57,13 @@ def log_prob_diagonal(value: Tensor, mean: Tensor, log_sd: Tensor, keep: int = 1
     return sum_from(-0.5 * standardized.square() - log_sd - HALF_LOG_TWO_PI, keep)
 
 
-def log_prob_cholesky(value: Tensor, mean: Tensor, raw_cholesky: Tensor) -> Tensor:
-    """log q(w) = −½ |L⁻¹(w − μ)|² − Σ_i log L_ii − (n/2) log 2π, shape (…, samples).
+def log_prob_of_noise(noise: Tensor, raw_cholesky: Tensor) -> Tensor:
+    """log q(w) of w = μ + L ε: −½ |ε|² − Σ_i log L_ii − (n/2) log 2π, shape (…, samples).
 
-    `value` is (…, samples, n), `mean` (…, n), `raw_cholesky` (…, n, n).
+    `noise` ε is (…, samples, n), `raw_cholesky` (…, n, n).
     """
-    deviation = (value - mean.unsqueeze(-2)).mT
-    standardized = torch.linalg.solve_triangular(cholesky_factor(raw_cholesky), deviation, upper=False)
     log_determinant = raw_cholesky.diagonal(dim1=-2, dim2=-1).sum(-1, keepdim=True)
-    squared_length: Tensor = standardized.square().sum(-2)
-    return -0.5 * squared_length - log_determinant - value.shape[-1] * HALF_LOG_TWO_PI
+    return -0.5 * noise.square().sum(-1) - log_determinant - noise.shape[-1] * HALF_LOG_TWO_PI
 
 
 def log_prob_prior(value: Tensor, log_precision: Tensor, keep: int = 1) -> Tensor:

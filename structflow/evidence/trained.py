@@ -17,7 +17,7 @@ from ..objective.bound import Bound, Noise, Terms
 from ..objective.noise import noise_source
 from ..objective.structure import StructureSamples
 
-CHUNK_NUMBERS = 16_000_000
+CHUNK_NUMBERS = 2_000_000
 """Numbers of one node's values that an evaluation holds at a time: it bounds memory, never what is computed."""
 
 

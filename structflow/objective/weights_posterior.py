@@ -17,8 +17,8 @@ from ..distributions.normal import (
     cholesky_factor,
     kl_cholesky,
     kl_diagonal,
-    log_prob_cholesky,
     log_prob_diagonal,
+    log_prob_of_noise,
     log_prob_prior,
     sample_cholesky,
     sample_diagonal,
@@ -39,10 +39,11 @@ START_SD = 0.1
 
 @dataclass(frozen=True)
 class Draw:
-    """Weights for the network, as `Network.forward` takes them, and for samples of them (M, S) log q − log p."""
+    """Weights for the network, as `Network.forward` takes them, and the standard normals (M, S, n) of a full draw."""
 
     weights: list[Weights]
     variances: list[Weights | None]
+    noise: Tensor | None = None
 
 
 class WeightsPosterior(ABC):
@@ -249,7 +250,8 @@ class FullPosterior(WeightsPosterior):
         if all(self.integrated):
             columns: list[Weights | None] = [*self._split(cholesky_factor(raw).mT)]
             return Draw(self._split(mean.unsqueeze(1)), columns)
-        return Draw(self._split(sample_cholesky(mean, raw, noise["weights"])), [None] * len(self.groups))
+        drawn = self._split(sample_cholesky(mean, raw, noise["weights"]))
+        return Draw(drawn, [None] * len(self.groups), noise["weights"])
 
     def _flat_precision(self, parameters: Parameters, log_precision: GroupValues) -> Tensor:
         rows = [
@@ -265,16 +267,16 @@ class FullPosterior(WeightsPosterior):
         return [kl_cholesky(parameters["mean"], parameters["cholesky"], precision)]
 
     def log_ratio(self, parameters: Parameters, log_precision: GroupValues, draw: Draw) -> list[Tensor]:
-        """log N(w; μ, L Lᵀ) − log N(w; 0, A⁻¹), or the KL where integrated."""
-        if all(self.integrated):
+        """log N(w; μ, L Lᵀ) − log N(w; 0, A⁻¹), or the KL where integrated.
+
+        The density is that of ε with w = μ + L ε: solving for ε would lose it where L is ill-conditioned.
+        """
+        if draw.noise is None:
             return [self.kl(parameters, log_precision)[0].unsqueeze(1)]
         rows = [value.reshape(*value.shape[:2], -1) for weights in draw.weights for value in weights.values()]
         flat = torch.cat(rows, dim=2)
         precision = self._flat_precision(parameters, log_precision).unsqueeze(1)
-        return [
-            log_prob_cholesky(flat, parameters["mean"], parameters["cholesky"])
-            - log_prob_prior(flat, precision, keep=2)
-        ]
+        return [log_prob_of_noise(draw.noise, parameters["cholesky"]) - log_prob_prior(flat, precision, keep=2)]
 
     def moments(self, parameters: Parameters) -> tuple[GroupValues, GroupValues]:
         """μ and the diagonal of L Lᵀ."""

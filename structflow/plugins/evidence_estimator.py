@@ -72,5 +72,5 @@ class EvidenceEstimator(Plugin):
 
     @staticmethod
     @abstractmethod
-    def estimate(trained: Any, samples: int) -> Estimate:
+    def estimate(options: Any, trained: Any, samples: int) -> Estimate:
         """Estimate for `TrainedMembers`, in the units the model was trained in."""

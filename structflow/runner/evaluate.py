@@ -63,7 +63,7 @@ def evaluate_members(
     shift = dataset.n_train * float(np.log(dataset.target_scale).sum())
     estimates = {}
     for options in () if is_point(spec) else spec.evidence.estimators:
-        estimate = registry().get("evidence_estimators", options.type).estimate(trained, samples)
+        estimate = registry().get("evidence_estimators", options.type).estimate(options, trained, samples)
         estimates[options.type] = (estimate.value.cpu().numpy() - shift, estimate.standard_error.cpu().numpy())
     first = next(iter(estimates.values()), (np.full(trained.size, np.nan), np.full(trained.size, np.nan)))
     score, score_error = first if spec.objective.preset == "evidence" else final_scores(context, trained, spec, task)

@@ -20,6 +20,9 @@ MEMBERS = 2
 COMPILED = 1e-8
 """Relative difference that compiled code in float64 may make: it fuses and reorders sums."""
 
+COMPILE_TOGETHER = "compile_together"
+"""Mark of the check that compiles all functions of a package as one program."""
+
 COMPILE_EACH = "compile_each"
 """Mark of the checks that compile one function each."""
 
@@ -96,7 +99,7 @@ REMEDY = (
 )
 
 
-@rule(REMEDY)
+@rule(REMEDY, COMPILE_TOGETHER)
 def compiled_equals_eager(subjects: Sequence[BasisSubject | LikelihoodSubject]) -> None:
     """All functions of the package compile, in one program, and give the values and gradients of eager mode."""
     expect_compiled_equals_eager(subjects)

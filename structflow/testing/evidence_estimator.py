@@ -45,7 +45,7 @@ def populations() -> Iterator[tuple[str, TrainedPopulation]]:
 
 def estimate(subject: Subject, trained: TrainedPopulation) -> Estimate:
     """What the estimator says."""
-    found: Estimate = subject.plugin.estimate(trained, SAMPLES)
+    found: Estimate = subject.plugin.estimate(subject.options, trained, SAMPLES)
     return found
 
 

@@ -41,9 +41,10 @@ def conformance(package: str, examples: Examples | None = None) -> list[Any]:
 
     `examples` gives for the type of a plugin what it is tried with: `BasisExample`, `LikelihoodExample`,
     `DataSourceExample`, or `Example` for the other kinds. Without an entry default options and usual shapes are taken;
-    an empty list leaves out all that needs the plugin to be used. Checks marked `compile_each` take seconds each: name
-    the mark in pytest's `markers`, and leave them out with `-m "not compile_each"`. A package that registered nothing,
-    or of which something is broken, has a check that fails and says so.
+    an empty list leaves out all that needs the plugin to be used. The checks marked `compile_together` and
+    `compile_each` take seconds each: name the marks in pytest's `markers`, and leave them out with
+    `-m "not compile_together and not compile_each"`. A package that registered nothing, or of which something is
+    broken, has a check that fails and says so.
     """
     found = package_checks(registry(), package, examples or {})
     return [

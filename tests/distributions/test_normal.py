@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from torch import Tensor
@@ -100,10 +102,19 @@ def test_log_densities_of_diagonal_normals(mean, log_sd):
 
 
 def test_log_density_of_full_covariance(mean, raw_cholesky):
-    value = draw(MEMBERS, SAMPLES, N, seed=5)
+    noise = draw(MEMBERS, SAMPLES, N, seed=5)
     distribution = MultivariateNormal(mean.unsqueeze(1), scale_tril=normal.cholesky_factor(raw_cholesky).unsqueeze(1))
-    expected = distribution.log_prob(value)
-    torch.testing.assert_close(normal.log_prob_cholesky(value, mean, raw_cholesky), expected, **TOLERANCE)
+    expected = distribution.log_prob(normal.sample_cholesky(mean, raw_cholesky, noise))
+    torch.testing.assert_close(normal.log_prob_of_noise(noise, raw_cholesky), expected, **TOLERANCE)
+
+
+def test_the_density_survives_an_ill_conditioned_factor():
+    """ε = (1, 1, 1) and L_ii = 1e-8, 1, 1e-8 under off-diagonals of 1e6: −3/2 + 16 log 10 − 3/2 log 2π."""
+    raw = torch.full((1, 3, 3), 1e6, dtype=torch.float64)
+    raw.diagonal(dim1=-2, dim2=-1).copy_(torch.tensor([1e-8, 1.0, 1e-8], dtype=torch.float64).log())
+    found = normal.log_prob_of_noise(torch.ones(1, 1, 3, dtype=torch.float64), raw)
+    expected = -1.5 + 16 * math.log(10) - 1.5 * math.log(2 * math.pi)
+    assert found.item() == pytest.approx(expected, rel=1e-12)
 
 
 def test_samples_are_the_standardised_noise_transformed(mean, log_sd, raw_cholesky):
@@ -116,17 +127,15 @@ def test_samples_are_the_standardised_noise_transformed(mean, log_sd, raw_choles
     torch.testing.assert_close(log_prob, standard - log_sd.sum(-1, keepdim=True), **TOLERANCE)
 
     sample = normal.sample_cholesky(mean, raw_cholesky, noise)
-    log_determinant = raw_cholesky.diagonal(dim1=-2, dim2=-1).sum(-1, keepdim=True)
-    log_prob = normal.log_prob_cholesky(sample, mean, raw_cholesky)
-    torch.testing.assert_close(log_prob, standard - log_determinant, **TOLERANCE)
     expected = mean[1] + normal.cholesky_factor(raw_cholesky)[1] @ noise[1, 2]
     torch.testing.assert_close(sample[1, 2], expected, **TOLERANCE)
 
 
 def test_monte_carlo_agrees_with_the_closed_form(mean, raw_cholesky):
     log_precision, n_samples = draw(MEMBERS, N, seed=4), 20_000
-    value = normal.sample_cholesky(mean, raw_cholesky, draw(MEMBERS, n_samples, N, seed=6))
-    log_ratio = normal.log_prob_cholesky(value, mean, raw_cholesky) - normal.log_prob_prior(
+    noise = draw(MEMBERS, n_samples, N, seed=6)
+    value = normal.sample_cholesky(mean, raw_cholesky, noise)
+    log_ratio = normal.log_prob_of_noise(noise, raw_cholesky) - normal.log_prob_prior(
         value, log_precision.unsqueeze(1), keep=2
     )
     standard_error = log_ratio.std(1) / n_samples**0.5
@@ -148,14 +157,14 @@ def test_vmap_over_members_equals_the_batch(mean, log_sd, raw_cholesky):
 
 
 def test_gradients_are_right(mean, log_sd, raw_cholesky):
-    value, log_precision = draw(MEMBERS, SAMPLES, N, seed=5), draw(MEMBERS, N, seed=4)
+    noise, log_precision = draw(MEMBERS, SAMPLES, N, seed=5), draw(MEMBERS, N, seed=4)
     leaves = [tensor.clone().requires_grad_() for tensor in (mean, log_sd, raw_cholesky, log_precision)]
 
     def everything(mean: Tensor, log_sd: Tensor, raw_cholesky: Tensor, log_precision: Tensor) -> Tensor:
         return (
             normal.kl_diagonal(mean, log_sd, log_precision).sum()
             + normal.kl_cholesky(mean, raw_cholesky, log_precision).sum()
-            + normal.log_prob_cholesky(value, mean, raw_cholesky).sum()
+            + normal.log_prob_of_noise(noise, raw_cholesky).sum()
         )
 
     assert torch.autograd.gradcheck(everything, leaves)

@@ -32,7 +32,8 @@ RICH = rich_graph()
 
 
 def elbo(trained: TrainedPopulation, samples: int):
-    return registry().get("evidence_estimators", "elbo").estimate(trained, samples)
+    registration = registry().of_kind("evidence_estimators")["elbo"]
+    return registration.plugin.estimate(registration.options(), trained, samples)
 
 
 def trained_at(members, change=perturbed, seed: int = 0, **settings) -> TrainedPopulation:

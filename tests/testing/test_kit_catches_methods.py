@@ -105,8 +105,8 @@ class Averaged(EvidenceEstimator):
     """Takes the mean over members."""
 
     @staticmethod
-    def estimate(trained, samples):
-        found = Elbo.estimate(trained, samples)
+    def estimate(options, trained, samples):
+        found = Elbo.estimate(options, trained, samples)
         return Estimate(found.value.mean() + 0 * found.value, found.standard_error)
 
 
@@ -114,8 +114,8 @@ class Single(EvidenceEstimator):
     """Returns float32."""
 
     @staticmethod
-    def estimate(trained, samples):
-        found = Elbo.estimate(trained, samples)
+    def estimate(options, trained, samples):
+        found = Elbo.estimate(options, trained, samples)
         return Estimate(found.value.float(), found.standard_error)
 
 
@@ -123,8 +123,8 @@ class NegativeError(EvidenceEstimator):
     """Has the sign of the error wrong."""
 
     @staticmethod
-    def estimate(trained, samples):
-        found = Elbo.estimate(trained, samples)
+    def estimate(options, trained, samples):
+        found = Elbo.estimate(options, trained, samples)
         return Estimate(found.value, -found.standard_error - 1)
 
 
@@ -132,8 +132,8 @@ class Random(EvidenceEstimator):
     """Draws noise that isn't keyed."""
 
     @staticmethod
-    def estimate(trained, samples):
-        found = Elbo.estimate(trained, samples)
+    def estimate(options, trained, samples):
+        found = Elbo.estimate(options, trained, samples)
         return Estimate(found.value + 1e-10 * torch.rand(()), found.standard_error)
 
 
@@ -141,9 +141,9 @@ class SwitchesOff(EvidenceEstimator):
     """Leaves gradients switched off."""
 
     @staticmethod
-    def estimate(trained, samples):
+    def estimate(options, trained, samples):
         torch.set_grad_enabled(False)
-        return Elbo.estimate(trained, samples)
+        return Elbo.estimate(options, trained, samples)
 
 
 @pytest.mark.parametrize(

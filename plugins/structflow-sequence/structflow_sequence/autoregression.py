@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pydantic import Field
+
 from structflow.errors import ShapeMismatch
 from structflow.plugins import BasisFunction, BasisOptions, Shape
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
+
 from structflow.errors import SpecError
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ class Series:
 
 def read_series(name: SeriesName, column: str | None) -> Series:
     """A column of a data set; raises `SpecError` for one that isn't there."""
-    from statsmodels import datasets  # type: ignore[import-untyped]
+    from statsmodels import datasets
 
     frame = getattr(datasets, name).load_pandas().data
     if name == "elnino":

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 import numpy as np
 from pydantic import Field
+
 from structflow.errors import SpecError
 from structflow.plugins import DataOptions, DataSource, Table
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
+
 from structflow.errors import ShapeMismatch
 from structflow.plugins import BasisFunction, BasisOptions, Shape
 

@@ -7,9 +7,9 @@ from typing import Any, get_args
 
 import numpy as np
 import pytest
+
 from structflow.errors import SpecError
 from structflow.plugins import Table
-
 from structflow_sequence.series import SeriesName, read_series
 from structflow_sequence.statsmodels_series import StatsmodelsSeries, StatsmodelsSeriesOptions
 from structflow_sequence.windows import interpolated, transformed, windows

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 import torch
-from structflow.errors import ShapeMismatch
-from structflow.plugins import BasisFunction, BasisOptions
 from torch import Tensor
 from torch.nn import functional
 
+from structflow.errors import ShapeMismatch
+from structflow.plugins import BasisFunction, BasisOptions
 from structflow_sequence.attention import Attention, AttentionOptions, sinusoidal_positions
 from structflow_sequence.autoregression import Autoregression, AutoregressionOptions
 from structflow_sequence.gru import GatedRecurrentUnit

@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-import structflow
 import yaml
+
+import structflow
 
 SPECS = sorted((Path(__file__).parent.parent / "specs").glob("*.yaml"))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pydantic import Field, field_validator
+
 from structflow.plugins import BasisOptions
 
 from .additive import AdditiveFunction

@@ -6,6 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 from pydantic import Field
+
 from structflow.plugins import BasisFunction, BasisOptions, Shape
 
 from .vectors import vector_sizes

@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
+
 from structflow.plugins import BasisFunction, Shape
 from structflow.plugins.registry import registry
-from torch import Tensor
 
 
 def made(type_name: str, in_shape: Shape, out_shape: Shape, **options: Any) -> BasisFunction:

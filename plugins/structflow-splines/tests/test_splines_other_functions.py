@@ -10,9 +10,9 @@ import pytest
 import torch
 from pydantic import ValidationError
 from splines_by_hand import as_numpy, drawn, made, weights_of
-from structflow.errors import ShapeMismatch
 from torch.func import jacrev
 
+from structflow.errors import ShapeMismatch
 from structflow_splines.rational import scaled_powers
 
 ROWS = 5

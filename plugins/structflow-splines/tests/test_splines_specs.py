@@ -7,10 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import structflow
 import torch
 from scipy.stats import multivariate_normal
 from splines_by_hand import made
+
+import structflow
 from structflow.results.run import Run
 
 FOLDER = Path(__file__).parents[1] / "specs"

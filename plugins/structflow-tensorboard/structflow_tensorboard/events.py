@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import yaml
+
 from structflow.plugins import TrackedMember, TrainedBatch
 
 from .ranking_table import ranking_table

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import Field
+
 from structflow.plugins import Options, TrackedMember, TrackedRun, Tracker, TrainedBatch
 
 from .events import remove_events, write_member, write_setting

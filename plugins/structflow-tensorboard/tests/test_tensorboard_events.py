@@ -9,12 +9,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-import structflow
 import xarray
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+import structflow
 from structflow.results.read import structure_name
 from structflow.results.run import Run
 from structflow.runner import run_task
-from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 SPEC = Path(__file__).parents[1] / "specs" / "tensorboard.yaml"
 TERMS = ("log_likelihood", "kl_weights", "kl_structure")

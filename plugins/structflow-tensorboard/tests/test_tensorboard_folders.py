@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from structflow.plugins import TrackedMember
 
+from structflow.plugins import TrackedMember
 from structflow_tensorboard.events import write_curve
 from structflow_tensorboard.folders import member_folder, safe_name, setting_folder
 from structflow_tensorboard.ranking_table import ranking_table

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from ...plugins import Estimate, EvidenceEstimator, TrainedMembers
 
 
@@ -14,6 +16,6 @@ class Elbo(EvidenceEstimator):
     type = "elbo"
 
     @staticmethod
-    def estimate(trained: TrainedMembers, samples: int) -> Estimate:
+    def estimate(options: Any, trained: TrainedMembers, samples: int) -> Estimate:
         """Mean and standard error of the integrand."""
         return Estimate.of_samples(terms.bound for terms in trained.sample_terms(samples, "elbo"))

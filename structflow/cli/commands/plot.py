@@ -11,12 +11,26 @@ from ..options import run_argument
 
 @click.command()
 @run_argument
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="Image file; by default ranking.png in RUN.")
-def command(run: Path, output: Path | None) -> None:
-    """Draw the ranking of the run in directory RUN."""
-    from ...report.figure import save_ranking_figure
-    from ...results.read import read_summary
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    help="Image file; by default ranking.png or structure.png in RUN.",
+)
+@click.option("--structure", "draw", is_flag=True, help="Draw the graph of one structure in place of the ranking.")
+@click.option("--rank", type=click.IntRange(min=1), default=1, help="Which structure `--structure` draws; default 1.")
+def command(run: Path, output: Path | None, draw: bool, rank: int) -> None:
+    """Draw the ranking of the run in directory RUN, or one of its structures."""
+    if draw:
+        from ...report.structure_drawing import save_structure_figure, structure_drawing
+        from ...results.run import Run
 
-    target = output if output is not None else run / "ranking.png"
-    save_ranking_figure(read_summary(run), run, target)
+        target = output if output is not None else run / "structure.png"
+        save_structure_figure(structure_drawing(Run(run), rank), target)
+    else:
+        from ...report.figure import save_ranking_figure
+        from ...results.read import read_summary
+
+        target = output if output is not None else run / "ranking.png"
+        save_ranking_figure(read_summary(run), run, target)
     click.echo(f"wrote {target}")
