@@ -33,7 +33,7 @@ MEANINGS = {
     "compute": "Where and how it runs.",
     "data.split": "Rows held out for the test metrics.",
     "data.standardize": "Shift and scale columns, with the moments of the training rows.",
-    "data.standardize.inputs": "Whether every input column gets mean 0 and variance 1, or with `together` all of them as one.",
+    "data.standardize.inputs": "Whether every input column gets mean 0 and variance 1, or `together` all as one.",
     "model.likelihood": "p(y | f) at the output node.",
     "model.nodes": "Nodes by name; `x` is the input, `y` the output, and their shapes come from the data.",
     "model.nodes.NAME.shape": "A number, a list, or `{choose: [...]}`, which makes it part of the structure.",

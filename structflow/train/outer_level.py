@@ -15,8 +15,11 @@ from ..objective.bound import Bound
 from ..plugins import Hypergradient
 from .adam import ascend
 from .flat import FlatLayout
+from .inner_method import InnerMethod
+from .inner_path import Path
 from .metaparameters import cosine_decay
 from .program import program_for
+from .stage_inputs import StageInputs
 from .step import Inputs, Objectives
 
 
@@ -33,6 +36,15 @@ class OuterLevel:
 
 
 @dataclass(frozen=True)
+class Begun:
+    """Where a path of θ began: the step, all numbers and the velocity, (P,) each."""
+
+    step: int
+    flat: Tensor
+    velocity: Tensor
+
+
+@dataclass(frozen=True)
 class Point:
     """A point of the two-level problem; see `plugins.TwoLevelPoint`."""
 
@@ -40,9 +52,22 @@ class Point:
     inputs: Inputs
     iteration: int
     of_theta: Tensor
+    step_sizes: Tensor
     member_of: Tensor
     members: int
     program: Callable[[str], Callable[..., Tensor]]
+    travelled: Path | None = None
+
+    @property
+    def path(self) -> Path:
+        """How θ came here; raises `CallError` for a method that doesn't say that it follows it."""
+        if self.travelled is None:
+            raise CallError("the path of θ is kept only for a method whose class says `follows_path = True`")
+        return self.travelled
+
+    def after(self, move: Tensor) -> Point:
+        """The point with its numbers moved."""
+        return replace(self, flat=self.flat + move)
 
     def inner_gradient(self) -> Tensor:
         """∇ΣL."""
@@ -72,7 +97,9 @@ class OuterAscent:
     level: OuterLevel
     objectives: Objectives
     signature: str
-    compiled: bool
+    inputs: StageInputs
+    inner: InnerMethod
+    of_structure: Tensor
     of_h: Tensor
     member_of: Tensor
     representative: Tensor
@@ -82,26 +109,49 @@ class OuterAscent:
     second: Tensor
     limit: Tensor
     rates: Tensor
+    begun: Begun | None = None
     steps: list[int] = field(default_factory=list)
     reports: list[dict[str, Tensor]] = field(default_factory=list)
 
-    @property
-    def is_due_after(self) -> int:
-        """Steps of θ between two steps of h."""
-        every: int = self.level.options.every
-        return every
+    def before(self, step: int, flat: Tensor, velocity: Tensor) -> None:
+        """Keep where the steps of θ up to the next step of h begin, for a method that follows them."""
+        if self.level.method.follows_path and step % self.level.options.every == 0:
+            self.begun = Begun(step, flat.clone(), velocity.clone())
 
-    def move(self, flat: Tensor, step: int, inputs: Inputs, held: Tensor) -> None:
-        """Raise h in place by one step, given the inputs of the objective at this point.
+    def after(self, step: int, flat: Tensor, second: Tensor) -> None:
+        """Raise h in place where that is due after this step of θ; `second` is the state of the inner method."""
+        if (step + 1) % self.level.options.every:
+            return
+        inputs = self.inputs.of_outer(step, len(self.steps), self.level.options.samples)
+        self.move(flat, step, inputs, second)
 
-        Numbers that are `held` (P,), and those at the limit that L presses against it, don't respond to h.
+    def point(self, flat: Tensor, step: int, inputs: Inputs, second: Tensor) -> Point:
+        """The point of the two-level problem after a step of θ.
+
+        Numbers that are held, and those at the limit that L presses against it, don't respond to h.
         """
-        iteration = len(self.steps)
+        held = self.of_structure & ~self.inputs.tables.structure_moves[step]
+        moves = ~self.of_h & ~held
+        rate, number = self.inputs.tables.rate[step], torch.tensor(step, device=flat.device)
+        sizes = self.inner.step_sizes(second, rate, number)
         members = self.objectives.bound.population.size
-        point = Point(flat, inputs, iteration, ~self.of_h & ~held, self.member_of, members, self._program)
+        path = None
+        if self.begun is not None:
+            begun, length = self.begun, step + 1 - self.begun.step
+            path = Path(
+                begun.flat, begun.velocity, flat, begun.step, length, moves, self.inner, self.inputs, self._program
+            )
+        point = Point(flat, inputs, len(self.steps), moves, sizes, self.member_of, members, self._program, path)
         if self.is_boxed:
             pressed = (flat.abs() >= self.limit) & (point.inner_gradient() * flat > 0)
             point = replace(point, of_theta=point.of_theta & ~pressed)
+        return point
+
+    def move(self, flat: Tensor, step: int, inputs: Inputs, second: Tensor) -> None:
+        """Raise h in place by one step, given the inputs of the objective at this point."""
+        iteration = len(self.steps)
+        held = self.of_structure & ~self.inputs.tables.structure_moves[step]
+        point = self.point(flat, step, inputs, second)
         found = self.level.method.gradient(self.level.options, point)
         gradient = torch.where(self.of_h & ~held, found.gradient, torch.zeros_like(flat))
         gradient = gradient.new_zeros(len(gradient)).index_add(0, self.representative, gradient)
@@ -132,10 +182,13 @@ class OuterAscent:
             "inner": torch.func.grad(objectives.total_inner),
             "outer": torch.func.grad(objectives.total_outer),
             "curvature": curvature,
+            "path_gradient": torch.func.grad(objectives.total_inner),
+            "path_curvature": curvature,
         }
 
         def call(*arguments: Any) -> Tensor:
-            program = program_for(f"{kind}|{self.signature}", functions[kind], arguments, self.compiled)
+            compiled = self.inputs.execution.compiled
+            program = program_for(f"{kind}|{self.signature}", functions[kind], arguments, compiled)
             result: Tensor = program(*arguments)
             return result
 
@@ -153,16 +206,25 @@ class OuterAscent:
 
 
 def outer_ascent(
-    level: OuterLevel, objectives: Objectives, signature: str, compiled: bool, of_h: Tensor, limit: Tensor, steps: int
+    level: OuterLevel,
+    objectives: Objectives,
+    setup: str,
+    inputs: StageInputs,
+    inner: InnerMethod,
+    of_structure: Tensor,
+    of_h: Tensor,
+    limit: Tensor,
 ) -> OuterAscent:
-    """The ascent of h over a stage of `steps` steps of θ."""
+    """The ascent of h over a stage; `setup` says what compiled programs depend on."""
     bound, layout = objectives.bound, objectives.layout
-    rates = (level.options.rate * cosine_decay(steps)).to(of_h.device, limit.dtype)
+    data = inputs.data
+    signature = f"{setup}|{level.options.samples}|{inputs.samples}|{inputs.rows}|{data.x.shape}{data.y.shape}"
+    rates = (level.options.rate * cosine_decay(inputs.tables.steps)).to(of_h.device, limit.dtype)
     member_of = members_of(bound, layout).to(of_h.device)
     representative = representatives(bound, layout, level.tied).to(of_h.device)
     first, second = torch.zeros_like(limit), torch.zeros_like(limit)
     return OuterAscent(
-        level, objectives, signature, compiled, of_h, member_of, representative,
+        level, objectives, signature, inputs, inner, of_structure, of_h, member_of, representative,
         numbers_in_use(bound, layout).to(of_h.device), bool(torch.isfinite(limit).any()),
         first, second, limit, rates,
     )  # fmt: skip

@@ -8,7 +8,7 @@ import itertools
 import numpy as np
 import pytest
 import torch
-from handmade import DOUBLE, edge, fn, graph, keys_of, make_bound, noise_of, normal, population, start, structures
+from handmade import DOUBLE, edge, fn, graph, keys_of, make_bound, normal, population, start, structures
 
 from structflow.errors import CallError
 from structflow.objective.bound import Noise
@@ -16,7 +16,10 @@ from structflow.objective.levels import Metaparameters, inner_level, outer_level
 from structflow.plugins.registry import registry
 from structflow.train.conditioning import Coordinates, start_at_posterior
 from structflow.train.flat import FlatLayout
+from structflow.train.inner_method import ADAM
+from structflow.train.metaparameters import MetaparameterTables
 from structflow.train.outer_level import OuterLevel, Point, members_of, outer_ascent, representatives
+from structflow.train.stage_inputs import Execution, Minibatching, StageInputs, TrainingData
 from structflow.train.step import Objectives
 from structflow.train.trainer import HYPERPARAMETER_NAMES, numbers_of
 
@@ -45,19 +48,22 @@ def ascent_of(bound, parameters, name: str = "hoag", values=VALUES, tied=None, s
     members = bound.population.size
     level = OuterLevel(plugin, chosen, tuple(range(members)) if tied is None else tied)
     limit = torch.full((len(of_h),), torch.inf, dtype=DOUBLE)
-    ascent = outer_ascent(level, objectives, f"test|{next(NUMBERS)}", False, of_h, limit, 10)
-    noise = noise_of(bound, keys_of(bound.population), samples, phase="outer")
-    indices = bound.population.indices
-    inputs = (
-        values, noise.normals, noise.uniforms, X, Y, ONE, rows or {}, dict(bound.against),
-        indices.edges, indices.groups, {},
+    steps = 10
+    tables = MetaparameterTables(torch.ones(steps, dtype=DOUBLE), values.repeat(steps, 1), torch.ones(steps).bool())
+    weights = {f"{name}_weights": value for name, value in (rows or {}).items()}
+    stage = StageInputs.of(
+        bound, keys_of(bound.population), TrainingData(X, Y, **weights), tables, samples,
+        Minibatching(None, 0, "stage"), Execution(X.device, DOUBLE, False), {},
     )  # fmt: skip
-    return ascent, layout.pack(parameters), inputs
+    nothing = torch.zeros_like(of_h)
+    ascent = outer_ascent(level, objectives, f"test|{next(NUMBERS)}", stage, ADAM, nothing, of_h, limit)
+    return ascent, layout.pack(parameters), stage.of_outer(0, 0, samples)
 
 
 def point_of(ascent, flat, inputs) -> Point:
     members = ascent.objectives.bound.population.size
-    return Point(flat, inputs, 0, ~ascent.of_h, ascent.member_of, members, ascent._program)
+    sizes = torch.ones_like(flat)
+    return Point(flat, inputs, 0, ~ascent.of_h, sizes, ascent.member_of, members, ascent._program)
 
 
 def levels_at(bound, parameters, values=VALUES) -> tuple[torch.Tensor, torch.Tensor]:
@@ -196,14 +202,14 @@ def test_hyperparameters_without_influence_are_refused():
     values = torch.tensor([1.0, 1.0, 0.0, 0.0, 0.5], dtype=DOUBLE)
     ascent, flat, inputs = ascent_of(bound, start(bound), "first_order", values)
     with pytest.raises(CallError, match="without influence on Q: log_precision"):
-        ascent.move(flat, 0, inputs, torch.zeros_like(ascent.of_h))
+        ascent.move(flat, 0, inputs, torch.zeros_like(flat))
 
 
 def test_moving_h_leaves_theta():
     bound = network_bound()
     ascent, flat, inputs = ascent_of(bound, start(bound), "first_order", rate=0.1)
     before = flat.clone()
-    ascent.move(flat, 0, inputs, torch.zeros_like(ascent.of_h))
+    ascent.move(flat, 0, inputs, torch.zeros_like(flat))
     assert torch.equal(flat[~ascent.of_h], before[~ascent.of_h])
     # Adam's first step has the length of the rate
     torch.testing.assert_close(
