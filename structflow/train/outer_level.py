@@ -18,9 +18,9 @@ from .flat import FlatLayout
 from .inner_method import InnerMethod
 from .inner_path import Path
 from .metaparameters import cosine_decay
+from .open_stage import OpenStage
 from .program import program_for
-from .stage_inputs import StageInputs
-from .step import Inputs, Objectives
+from .step import Inputs
 
 
 @dataclass(frozen=True)
@@ -95,19 +95,15 @@ class OuterAscent:
     """Adam on h, with its moments; `reports` keeps for every hypergradient what the method said, (M,) each."""
 
     level: OuterLevel
-    objectives: Objectives
-    signature: str
-    inputs: StageInputs
+    stage: OpenStage
     inner: InnerMethod
-    of_structure: Tensor
-    of_h: Tensor
+    signature: str
     member_of: Tensor
     representative: Tensor
     in_use: Tensor
     is_boxed: bool
     first: Tensor
     second: Tensor
-    limit: Tensor
     rates: Tensor
     begun: Begun | None = None
     steps: list[int] = field(default_factory=list)
@@ -122,7 +118,7 @@ class OuterAscent:
         """Raise h in place where that is due after this step of θ; `second` is the state of the inner method."""
         if (step + 1) % self.level.options.every:
             return
-        inputs = self.inputs.of_outer(step, len(self.steps), self.level.options.samples)
+        inputs = self.stage.inputs.of_outer(step, len(self.steps), self.level.options.samples)
         self.move(flat, step, inputs, second)
 
     def point(self, flat: Tensor, step: int, inputs: Inputs, second: Tensor) -> Point:
@@ -130,45 +126,53 @@ class OuterAscent:
 
         Numbers that are held, and those at the limit that L presses against it, don't respond to h.
         """
-        held = self.of_structure & ~self.inputs.tables.structure_moves[step]
-        moves = ~self.of_h & ~held
-        rate, number = self.inputs.tables.rate[step], torch.tensor(step, device=flat.device)
+        held = self.stage.of_structure & ~self.stage.inputs.tables.structure_moves[step]
+        moves = ~self.stage.of_h & ~held
+        rate, number = self.stage.inputs.tables.rate[step], torch.tensor(step, device=flat.device)
         sizes = self.inner.step_sizes(second, rate, number)
-        members = self.objectives.bound.population.size
+        members = self.stage.objectives.bound.population.size
         path = None
         if self.begun is not None:
             begun, length = self.begun, step + 1 - self.begun.step
             path = Path(
-                begun.flat, begun.velocity, flat, begun.step, length, moves, self.inner, self.inputs, self._program
+                begun.flat,
+                begun.velocity,
+                flat,
+                begun.step,
+                length,
+                moves,
+                self.inner,
+                self.stage.inputs,
+                self._program,
             )
         point = Point(flat, inputs, len(self.steps), moves, sizes, self.member_of, members, self._program, path)
         if self.is_boxed:
-            pressed = (flat.abs() >= self.limit) & (point.inner_gradient() * flat > 0)
+            pressed = (flat.abs() >= self.stage.limit) & (point.inner_gradient() * flat > 0)
             point = replace(point, of_theta=point.of_theta & ~pressed)
         return point
 
     def move(self, flat: Tensor, step: int, inputs: Inputs, second: Tensor) -> None:
         """Raise h in place by one step, given the inputs of the objective at this point."""
         iteration = len(self.steps)
-        held = self.of_structure & ~self.inputs.tables.structure_moves[step]
+        held = self.stage.of_structure & ~self.stage.inputs.tables.structure_moves[step]
         point = self.point(flat, step, inputs, second)
         found = self.level.method.gradient(self.level.options, point)
-        gradient = torch.where(self.of_h & ~held, found.gradient, torch.zeros_like(flat))
+        gradient = torch.where(self.stage.of_h & ~held, found.gradient, torch.zeros_like(flat))
         gradient = gradient.new_zeros(len(gradient)).index_add(0, self.representative, gradient)
         gradient = gradient.index_select(0, self.representative)
         if iteration == 0:
-            refuse_without_influence(gradient, self.of_h & self.in_use & ~held, self.objectives.layout)
+            refuse_without_influence(gradient, self.stage.of_h & self.in_use & ~held, self.stage.objectives.layout)
         number = torch.tensor(iteration, device=flat.device)
         raised, self.first, self.second = ascend(flat, gradient, self.first, self.second, self.rates[step], number)
-        raised = torch.maximum(torch.minimum(raised, self.limit), -self.limit)
-        usable = self.of_h & torch.isfinite(raised)
+        raised = torch.maximum(torch.minimum(raised, self.stage.limit), -self.stage.limit)
+        usable = self.stage.of_h & torch.isfinite(raised)
         flat.copy_(torch.where(usable, raised, flat))
         self.steps.append(step)
         self.reports.append({"hypergradient": point.dot(gradient, gradient).sqrt(), **found.report})
 
     def _program(self, kind: str) -> Callable[..., Tensor]:
         """The gradient of ΣL (`inner`) or of ΣQ (`outer`), or the product of ∇²(−ΣL) with a direction (`curvature`)."""
-        objectives = self.objectives
+        objectives = self.stage.objectives
 
         def curvature(flat: Tensor, direction: Tensor, *inputs: Any) -> Tensor:
             def slope_along(candidate: Tensor) -> Tensor:
@@ -187,7 +191,7 @@ class OuterAscent:
         }
 
         def call(*arguments: Any) -> Tensor:
-            compiled = self.inputs.execution.compiled
+            compiled = self.stage.inputs.execution.compiled
             program = program_for(f"{kind}|{self.signature}", functions[kind], arguments, compiled)
             result: Tensor = program(*arguments)
             return result
@@ -205,29 +209,21 @@ class OuterAscent:
         return {"step": np.array(self.steps), **traced}
 
 
-def outer_ascent(
-    level: OuterLevel,
-    objectives: Objectives,
-    setup: str,
-    inputs: StageInputs,
-    inner: InnerMethod,
-    of_structure: Tensor,
-    of_h: Tensor,
-    limit: Tensor,
-) -> OuterAscent:
-    """The ascent of h over a stage; `setup` says what compiled programs depend on."""
-    bound, layout = objectives.bound, objectives.layout
-    data = inputs.data
-    signature = f"{setup}|{level.options.samples}|{inputs.samples}|{inputs.rows}|{data.x.shape}{data.y.shape}"
-    rates = (level.options.rate * cosine_decay(inputs.tables.steps)).to(of_h.device, limit.dtype)
-    member_of = members_of(bound, layout).to(of_h.device)
-    representative = representatives(bound, layout, level.tied).to(of_h.device)
-    first, second = torch.zeros_like(limit), torch.zeros_like(limit)
+def outer_ascent(level: OuterLevel, stage: OpenStage, inner: InnerMethod) -> OuterAscent:
+    """The ascent of h over a stage whose θ moves by the inner method."""
+    bound, layout, inputs = stage.objectives.bound, stage.layout, stage.inputs
+    shapes = f"{inputs.data.x.shape}{inputs.data.y.shape}"
+    signature = f"{stage.setup}|{level.options.samples}|{inputs.samples}|{inputs.rows}|{shapes}"
+    device = stage.start.device
+    rates = (level.options.rate * cosine_decay(inputs.tables.steps)).to(device, stage.start.dtype)
+    member_of = members_of(bound, layout).to(device)
+    representative = representatives(bound, layout, level.tied).to(device)
+    first, second = torch.zeros_like(stage.start), torch.zeros_like(stage.start)
+    is_boxed = bool(torch.isfinite(stage.limit).any())
+    in_use = numbers_in_use(bound, layout).to(device)
     return OuterAscent(
-        level, objectives, signature, inputs, inner, of_structure, of_h, member_of, representative,
-        numbers_in_use(bound, layout).to(of_h.device), bool(torch.isfinite(limit).any()),
-        first, second, limit, rates,
-    )  # fmt: skip
+        level, stage, inner, signature, member_of, representative, in_use, is_boxed, first, second, rates
+    )
 
 
 def members_of(bound: Bound, layout: FlatLayout) -> Tensor:

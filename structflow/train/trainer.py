@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -11,14 +10,13 @@ import torch
 from torch import Tensor
 
 from ..objective.bound import Bound
-from .conditioning import coordinates_for
-from .flat import FlatLayout
 from .inner_method import ADAM, InnerMethod
 from .metaparameters import MetaparameterTables
+from .open_stage import open_stage
 from .outer_level import OuterAscent, OuterLevel, outer_ascent
 from .program import Program, prepare_compiler, program_for
-from .stage_inputs import Execution, Minibatching, StageInputs, TrainingData
-from .step import Objectives, make_step
+from .stage_inputs import Execution, Minibatching, TrainingData
+from .step import make_step
 
 TRACE_POINTS = 100
 """Points of the trajectory that are kept of a stage."""
@@ -44,15 +42,6 @@ class TrainingResult:
     diverged_at: np.ndarray
     outer: dict[str, np.ndarray]
 
-
-STRUCTURE_NAMES = ("structure", "structure_temperature", "prior_structure")
-"""First parts of the names of parameters of q(Γ) and p(Γ)."""
-
-CONCENTRATION_NAMES = ("structure", "prior_structure")
-"""First parts of the names of log concentrations."""
-
-HYPERPARAMETER_NAMES = ("log_precision", "prior_structure")
-"""First parts of the names of h; the likelihood's own parameters are raised with θ."""
 
 TERM_NAMES = ("log_likelihood", "kl_weights", "kl_structure", "divergence", "log_hyperprior")
 
@@ -80,29 +69,18 @@ def train(
     levels = 1 if outer is None else outer.method.levels
     if execution.compiled:
         prepare_compiler()
-    c_reg = float(tables.column("c_reg")[0]) if tables.steps else 1.0
-    coordinates = coordinates_for(bound, parameters, data.x, data.y, c_reg, data.inner_weights)
-    whitening = {name: value.to(execution.dtype) for name, value in coordinates.whitening.items()}
-    start = coordinates.whitened({name: value.double().to(execution.device) for name, value in parameters.items()})
-    layout = FlatLayout.of(start)
-    state = layout.pack(start).to(execution.device, execution.dtype, copy=True)
-    of_structure = numbers_of(layout, start, STRUCTURE_NAMES)
-    of_h = numbers_of(layout, start, HYPERPARAMETER_NAMES)
-    limit = torch.full_like(state, math.inf)
-    if largest_log_concentration is not None:
-        boxed = numbers_of(layout, start, CONCENTRATION_NAMES)
-        limit = torch.where(boxed, torch.full_like(state, largest_log_concentration), limit)
+    stage = open_stage(
+        bound, parameters, keys, data, tables, samples, minibatching, execution, largest_log_concentration
+    )
+    state, inputs = stage.start, stage.inputs
     first, second = torch.zeros_like(state), torch.zeros_like(state)
     diverged_at = torch.full((bound.population.size,), -1, dtype=torch.int64, device=execution.device)
-    inputs = StageInputs.of(bound, keys, data, tables, samples, minibatching, execution, whitening)
     numbers = torch.arange(tables.steps, device=execution.device)
     kept_steps = np.unique(np.linspace(0, tables.steps - 1, min(TRACE_POINTS, tables.steps)).round().astype(int))
     keep, trace = set(kept_steps.tolist()), []
-    objectives = Objectives(bound, layout, coordinates)
-    setup = f"{bound.signature}|{sorted(data.weights)}|{execution}|{bool(whitening)}"
     ascent: OuterAscent | None = None
-    if outer is not None and levels == 2 and bool(of_h.any()):
-        ascent = outer_ascent(outer, objectives, setup, inputs, inner, of_structure, of_h, limit)
+    if outer is not None and levels == 2 and bool(stage.of_h.any()):
+        ascent = outer_ascent(outer, stage, inner)
     program: Program | None = None
 
     for step in range(tables.steps):
@@ -111,12 +89,13 @@ def train(
         point = inputs.at(step)
         arguments = (
             state, first, second, diverged_at, numbers[step], tables.rate[step], tables.structure_moves[step],
-            of_structure, of_h, limit, *point,
+            stage.of_structure, stage.of_h, stage.limit, *point,
         )  # fmt: skip
         if program is None:
             shapes = [(value.shape, value.dtype) for value in point[3:5]]
-            signature = f"train|{setup}|{samples}|{levels}|{inner}|{shapes}"
-            program = program_for(signature, make_step(objectives, levels, inner), arguments, execution.compiled)
+            signature = f"train|{stage.setup}|{samples}|{levels}|{inner}|{shapes}"
+            function = make_step(stage.objectives, levels, inner)
+            program = program_for(signature, function, arguments, execution.compiled)
         terms = program(*arguments)
         if step in keep:
             trace.append(torch.stack(terms))
@@ -127,15 +106,5 @@ def train(
 
     values = torch.stack(trace, dim=1).double().cpu().numpy()
     trajectory = Trajectory(kept_steps, dict(zip(TERM_NAMES, values, strict=True)))
-    trained = coordinates.plain(layout.unpack(state.double()), coordinates.whitening)
     reports = ascent.trace() if ascent is not None else {}
-    return TrainingResult(trained, trajectory, diverged_at.cpu().numpy(), reports)
-
-
-def numbers_of(layout: FlatLayout, parameters: dict[str, Tensor], names: tuple[str, ...]) -> Tensor:
-    """Which numbers of the flat vector belong to parameters whose names begin so, booleans (P,)."""
-    flags = {
-        name: torch.full_like(value, name.partition("/")[0] in names, dtype=torch.bool)
-        for name, value in parameters.items()
-    }
-    return layout.pack(flags).bool()
+    return TrainingResult(stage.parameters(state), trajectory, diverged_at.cpu().numpy(), reports)

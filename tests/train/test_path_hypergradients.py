@@ -2,27 +2,21 @@
 
 from __future__ import annotations
 
-import itertools
 from dataclasses import dataclass
 
 import pytest
 import torch
-from handmade import DOUBLE, edge, fn, graph, keys_of, make_bound, normal, population, start, structures
+from handmade import DOUBLE, edge, fn, graph, make_bound, normal, population, stage_by_hand, start, structures
 from torch import Tensor
 
 from structflow.errors import CallError
 from structflow.plugins.registry import registry
-from structflow.train.conditioning import Coordinates
-from structflow.train.flat import FlatLayout
 from structflow.train.inner_method import ADAM, InnerMethod
 from structflow.train.metaparameters import MetaparameterTables
 from structflow.train.outer_level import OuterAscent, OuterLevel, Point, outer_ascent
-from structflow.train.stage_inputs import Execution, Minibatching, StageInputs, TrainingData
-from structflow.train.step import Objectives
-from structflow.train.trainer import HYPERPARAMETER_NAMES, numbers_of
+from structflow.train.stage_inputs import TrainingData
 
 X, Y = normal(30, 3, seed=1), normal(30, 1, seed=2)
-NUMBERS = itertools.count()
 STEPS, RATE = 12, 2e-3
 # c_reg, c_train, c_prior, c_comb, c_temp: Q isn't a multiple of L, so that the response of θ matters.
 VALUES = torch.tensor([0.7, 1.3, 4.0, 0.0, 0.5], dtype=DOUBLE)
@@ -37,36 +31,36 @@ class Problem:
     steps: int
 
     def inner_slope(self, at: Tensor, step: int, differentiable: bool) -> Tensor:
-        inputs = self.ascent.inputs.at(step)
+        inputs = self.ascent.stage.inputs.at(step)
         if differentiable:
-            value = self.ascent.objectives.total_inner(at, *inputs)
+            value = self.ascent.stage.objectives.total_inner(at, *inputs)
             (slope,) = torch.autograd.grad(value, at, create_graph=True)
         else:
-            slope = torch.func.grad(self.ascent.objectives.total_inner)(at, *inputs)
-        return torch.where(self.ascent.of_h, torch.zeros_like(slope), slope)
+            slope = torch.func.grad(self.ascent.stage.objectives.total_inner)(at, *inputs)
+        return torch.where(self.ascent.stage.of_h, torch.zeros_like(slope), slope)
 
     def states(self, flat: Tensor, differentiable: bool = False) -> list[Tensor]:
         """θ and h after 0, …, η steps."""
         at, velocity, visited = flat, torch.zeros_like(flat), [flat]
         for step in range(self.steps):
             velocity = self.ascent.inner.momentum * velocity + self.inner_slope(at, step, differentiable)
-            at = at + self.ascent.inputs.tables.rate[step] * velocity
+            at = at + self.ascent.stage.inputs.tables.rate[step] * velocity
             visited.append(at)
         return visited
 
     def outer(self, at: Tensor) -> Tensor:
-        return self.ascent.objectives.total_outer(at, *self.ascent.inputs.of_outer(self.steps - 1, 0, 2))
+        return self.ascent.stage.objectives.total_outer(at, *self.ascent.stage.inputs.of_outer(self.steps - 1, 0, 2))
 
     def unrolled(self) -> Tensor:
         """dQ/dh by reverse mode through all steps."""
         flat = self.flat.clone().requires_grad_()
         (slope,) = torch.autograd.grad(self.outer(self.states(flat, differentiable=True)[-1]), flat)
-        return slope[self.ascent.of_h]
+        return slope[self.ascent.stage.of_h]
 
     def differences(self, size: float = 1e-5) -> Tensor:
         """dQ/dh by central differences."""
         found = []
-        for place in torch.nonzero(self.ascent.of_h).flatten():
+        for place in torch.nonzero(self.ascent.stage.of_h).flatten():
             unit = torch.zeros_like(self.flat)
             unit[place] = size
             high, low = (float(self.outer(self.states(self.flat + sign * unit)[-1])) for sign in (1, -1))
@@ -77,13 +71,13 @@ class Problem:
         """The point after all steps, as the trainer would make it."""
         zeros = torch.zeros_like(self.flat)
         self.ascent.before(0, self.flat, zeros)
-        inputs = self.ascent.inputs.of_outer(self.steps - 1, 0, 2)
+        inputs = self.ascent.stage.inputs.of_outer(self.steps - 1, 0, 2)
         end = self.states(self.flat)[-1]
         return self.ascent.point(end, self.steps - 1, inputs, zeros if second is None else second)
 
     def found(self) -> Tensor:
         level = self.ascent.level
-        return level.method.gradient(level.options, self.point()).gradient[self.ascent.of_h]
+        return level.method.gradient(level.options, self.point()).gradient[self.ascent.stage.of_h]
 
 
 def problem(
@@ -97,24 +91,14 @@ def problem(
     weights = {"weights": {"precision": "per_function"}}
     bound = make_bound(population(of, structures(of)), likelihood_options={"noise": 0.6}, prior=weights)
     parameters = start(bound)
-    layout = FlatLayout.of(parameters)
-    of_h = numbers_of(layout, parameters, HYPERPARAMETER_NAMES)
     registration = registry().of_kind("hypergradients")[name]
     every = {} if name == "greedy" else {"every": steps}
     level = OuterLevel(registration.plugin, registration.options(samples=2, **every, **keys), (0, 1))
     rates = RATE * torch.linspace(1, 0.5, steps, dtype=DOUBLE)
     tables = MetaparameterTables(rates, VALUES.repeat(steps, 1), torch.ones(steps).bool())
-    stage = StageInputs.of(
-        bound, keys_of(bound.population), TrainingData(X, Y), tables, 2, Minibatching(batch_size, 0, "stage"),
-        Execution(X.device, DOUBLE, False), {},
-    )  # fmt: skip
-    limit = torch.full((len(of_h),), torch.inf, dtype=DOUBLE)
-    method = inner or InnerMethod("sgd", momentum)
-    objectives = Objectives(bound, layout, Coordinates(bound, {}))
-    ascent = outer_ascent(
-        level, objectives, f"path|{next(NUMBERS)}", stage, method, torch.zeros_like(of_h), of_h, limit
-    )
-    return Problem(ascent, layout.pack(parameters), steps)
+    stage = stage_by_hand(bound, parameters, TrainingData(X, Y), tables, 2, batch_size)
+    ascent = outer_ascent(level, stage, inner or InnerMethod("sgd", momentum))
+    return Problem(ascent, stage.start, steps)
 
 
 @pytest.mark.parametrize("momentum", [0.0, 0.9])
@@ -148,7 +132,7 @@ def test_drmad_given_the_true_path_is_the_unroll(momentum):
     point, states = of.point(), of.states(of.flat)
     path = point.path
     visited = [Visited(step, states[step], path.rate(step), path.momentum) for step in reversed(range(STEPS))]
-    found = through_steps(point, visited)[of.ascent.of_h]
+    found = through_steps(point, visited)[of.ascent.stage.of_h]
     torch.testing.assert_close(found, of.unrolled(), rtol=1e-9, atol=1e-10)
 
 
@@ -180,12 +164,12 @@ def test_greedy_is_the_derivative_through_one_more_step():
     """Central differences of Q(θ + β ∇L(θ, h), h) by h, with the noise of the hypergradient."""
     of = problem("greedy")
     point = of.point()
-    rate, of_h = point.step_sizes, of.ascent.of_h
+    rate, of_h = point.step_sizes, of.ascent.stage.of_h
 
     def value(flat: Tensor) -> float:
-        slope = torch.func.grad(of.ascent.objectives.total_inner)(flat, *point.inputs)
+        slope = torch.func.grad(of.ascent.stage.objectives.total_inner)(flat, *point.inputs)
         moved = flat + torch.where(of_h, torch.zeros_like(slope), rate * slope)
-        return float(of.ascent.objectives.total_outer(moved, *point.inputs))
+        return float(of.ascent.stage.objectives.total_outer(moved, *point.inputs))
 
     found = of.ascent.level.method.gradient(of.ascent.level.options, point).gradient
     assert (found[~of_h] == 0).all()
@@ -199,7 +183,7 @@ def test_greedy_is_the_derivative_through_one_more_step():
 def test_step_sizes_are_those_of_the_inner_method():
     """β/(1 − μ) of gradient steps; Adam's rate over √v̂ with v̂ = v / (1 − 0.999^t)."""
     sgd = problem("greedy", momentum=0.75)
-    rate = float(sgd.ascent.inputs.tables.rate[STEPS - 1])
+    rate = float(sgd.ascent.stage.inputs.tables.rate[STEPS - 1])
     assert sgd.point().step_sizes.tolist() == pytest.approx([4 * rate] * len(sgd.flat))
     adam = problem("greedy", inner=ADAM)
     second = torch.full_like(adam.flat, 0.04)

@@ -21,9 +21,9 @@ from handmade import (
 from structflow.train.conditioning import Coordinates
 from structflow.train.flat import FlatLayout
 from structflow.train.inner_method import ADAM
+from structflow.train.open_stage import HYPERPARAMETER_NAMES, STRUCTURE_NAMES, numbers_of
 from structflow.train.program import program_for
 from structflow.train.step import Objectives, make_step
-from structflow.train.trainer import HYPERPARAMETER_NAMES, STRUCTURE_NAMES, numbers_of
 
 RICH = rich_graph()
 
