@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -20,8 +21,15 @@ from structflow.plugins.registry import registry
 from structflow.spec.graph import Graph, GraphEdge, GraphFunction
 from structflow.spec.models import Posterior, Prior
 from structflow.spec.structures import Structure
+from structflow.train.conditioning import Coordinates
+from structflow.train.flat import FlatLayout
+from structflow.train.metaparameters import MetaparameterTables
+from structflow.train.open_stage import HYPERPARAMETER_NAMES, OpenStage, numbers_of
+from structflow.train.stage_inputs import Execution, Minibatching, StageInputs, TrainingData
+from structflow.train.step import Objectives
 
 DOUBLE = torch.float64
+STAGES = itertools.count()
 
 
 def fn(type_name: str, **options: Any) -> GraphFunction:
@@ -106,6 +114,26 @@ def noise_of(bound: Bound, keys: np.ndarray, samples: int, step: int = 0, phase:
         noise_source(bound.normals, keys, phase).normals(steps, samples, DOUBLE, False)[0],
         noise_source(bound.uniforms, keys, phase).uniforms(steps, samples, DOUBLE, False)[0],
     )
+
+
+def stage_by_hand(
+    bound: Bound,
+    parameters: Mapping[str, Tensor],
+    data: TrainingData,
+    tables: MetaparameterTables,
+    samples: int,
+    batch_size: int | None = None,
+) -> OpenStage:
+    """A stage in plain coordinates and float64, its programs shared with no other stage."""
+    layout = FlatLayout.of(parameters)
+    start, of_h = layout.pack(parameters), numbers_of(layout, dict(parameters), HYPERPARAMETER_NAMES)
+    inputs = StageInputs.of(
+        bound, keys_of(bound.population), data, tables, samples, Minibatching(batch_size, 0, "stage"),
+        Execution(start.device, DOUBLE, False), {},
+    )  # fmt: skip
+    objectives = Objectives(bound, layout, Coordinates(bound, {}))
+    limit = torch.full_like(start, torch.inf)
+    return OpenStage(start, torch.zeros_like(of_h), of_h, limit, objectives, inputs, f"by hand {next(STAGES)}")
 
 
 def slow_output(

@@ -34,7 +34,8 @@ from structflow.runner.context import RunContext
 from structflow.spec.load import study_from_mapping
 from structflow.store.run_directory import RunDirectory
 from structflow.train.metaparameters import metaparameter_tables
-from structflow.train.trainer import Execution, Minibatching, TrainingData, train
+from structflow.train.stage_inputs import Execution, Minibatching, TrainingData
+from structflow.train.trainer import train
 
 MEMBERS = 128
 LOOP_MEMBERS = 4

@@ -94,7 +94,14 @@ class Bound:
             family = PointPosterior
         self.weights = family(population, integrated)
         weights = prior.weights
-        self.prior = WeightsPrior(population, weights.grouping, weights.start, weights.is_learned, weights.hyperprior)
+        self.prior = WeightsPrior(
+            population,
+            weights.grouping,
+            weights.start,
+            weights.is_learned,
+            weights.hyperprior,
+            weights.start_range,
+        )
         temperature = posterior.structure.temperature
         self.structure = StructureTerms(
             population, structure_family, prior.structure, temperature, start_temperature, against
@@ -117,8 +124,11 @@ class Bound:
         """Whether nothing is sampled, so that one sample gives the bound itself."""
         return not self.normals.fields and not self.uniforms.fields
 
-    def start(self, keys: np.ndarray) -> tuple[Parameters, Parameters]:
-        """Starting θ and h in float64; the means start from noise of the members' keys (M, 2)."""
+    def start(self, keys: np.ndarray, keys_of_h: np.ndarray | None = None) -> tuple[Parameters, Parameters]:
+        """Starting θ and h in float64; the means start from noise of the members' keys (M, 2).
+
+        Where h starts at random, members of one row of `keys_of_h`, by default of `keys`, start with one h.
+        """
         layout = self.population.layout
         fields = [
             NoiseField(f"{group.name}/{name}", index.slots, shape)
@@ -137,7 +147,8 @@ class Bound:
             )
             for name, value in self.likelihood.parameters(self.out_shape).items()
         }
-        return theta, {**self.prior.start(), **self.structure.start_hyperparameters(), **parameters}
+        precisions = self.prior.start(keys if keys_of_h is None else keys_of_h)
+        return theta, {**precisions, **self.structure.start_hyperparameters(), **parameters}
 
     def terms(
         self,

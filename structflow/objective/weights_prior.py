@@ -7,12 +7,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from ..model.group_index import GroupTensors, to_members, to_slots
 from ..model.population import Population
 from ..spec.models import InverseGamma
+from .noise import NoiseField, NoiseLayout, draw_once
 from .weights_posterior import GroupValues, Parameters
 
 Grouping = Literal["shared", "per_function", "per_parameter"]
@@ -20,7 +22,7 @@ Grouping = Literal["shared", "per_function", "per_parameter"]
 
 @dataclass(frozen=True)
 class WeightsPrior:
-    """Precisions grouped as the spec says, all starting from one value; hyperparameters where `learned`.
+    """Precisions grouped as the spec says, starting from one value or at random; hyperparameters where `learned`.
 
     Parameters: `log_precision` (M,) where shared, `log_precision/<group>` (C,) per function,
     `log_precision/<group>/<weight>` (C, *shape) per parameter.
@@ -31,28 +33,34 @@ class WeightsPrior:
     start_precision: float
     learned: bool
     hyperprior: InverseGamma | None = None
+    start_range: tuple[float, float] | None = None
 
-    def start(self) -> Parameters:
-        """Starting hyperparameters, in float64."""
+    def start(self, keys: np.ndarray) -> Parameters:
+        """Starting hyperparameters, in float64; in `start_range` uniform in log A, by the members' keys (M, 2)."""
         if not self.learned:
             return {}
-        layout = self.population.layout
-        slots = [len(index.slots) for index in self.population.groups]
-        shapes: dict[str, tuple[int, ...]] = {}
+        fields = self._fields()
+        if self.start_range is None:
+            value = math.log(self.start_precision)
+            return {
+                field.name: torch.full((len(field.slots), *field.shape), value, dtype=torch.float64) for field in fields
+            }
+        low, high = (math.log(precision) for precision in self.start_range)
+        normals = draw_once(NoiseLayout(tuple(fields)), keys, "start_precision")
+        return {name: low + (high - low) * torch.special.ndtr(normal) for name, normal in normals.items()}
+
+    def _fields(self) -> list[NoiseField]:
+        """Name, owners and shape of every parameter."""
         if self.grouping == "shared":
-            shapes["log_precision"] = (self.population.size,)
-        elif self.grouping == "per_function":
-            shapes = {
-                f"log_precision/{group.name}": (count,) for group, count in zip(layout.groups, slots, strict=True)
-            }
-        else:
-            shapes = {
-                f"log_precision/{group.name}/{name}": (count, *shape)
-                for group, count in zip(layout.groups, slots, strict=True)
-                for name, shape in group.shapes.items()
-            }
-        value = math.log(self.start_precision)
-        return {name: torch.full(shape, value, dtype=torch.float64) for name, shape in shapes.items()}
+            return [NoiseField("log_precision", np.arange(self.population.size), ())]
+        owned = zip(self.population.layout.groups, self.population.groups, strict=True)
+        if self.grouping == "per_function":
+            return [NoiseField(f"log_precision/{group.name}", index.slots, ()) for group, index in owned]
+        return [
+            NoiseField(f"log_precision/{group.name}/{name}", index.slots, shape)
+            for group, index in owned
+            for name, shape in group.shapes.items()
+        ]
 
     def log_precision(self, parameters: Parameters, like: Tensor, groups: Sequence[GroupTensors]) -> GroupValues:
         """log A of every weight, (C, 1, …) or (C, *shape); `like` gives dtype and device."""

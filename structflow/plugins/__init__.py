@@ -4,7 +4,7 @@ from .basis_function import BasisFunction, BasisOptions, Shape
 from .data_source import ColumnOptions, DataOptions, DataSource, SplitOptions, StandardizeOptions, Table
 from .evidence_estimator import Estimate, EvidenceEstimator, SampledTerms, TrainedMembers
 from .hookspecs import KINDS, hookimpl
-from .hypergradient import Hypergradient, OuterGradient, TwoLevelOptions, TwoLevelPoint, factors_agree
+from .hypergradient import Hypergradient, InnerPath, OuterGradient, TwoLevelOptions, TwoLevelPoint, factors_agree
 from .likelihood import Likelihood, TargetKind
 from .options import Options
 from .plugin import INTERFACE_VERSION, Plugin
@@ -33,6 +33,7 @@ __all__ = [
     "Estimate",
     "EvidenceEstimator",
     "Hypergradient",
+    "InnerPath",
     "Likelihood",
     "MemberRecord",
     "Metaparameter",

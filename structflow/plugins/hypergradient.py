@@ -25,6 +25,48 @@ class TwoLevelOptions(Options):
     samples: int = Field(16, ge=1, description="Monte Carlo samples of q for one hypergradient, held within it.")
 
 
+class InnerPath(Protocol):
+    """The η steps of θ that led to a point, with h held.
+
+    v_{τ+1} = μ v_τ + ∇_θ L_τ(θ_τ, h) and θ_{τ+1} = θ_τ + β_τ v_{τ+1} for τ = 0, …, η − 1. Each step has its own
+    minibatch and noise, which are had again whenever they are asked for. Vectors are as in `TwoLevelPoint`; those that
+    stand for θ_τ hold h, too.
+    """
+
+    @property
+    def length(self) -> int:
+        """η."""
+
+    @property
+    def momentum(self) -> float:
+        """μ."""
+
+    @property
+    def start(self) -> Tensor:
+        """θ_0, (P,)."""
+
+    @property
+    def start_velocity(self) -> Tensor:
+        """v_0, (P,)."""
+
+    @property
+    def end(self) -> Tensor:
+        """θ_η, (P,)."""
+
+    @property
+    def moves(self) -> Tensor:
+        """Which numbers the steps move, booleans (P,)."""
+
+    def rate(self, step: int) -> Tensor:
+        """β_τ, a 0-d tensor."""
+
+    def gradient(self, step: int, at: Tensor) -> Tensor:
+        """∇_θ L_τ at θ_τ, (P,) and zero where nothing moves."""
+
+    def curvature_product(self, step: int, at: Tensor, direction: Tensor) -> Tensor:
+        """∇²(−L_τ) · v at θ_τ, (P,), with the parts along θ and h as in `TwoLevelPoint`."""
+
+
 class TwoLevelPoint(Protocol):
     """A point (θ, h) of the two-level problem, for all members at once and with the noise held fixed.
 
@@ -39,6 +81,17 @@ class TwoLevelPoint(Protocol):
     @property
     def of_theta(self) -> Tensor:
         """Which numbers are of θ and can respond to h, booleans (P,)."""
+
+    @property
+    def step_sizes(self) -> Tensor:
+        """How far a step of θ moves each number for a unit of its gradient, (P,): β, or what Adam makes of it."""
+
+    @property
+    def path(self) -> InnerPath:
+        """How θ came here, for a method that `follows_path`."""
+
+    def after(self, move: Tensor) -> TwoLevelPoint:
+        """The point whose numbers are moved by (P,), with the same noise."""
 
     def inner_gradient(self) -> Tensor:
         """∇L at the point, (P,)."""
@@ -67,11 +120,13 @@ class OuterGradient:
 class Hypergradient(Plugin):
     """How h follows from the inner problem; the spec names it at `optimizer.outer`.
 
-    A method with one level raises θ and h together and needs no `gradient`. One with two levels is asked for it every
-    `every` steps of θ; its options extend `TwoLevelOptions`.
+    A method with one level raises θ and h together and needs no `gradient`; with none, h stays where it starts. One
+    with two levels is asked for it every `every` steps of θ; its options extend `TwoLevelOptions`. One that
+    `follows_path` differentiates through those steps, which have to be gradient steps, with or without momentum.
     """
 
-    levels: ClassVar[Literal[1, 2]]
+    levels: ClassVar[Literal[0, 1, 2]]
+    follows_path: ClassVar[bool] = False
 
     @staticmethod
     def conflicts(spec: Any) -> list[Problem]:

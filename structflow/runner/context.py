@@ -30,7 +30,7 @@ from ..spec.structures import Structure
 from ..spec.study import Setting, Study
 from ..store.digest import canonical_json
 from ..store.run_directory import RunDirectory
-from ..train.trainer import Execution
+from ..train.stage_inputs import Execution
 
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -22,9 +23,11 @@ from ..spec.models import Spec
 from ..spec.presets import level_factors
 from ..store.run_directory import Found
 from ..train.conditioning import start_at_posterior
+from ..train.inner_method import InnerMethod
 from ..train.metaparameters import metaparameter_tables
 from ..train.outer_level import OuterLevel
-from ..train.trainer import Execution, Minibatching, TrainingData, train
+from ..train.stage_inputs import Execution, Minibatching, TrainingData
+from ..train.trainer import train
 from .context import FoldWeights, RunContext
 
 SELECTION_SHARE = 8
@@ -46,7 +49,8 @@ def train_batch(context: RunContext, task: Task, on_step: Callable[[int], None] 
     bound = context.bound(population, spec, against=against, stage=task.stage, stages=len(stages))
     execution = context.execution
     first_keys = context.keys(batch.members, task.setting, task.round, 0)
-    theta, hyperparameters = bound.start(first_keys)
+    without_folds = tuple(replace(member, fold=0) for member in batch.members)
+    theta, hyperparameters = bound.start(first_keys, context.keys(without_folds, task.setting, task.round, 0))
     parameters = inherited(context, task, bound, {**theta, **hyperparameters})
     diverged = np.full(population.size, -1)
     x, y = (torch.from_numpy(array).to(execution.device) for array in context.study.dataset.train())
@@ -70,6 +74,7 @@ def train_batch(context: RunContext, task: Task, on_step: Callable[[int], None] 
         Minibatching(spec.optimizer.inner.batch_size, spec.seed, f"{round_name}/{task.stage}"),
         execution,
         on_step,
+        InnerMethod(spec.optimizer.inner.type, spec.optimizer.inner.momentum),
         outer_level(spec, batch.members),
         largest_log_concentration(spec),
     )

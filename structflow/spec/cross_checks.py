@@ -76,12 +76,26 @@ def conflicts(spec: Spec, space: StructureSpace | None) -> list[Problem]:
     """What the optimiser can't solve under these settings, and, for a known space, what the regime can't search."""
     problems: list[Problem] = []
     try:
-        problems += registry().get("hypergradients", spec.optimizer.outer.type).conflicts(spec)
+        outer = registry().get("hypergradients", spec.optimizer.outer.type)
+        problems += inner_problems(spec, outer.follows_path) + outer.conflicts(spec)
         if space is not None:
             problems += open_problems(spec, space) or search_problems(spec, space)
     except Exception as error:  # a stranger's plugin may raise anything
         plugins = f"{spec.optimizer.outer.type} or {spec.regime.type}"
         problems.append(Problem("", f"a check of plugin {plugins} failed: {type(error).__name__}: {error}"))
+    return problems
+
+
+def inner_problems(spec: Spec, path_is_followed: bool) -> list[Problem]:
+    """What doesn't fit the inner optimiser: momentum of its own, or a hypergradient that differentiates its steps."""
+    inner, problems = spec.optimizer.inner, []
+    if inner.type == "adam" and inner.momentum != 0:
+        message = f"got {inner.momentum:g} for optimizer.inner.type adam, which has its own averages"
+        problems.append(Problem("optimizer.inner.momentum", message, "leave it out, or set optimizer.inner.type: sgd"))
+    if inner.type == "adam" and path_is_followed:
+        message = f"got adam; optimizer.outer {spec.optimizer.outer.type} differentiates through plain gradient steps"
+        remedy = "set it to sgd with a learning rate that suits, or optimizer.outer to greedy or hoag"
+        problems.append(Problem("optimizer.inner.type", message, remedy))
     return problems
 
 

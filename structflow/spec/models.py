@@ -111,6 +111,10 @@ class WeightsPrior(Options):
     precision: Annotated[float, Field(gt=0)] | Literal["shared", "per_function", "per_parameter"] = "shared"
     learned: bool | None = Field(None, description="Default: learned unless `precision` is a number.")
     scale_by_structure: bool = Field(False, description="w_l ~ N(0, γ_l² A_l⁻¹), in the non-centred form.")
+    start_range: tuple[Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]] | None = Field(
+        None,
+        description="Learned precisions start at random here, uniformly in their logarithm, anew in every restart.",
+    )
     hyperprior: InverseGamma | None = Field(None, description="Hyperprior of every learned variance 1/A.")
 
     @model_validator(mode="before")
@@ -232,8 +236,9 @@ class Objective(Options):
 class Inner(Options):
     """The inner optimiser."""
 
-    type: Literal["adam"] = "adam"
+    type: Literal["adam", "sgd"] = Field("adam", description="Adam, or gradient steps.")
     lr: PositiveMetaparameter = 0.01
+    momentum: float = Field(0.0, ge=0, lt=1, description="Momentum μ of `type: sgd`: v ← μ v + ∇L, θ ← θ + lr · v.")
     decay: Literal["cosine", "none"] = Field("cosine", description="Decay of a learning rate that is a number.")
     steps: int = Field(2000, ge=1, le=10_000_000)
     samples: int = Field(1, ge=1, le=10_000, description="Monte Carlo samples of q a step.")

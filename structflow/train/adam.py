@@ -20,10 +20,16 @@ def ascend(
     m̂ = m / (1 − β₁^t) and v̂ = v / (1 − β₂^t) with t = `step` + 1. `first` and `second` are the moments m and v, of the
     shape of the parameters and zero at the start; `rate` and `step` are 0-d tensors. Returns p, m and v.
     """
-    t = (step + 1).to(rate.dtype)
     first = BETA1 * first + (1 - BETA1) * gradient
     second = BETA2 * second + (1 - BETA2) * gradient.square()
-    correction1 = -torch.expm1(t * math.log(BETA1))  # 1 − β^t without cancellation in single precision
-    correction2 = -torch.expm1(t * math.log(BETA2))
-    scale = (second / correction2).sqrt() + EPSILON
-    return parameters + rate * (first / correction1) / scale, first, second
+    return parameters + rate * (first / correction(BETA1, rate, step)) / deviation(second, step), first, second
+
+
+def deviation(second: Tensor, step: Tensor) -> Tensor:
+    """√v̂ + ε."""
+    return (second / correction(BETA2, second, step)).sqrt() + EPSILON
+
+
+def correction(beta: float, like: Tensor, step: Tensor) -> Tensor:
+    """1 − β^t, without cancellation in single precision."""
+    return -torch.expm1((step + 1).to(like.dtype) * math.log(beta))

@@ -15,9 +15,12 @@ from ..objective.bound import Bound
 from ..plugins import Hypergradient
 from .adam import ascend
 from .flat import FlatLayout
+from .inner_method import InnerMethod
+from .inner_path import Path
 from .metaparameters import cosine_decay
+from .open_stage import OpenStage
 from .program import program_for
-from .step import Inputs, Objectives
+from .step import Inputs
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,15 @@ class OuterLevel:
 
 
 @dataclass(frozen=True)
+class Begun:
+    """Where a path of θ began: the step, all numbers and the velocity, (P,) each."""
+
+    step: int
+    flat: Tensor
+    velocity: Tensor
+
+
+@dataclass(frozen=True)
 class Point:
     """A point of the two-level problem; see `plugins.TwoLevelPoint`."""
 
@@ -40,9 +52,22 @@ class Point:
     inputs: Inputs
     iteration: int
     of_theta: Tensor
+    step_sizes: Tensor
     member_of: Tensor
     members: int
     program: Callable[[str], Callable[..., Tensor]]
+    travelled: Path | None = None
+
+    @property
+    def path(self) -> Path:
+        """How θ came here; raises `CallError` for a method that doesn't say that it follows it."""
+        if self.travelled is None:
+            raise CallError("the path of θ is kept only for a method whose class says `follows_path = True`")
+        return self.travelled
+
+    def after(self, move: Tensor) -> Point:
+        """The point with its numbers moved."""
+        return replace(self, flat=self.flat + move)
 
     def inner_gradient(self) -> Tensor:
         """∇ΣL."""
@@ -70,55 +95,84 @@ class OuterAscent:
     """Adam on h, with its moments; `reports` keeps for every hypergradient what the method said, (M,) each."""
 
     level: OuterLevel
-    objectives: Objectives
+    stage: OpenStage
+    inner: InnerMethod
     signature: str
-    compiled: bool
-    of_h: Tensor
     member_of: Tensor
     representative: Tensor
     in_use: Tensor
     is_boxed: bool
     first: Tensor
     second: Tensor
-    limit: Tensor
     rates: Tensor
+    begun: Begun | None = None
     steps: list[int] = field(default_factory=list)
     reports: list[dict[str, Tensor]] = field(default_factory=list)
 
-    @property
-    def is_due_after(self) -> int:
-        """Steps of θ between two steps of h."""
-        every: int = self.level.options.every
-        return every
+    def before(self, step: int, flat: Tensor, velocity: Tensor) -> None:
+        """Keep where the steps of θ up to the next step of h begin, for a method that follows them."""
+        if self.level.method.follows_path and step % self.level.options.every == 0:
+            self.begun = Begun(step, flat.clone(), velocity.clone())
 
-    def move(self, flat: Tensor, step: int, inputs: Inputs, held: Tensor) -> None:
-        """Raise h in place by one step, given the inputs of the objective at this point.
+    def after(self, step: int, flat: Tensor, second: Tensor) -> None:
+        """Raise h in place where that is due after this step of θ; `second` is the state of the inner method."""
+        if (step + 1) % self.level.options.every:
+            return
+        inputs = self.stage.inputs.of_outer(step, len(self.steps), self.level.options.samples)
+        self.move(flat, step, inputs, second)
 
-        Numbers that are `held` (P,), and those at the limit that L presses against it, don't respond to h.
+    def point(self, flat: Tensor, step: int, inputs: Inputs, second: Tensor) -> Point:
+        """The point of the two-level problem after a step of θ.
+
+        Numbers that are held, and those at the limit that L presses against it, don't respond to h.
         """
-        iteration = len(self.steps)
-        members = self.objectives.bound.population.size
-        point = Point(flat, inputs, iteration, ~self.of_h & ~held, self.member_of, members, self._program)
+        held = self.stage.of_structure & ~self.stage.inputs.tables.structure_moves[step]
+        moves = ~self.stage.of_h & ~held
+        rate, number = self.stage.inputs.tables.rate[step], torch.tensor(step, device=flat.device)
+        sizes = self.inner.step_sizes(second, rate, number)
+        members = self.stage.objectives.bound.population.size
+        path = None
+        if self.begun is not None:
+            begun, length = self.begun, step + 1 - self.begun.step
+            path = Path(
+                begun.flat,
+                begun.velocity,
+                flat,
+                begun.step,
+                length,
+                moves,
+                self.inner,
+                self.stage.inputs,
+                self._program,
+            )
+        point = Point(flat, inputs, len(self.steps), moves, sizes, self.member_of, members, self._program, path)
         if self.is_boxed:
-            pressed = (flat.abs() >= self.limit) & (point.inner_gradient() * flat > 0)
+            pressed = (flat.abs() >= self.stage.limit) & (point.inner_gradient() * flat > 0)
             point = replace(point, of_theta=point.of_theta & ~pressed)
+        return point
+
+    def move(self, flat: Tensor, step: int, inputs: Inputs, second: Tensor) -> None:
+        """Raise h in place by one step, given the inputs of the objective at this point."""
+        iteration = len(self.steps)
+        held = self.stage.of_structure & ~self.stage.inputs.tables.structure_moves[step]
+        point = self.point(flat, step, inputs, second)
         found = self.level.method.gradient(self.level.options, point)
-        gradient = torch.where(self.of_h & ~held, found.gradient, torch.zeros_like(flat))
+        gradient = torch.where(self.stage.of_h & ~held, found.gradient, torch.zeros_like(flat))
         gradient = gradient.new_zeros(len(gradient)).index_add(0, self.representative, gradient)
         gradient = gradient.index_select(0, self.representative)
         if iteration == 0:
-            refuse_without_influence(gradient, self.of_h & self.in_use & ~held, self.objectives.layout)
+            refuse_without_influence(gradient, self.stage.of_h & self.in_use & ~held, self.stage.objectives.layout)
         number = torch.tensor(iteration, device=flat.device)
         raised, self.first, self.second = ascend(flat, gradient, self.first, self.second, self.rates[step], number)
-        raised = torch.maximum(torch.minimum(raised, self.limit), -self.limit)
-        usable = self.of_h & torch.isfinite(raised)
+        raised = torch.maximum(torch.minimum(raised, self.stage.limit), -self.stage.limit)
+        usable = self.stage.of_h & torch.isfinite(raised)
         flat.copy_(torch.where(usable, raised, flat))
         self.steps.append(step)
         self.reports.append({"hypergradient": point.dot(gradient, gradient).sqrt(), **found.report})
 
     def _program(self, kind: str) -> Callable[..., Tensor]:
         """The gradient of ΣL (`inner`) or of ΣQ (`outer`), or the product of ∇²(−ΣL) with a direction (`curvature`)."""
-        objectives = self.objectives
+        objectives = self.stage.objectives
 
         def curvature(flat: Tensor, direction: Tensor, *inputs: Any) -> Tensor:
             def slope_along(candidate: Tensor) -> Tensor:
@@ -132,10 +186,13 @@ class OuterAscent:
             "inner": torch.func.grad(objectives.total_inner),
             "outer": torch.func.grad(objectives.total_outer),
             "curvature": curvature,
+            "path_gradient": torch.func.grad(objectives.total_inner),
+            "path_curvature": curvature,
         }
 
         def call(*arguments: Any) -> Tensor:
-            program = program_for(f"{kind}|{self.signature}", functions[kind], arguments, self.compiled)
+            compiled = self.stage.inputs.execution.compiled
+            program = program_for(f"{kind}|{self.signature}", functions[kind], arguments, compiled)
             result: Tensor = program(*arguments)
             return result
 
@@ -152,20 +209,21 @@ class OuterAscent:
         return {"step": np.array(self.steps), **traced}
 
 
-def outer_ascent(
-    level: OuterLevel, objectives: Objectives, signature: str, compiled: bool, of_h: Tensor, limit: Tensor, steps: int
-) -> OuterAscent:
-    """The ascent of h over a stage of `steps` steps of θ."""
-    bound, layout = objectives.bound, objectives.layout
-    rates = (level.options.rate * cosine_decay(steps)).to(of_h.device, limit.dtype)
-    member_of = members_of(bound, layout).to(of_h.device)
-    representative = representatives(bound, layout, level.tied).to(of_h.device)
-    first, second = torch.zeros_like(limit), torch.zeros_like(limit)
+def outer_ascent(level: OuterLevel, stage: OpenStage, inner: InnerMethod) -> OuterAscent:
+    """The ascent of h over a stage whose θ moves by the inner method."""
+    bound, layout, inputs = stage.objectives.bound, stage.layout, stage.inputs
+    shapes = f"{inputs.data.x.shape}{inputs.data.y.shape}"
+    signature = f"{stage.setup}|{level.options.samples}|{inputs.samples}|{inputs.rows}|{shapes}"
+    device = stage.start.device
+    rates = (level.options.rate * cosine_decay(inputs.tables.steps)).to(device, stage.start.dtype)
+    member_of = members_of(bound, layout).to(device)
+    representative = representatives(bound, layout, level.tied).to(device)
+    first, second = torch.zeros_like(stage.start), torch.zeros_like(stage.start)
+    is_boxed = bool(torch.isfinite(stage.limit).any())
+    in_use = numbers_in_use(bound, layout).to(device)
     return OuterAscent(
-        level, objectives, signature, compiled, of_h, member_of, representative,
-        numbers_in_use(bound, layout).to(of_h.device), bool(torch.isfinite(limit).any()),
-        first, second, limit, rates,
-    )  # fmt: skip
+        level, stage, inner, signature, member_of, representative, in_use, is_boxed, first, second, rates
+    )
 
 
 def members_of(bound: Bound, layout: FlatLayout) -> Tensor:

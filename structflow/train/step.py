@@ -12,9 +12,9 @@ from torch import Tensor
 from ..model.population import Indices
 from ..objective.bound import Bound, Noise, Terms
 from ..objective.levels import Metaparameters, inner_level, one_level, outer_level
-from .adam import ascend
 from .conditioning import Coordinates
 from .flat import FlatLayout
+from .inner_method import InnerMethod
 
 StepTerms = tuple[Tensor, Tensor, Tensor, Tensor, Tensor]
 """Terms of every member, (M,) each, in the order of `Terms`."""
@@ -66,13 +66,13 @@ class Objectives:
         return outer_level(*self.terms("outer", flat, *inputs)).sum()
 
 
-def make_step(objectives: Objectives, levels: int) -> Callable[..., StepTerms]:
-    """The step that raises every member's objective: with one level Q over θ and h together, with two L over θ.
+def make_step(objectives: Objectives, levels: int, inner: InnerMethod) -> Callable[..., StepTerms]:
+    """The step that raises every member's objective: with one level Q over θ and h together, else L over θ.
 
-    The returned function updates the flat parameters, their moments and `diverged_at` in place, so that no step
+    The returned function updates the flat parameters, the method's state and `diverged_at` in place, so that no step
     allocates them anew, and returns the terms before the update, (M,) each. `diverged_at` (M,) is the first step whose
     bound wasn't finite, or −1. `of_structure` says which parameters are of q(Γ) or p(Γ): they stay where they are while
-    `structure_moves` is false. `of_h` stay where they are in a step of the lower of two levels. Numbers with a
+    `structure_moves` is false. `of_h` stay where they are unless there is one level. Numbers with a
     finite `limit` (P,) are kept within ± of it.
     """
 
@@ -98,10 +98,10 @@ def make_step(objectives: Objectives, levels: int) -> Callable[..., StepTerms]:
         terms: StepTerms
         gradient, terms = torch.func.grad(total, has_aux=True)(parameters)
         held = of_structure & ~structure_moves
-        if levels == 2:
+        if levels != 1:
             held = held | of_h
         gradient = torch.where(held, torch.zeros_like(gradient), gradient)
-        raised, new_first, new_second = ascend(parameters, gradient, first, second, rate, number)
+        raised, new_first, new_second = inner.ascend(parameters, gradient, first, second, rate, number)
         parameters.copy_(torch.maximum(torch.minimum(raised, limit), -limit))
         first.copy_(new_first)
         second.copy_(new_second)

@@ -22,7 +22,8 @@ from handmade import (
 from structflow.model.population import Population
 from structflow.spec.models import Spec
 from structflow.train.metaparameters import MetaparameterTables, metaparameter_tables
-from structflow.train.trainer import Execution, Minibatching, TrainingData, TrainingResult, train
+from structflow.train.stage_inputs import Execution, Minibatching, TrainingData
+from structflow.train.trainer import TrainingResult, train
 
 CPU = torch.device("cpu")
 ROWS = 20

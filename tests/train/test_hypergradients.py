@@ -3,28 +3,27 @@
 from __future__ import annotations
 
 import dataclasses
-import itertools
 
 import numpy as np
 import pytest
 import torch
-from handmade import DOUBLE, edge, fn, graph, keys_of, make_bound, noise_of, normal, population, start, structures
+from handmade import DOUBLE, edge, fn, graph, make_bound, normal, population, stage_by_hand, start, structures
 
 from structflow.errors import CallError
 from structflow.objective.bound import Noise
 from structflow.objective.levels import Metaparameters, inner_level, outer_level
 from structflow.plugins.registry import registry
-from structflow.train.conditioning import Coordinates, start_at_posterior
+from structflow.train.conditioning import start_at_posterior
 from structflow.train.flat import FlatLayout
+from structflow.train.inner_method import ADAM
+from structflow.train.metaparameters import MetaparameterTables
 from structflow.train.outer_level import OuterLevel, Point, members_of, outer_ascent, representatives
-from structflow.train.step import Objectives
-from structflow.train.trainer import HYPERPARAMETER_NAMES, numbers_of
+from structflow.train.stage_inputs import TrainingData
 
 X, Y = normal(30, 3, seed=1), normal(30, 1, seed=2)
 C_REG, C_TRAIN, C_PRIOR = 0.7, 1.3, 4.0
 VALUES = torch.tensor([C_REG, C_TRAIN, C_PRIOR, 0.0, 0.5], dtype=DOUBLE)
 ONE = torch.ones((), dtype=DOUBLE)
-NUMBERS = itertools.count()
 
 
 def linear_graph():
@@ -38,26 +37,20 @@ def method(name: str, **options):
 
 def ascent_of(bound, parameters, name: str = "hoag", values=VALUES, tied=None, samples: int = 1, rows=None, **options):
     """The outer ascent and the point (flat, inputs) at these parameters, in plain coordinates."""
-    layout = FlatLayout.of(parameters)
-    objectives = Objectives(bound, layout, Coordinates(bound, {}))
-    of_h = numbers_of(layout, parameters, HYPERPARAMETER_NAMES)
     plugin, chosen = method(name, **options)
     members = bound.population.size
     level = OuterLevel(plugin, chosen, tuple(range(members)) if tied is None else tied)
-    limit = torch.full((len(of_h),), torch.inf, dtype=DOUBLE)
-    ascent = outer_ascent(level, objectives, f"test|{next(NUMBERS)}", False, of_h, limit, 10)
-    noise = noise_of(bound, keys_of(bound.population), samples, phase="outer")
-    indices = bound.population.indices
-    inputs = (
-        values, noise.normals, noise.uniforms, X, Y, ONE, rows or {}, dict(bound.against),
-        indices.edges, indices.groups, {},
-    )  # fmt: skip
-    return ascent, layout.pack(parameters), inputs
+    steps = 10
+    tables = MetaparameterTables(torch.ones(steps, dtype=DOUBLE), values.repeat(steps, 1), torch.ones(steps).bool())
+    weights = {f"{name}_weights": value for name, value in (rows or {}).items()}
+    stage = stage_by_hand(bound, parameters, TrainingData(X, Y, **weights), tables, samples)
+    return outer_ascent(level, stage, ADAM), stage.start, stage.inputs.of_outer(0, 0, samples)
 
 
 def point_of(ascent, flat, inputs) -> Point:
-    members = ascent.objectives.bound.population.size
-    return Point(flat, inputs, 0, ~ascent.of_h, ascent.member_of, members, ascent._program)
+    members = ascent.stage.objectives.bound.population.size
+    sizes = torch.ones_like(flat)
+    return Point(flat, inputs, 0, ~ascent.stage.of_h, sizes, ascent.member_of, members, ascent._program)
 
 
 def levels_at(bound, parameters, values=VALUES) -> tuple[torch.Tensor, torch.Tensor]:
@@ -89,10 +82,10 @@ def test_hoag_is_the_total_derivative_of_a_linear_model(covariance, precision):
     best = at_optimum(parameters)
     ascent, flat, inputs = ascent_of(bound, best, tolerance=1e-9)
     point = point_of(ascent, flat, inputs)
-    assert point.inner_gradient()[~ascent.of_h].abs().max() < 1e-8
+    assert point.inner_gradient()[~ascent.stage.of_h].abs().max() < 1e-8
     found = ascent.level.method.gradient(ascent.level.options, point)
     assert found.report["damping"].tolist() == [0.0, 0.0]
-    gradients = ascent.objectives.layout.unpack(found.gradient)
+    gradients = ascent.stage.objectives.layout.unpack(found.gradient)
     step = 1e-5
     for name in (name for name in parameters if name.startswith("log_precision")):
         for place in np.ndindex(parameters[name].shape):
@@ -125,8 +118,8 @@ def test_conjugate_gradients_solve_what_dense_algebra_solves():
     found = ascent.level.method.gradient(ascent.level.options, point)
     of_q = point.outer_gradient()
     for member in range(bound.population.size):
-        own = (ascent.member_of == member) & ~ascent.of_h
-        h = (ascent.member_of == member) & ascent.of_h
+        own = (ascent.member_of == member) & ~ascent.stage.of_h
+        h = (ascent.member_of == member) & ascent.stage.of_h
         damping = float(found.report["damping"][member])
         block = hessian[own][:, own]
         response = torch.linalg.solve(block + damping * torch.eye(int(own.sum()), dtype=DOUBLE), of_q[own])
@@ -162,7 +155,7 @@ def test_members_with_h_in_common_add_their_hypergradients_up():
     tied, *_ = ascent_of(bound, parameters, "first_order", samples=2, tied=(0, 1, 0, 1))
     gradient = apart.level.method.gradient(apart.level.options, point_of(apart, flat, inputs)).gradient
     summed = gradient.new_zeros(len(gradient)).index_add(0, tied.representative, gradient)[tied.representative]
-    layout = apart.objectives.layout
+    layout = apart.stage.objectives.layout
     for number, group in enumerate(bound.population.layout.groups):
         index = bound.population.groups[number]
         name = f"log_precision/{group.name}/{next(iter(group.shapes))}"
@@ -196,17 +189,17 @@ def test_hyperparameters_without_influence_are_refused():
     values = torch.tensor([1.0, 1.0, 0.0, 0.0, 0.5], dtype=DOUBLE)
     ascent, flat, inputs = ascent_of(bound, start(bound), "first_order", values)
     with pytest.raises(CallError, match="without influence on Q: log_precision"):
-        ascent.move(flat, 0, inputs, torch.zeros_like(ascent.of_h))
+        ascent.move(flat, 0, inputs, torch.zeros_like(flat))
 
 
 def test_moving_h_leaves_theta():
     bound = network_bound()
     ascent, flat, inputs = ascent_of(bound, start(bound), "first_order", rate=0.1)
     before = flat.clone()
-    ascent.move(flat, 0, inputs, torch.zeros_like(ascent.of_h))
-    assert torch.equal(flat[~ascent.of_h], before[~ascent.of_h])
+    ascent.move(flat, 0, inputs, torch.zeros_like(flat))
+    assert torch.equal(flat[~ascent.stage.of_h], before[~ascent.stage.of_h])
     # Adam's first step has the length of the rate
     torch.testing.assert_close(
-        (flat - before)[ascent.of_h].abs(), torch.full((2,), 0.1, dtype=DOUBLE), rtol=1e-5, atol=0
+        (flat - before)[ascent.stage.of_h].abs(), torch.full((2,), 0.1, dtype=DOUBLE), rtol=1e-5, atol=0
     )
     assert dataclasses.asdict(ascent.level)["tied"] == (0, 1)

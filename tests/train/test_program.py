@@ -20,9 +20,10 @@ from handmade import (
 
 from structflow.train.conditioning import Coordinates
 from structflow.train.flat import FlatLayout
+from structflow.train.inner_method import ADAM
+from structflow.train.open_stage import HYPERPARAMETER_NAMES, STRUCTURE_NAMES, numbers_of
 from structflow.train.program import program_for
 from structflow.train.step import Objectives, make_step
-from structflow.train.trainer import HYPERPARAMETER_NAMES, STRUCTURE_NAMES, numbers_of
 
 RICH = rich_graph()
 
@@ -48,7 +49,7 @@ def arguments(bound, seed: int, step: int):
 
 
 def step_of(bound):
-    return make_step(Objectives(bound, FlatLayout.of(start(bound)), Coordinates(bound, {})), 1)
+    return make_step(Objectives(bound, FlatLayout.of(start(bound)), Coordinates(bound, {})), 1, ADAM)
 
 
 def assert_equal_results(bound, program, seed: int, step: int) -> None:

@@ -13,7 +13,8 @@ from structflow.spec.models import Against, Spec
 from structflow.train.conditioning import start_at_posterior
 from structflow.train.metaparameters import metaparameter_tables
 from structflow.train.outer_level import OuterLevel
-from structflow.train.trainer import Execution, Minibatching, TrainingData, TrainingResult, train
+from structflow.train.stage_inputs import Execution, Minibatching, TrainingData
+from structflow.train.trainer import TrainingResult, train
 
 CPU = torch.device("cpu")
 SD = 0.8

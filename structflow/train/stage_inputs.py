@@ -1,0 +1,160 @@
+"""What the inner objective takes at every step of a stage, as a function of the number of the step."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..objective.bound import Bound
+from ..objective.noise import NoiseLayout, NoiseSource, noise_source
+from .metaparameters import MetaparameterTables
+from .minibatches import minibatch_rows
+from .step import Inputs
+
+NOISE_NUMBERS = 2_000_000
+"""Random numbers drawn ahead at most, unless one step needs more."""
+
+NOISE_STEPS = 64
+"""Steps whose random numbers are drawn ahead at most."""
+
+
+@dataclass(frozen=True)
+class Execution:
+    """Where and how the program runs."""
+
+    device: torch.device
+    dtype: torch.dtype
+    compiled: bool
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """Rows the members learn from, on the device: inputs (rows, *shape), targets (rows, …).
+
+    `inner_weights` and `outer_weights` (M, rows) weigh the rows of every member in L and in Q; None is 1.
+    """
+
+    x: Tensor
+    y: Tensor
+    inner_weights: Tensor | None = None
+    outer_weights: Tensor | None = None
+
+    @property
+    def rows(self) -> int:
+        """Number of rows."""
+        return len(self.x)
+
+    @property
+    def weights(self) -> dict[str, Tensor]:
+        """The weights there are, by level."""
+        given = {"inner": self.inner_weights, "outer": self.outer_weights}
+        return {level: value for level, value in given.items() if value is not None}
+
+
+@dataclass(frozen=True)
+class Minibatching:
+    """How rows are drawn: everything at once, or `batch_size` rows keyed by seed and stage."""
+
+    batch_size: int | None
+    seed: int
+    stage: str
+
+
+@dataclass
+class StageInputs:
+    """Metaparameters, noise and rows of every step, and what is the same in all of them (`rest`).
+
+    Noise comes from counters, so the inputs of a step can be had again at any time; a block of steps is drawn at once.
+    """
+
+    normals: NoiseSource
+    uniforms: NoiseSource
+    outer_normals: NoiseSource
+    outer_uniforms: NoiseSource
+    tables: MetaparameterTables
+    samples: int
+    data: TrainingData
+    minibatching: Minibatching
+    execution: Execution
+    rest: tuple[Any, ...]
+    drawn: int = -1
+    noise: tuple[Tensor, Tensor] = field(default_factory=lambda: (torch.zeros(0), torch.zeros(0)))
+
+    @classmethod
+    def of(
+        cls,
+        bound: Bound,
+        keys: np.ndarray,
+        data: TrainingData,
+        tables: MetaparameterTables,
+        samples: int,
+        minibatching: Minibatching,
+        execution: Execution,
+        whitening: dict[str, Tensor],
+    ) -> StageInputs:
+        """The inputs of a bound's population whose members have these Philox keys (M, 2)."""
+        device = execution.device
+
+        def source(layout: NoiseLayout, phase: str) -> NoiseSource:
+            return noise_source(layout, keys, phase).to(device)
+
+        indices = bound.population.indices.to(device)
+        against = {name: value.to(device, execution.dtype) for name, value in bound.against.items()}
+        rest = (against, indices.edges, indices.groups, whitening)
+        return cls(
+            source(bound.normals, "train"), source(bound.uniforms, "train"),
+            source(bound.normals, "outer"), source(bound.uniforms, "outer"),
+            tables, samples, data, minibatching, execution, rest,
+        )  # fmt: skip
+
+    @property
+    def block(self) -> int:
+        """Steps whose noise is drawn in one call: enough to make the call cheap, few enough to be small."""
+        length = 4 * self.samples * (self.normals.call.numel() + self.uniforms.call.numel())
+        return max(1, min(NOISE_STEPS, NOISE_NUMBERS // max(length, 1)))
+
+    @property
+    def rows(self) -> int:
+        """Rows of one step."""
+        return min(self.minibatching.batch_size or self.data.rows, self.data.rows)
+
+    def at(self, step: int) -> Inputs:
+        """What `Objectives.terms` takes after the parameters, at a step of θ."""
+        block = self.block
+        if step // block != self.drawn:
+            self.drawn = step // block
+            steps = self._numbers(range(self.drawn * block, min((self.drawn + 1) * block, self.tables.steps)))
+            self.noise = self._draw(self.normals, self.uniforms, steps, self.samples)
+        normals, uniforms = (rows[step % block] for rows in self.noise)
+        x, y, weights = self.data.x, self.data.y, self.data.weights
+        if self.rows < self.data.rows:
+            batching = self.minibatching
+            chosen = minibatch_rows(batching.seed, batching.stage, step, self.data.rows, self.rows)
+            batch = torch.from_numpy(chosen).to(self.execution.device)
+            x, y = x.index_select(0, batch), y.index_select(0, batch)
+            weights = {level: value.index_select(1, batch) for level, value in weights.items()}
+        return (self.tables.values[step], normals, uniforms, x, y, self._factor(self.rows), weights, *self.rest)
+
+    def of_outer(self, step: int, iteration: int, samples: int) -> Inputs:
+        """The same for a hypergradient after a step of θ: all rows, and noise of its own for every iteration."""
+        noise = self._draw(self.outer_normals, self.outer_uniforms, self._numbers([iteration]), samples)
+        normals, uniforms = (rows[0] for rows in noise)
+        data = self.data
+        factor = self._factor(data.rows)
+        return (self.tables.values[step], normals, uniforms, data.x, data.y, factor, data.weights, *self.rest)
+
+    def _draw(
+        self, normals: NoiseSource, uniforms: NoiseSource, numbers: Tensor, samples: int
+    ) -> tuple[Tensor, Tensor]:
+        dtype, compiled = self.execution.dtype, self.execution.compiled
+        return normals.normals(numbers, samples, dtype, compiled), uniforms.uniforms(numbers, samples, dtype, compiled)
+
+    def _numbers(self, numbers: range | list[int]) -> Tensor:
+        return torch.tensor(list(numbers), device=self.execution.device)
+
+    def _factor(self, rows: int) -> Tensor:
+        return torch.tensor(self.data.rows / rows, dtype=self.execution.dtype, device=self.execution.device)

@@ -1,0 +1,197 @@
+"""Methods that differentiate through steps of θ, against finite differences and an unroll by autograd, in float64."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pytest
+import torch
+from handmade import DOUBLE, edge, fn, graph, make_bound, normal, population, stage_by_hand, start, structures
+from torch import Tensor
+
+from structflow.errors import CallError
+from structflow.plugins.registry import registry
+from structflow.train.inner_method import ADAM, InnerMethod
+from structflow.train.metaparameters import MetaparameterTables
+from structflow.train.outer_level import OuterAscent, OuterLevel, Point, outer_ascent
+from structflow.train.stage_inputs import TrainingData
+
+X, Y = normal(30, 3, seed=1), normal(30, 1, seed=2)
+STEPS, RATE = 12, 2e-3
+# c_reg, c_train, c_prior, c_comb, c_temp: Q isn't a multiple of L, so that the response of θ matters.
+VALUES = torch.tensor([0.7, 1.3, 4.0, 0.0, 0.5], dtype=DOUBLE)
+
+
+@dataclass
+class Problem:
+    """Two networks, their start, and θ's steps by the rule itself: v ← μ v + ∇L, θ ← θ + β v."""
+
+    ascent: OuterAscent
+    flat: Tensor
+    steps: int
+
+    def inner_slope(self, at: Tensor, step: int, differentiable: bool) -> Tensor:
+        inputs = self.ascent.stage.inputs.at(step)
+        if differentiable:
+            value = self.ascent.stage.objectives.total_inner(at, *inputs)
+            (slope,) = torch.autograd.grad(value, at, create_graph=True)
+        else:
+            slope = torch.func.grad(self.ascent.stage.objectives.total_inner)(at, *inputs)
+        return torch.where(self.ascent.stage.of_h, torch.zeros_like(slope), slope)
+
+    def states(self, flat: Tensor, differentiable: bool = False) -> list[Tensor]:
+        """θ and h after 0, …, η steps."""
+        at, velocity, visited = flat, torch.zeros_like(flat), [flat]
+        for step in range(self.steps):
+            velocity = self.ascent.inner.momentum * velocity + self.inner_slope(at, step, differentiable)
+            at = at + self.ascent.stage.inputs.tables.rate[step] * velocity
+            visited.append(at)
+        return visited
+
+    def outer(self, at: Tensor) -> Tensor:
+        return self.ascent.stage.objectives.total_outer(at, *self.ascent.stage.inputs.of_outer(self.steps - 1, 0, 2))
+
+    def unrolled(self) -> Tensor:
+        """dQ/dh by reverse mode through all steps."""
+        flat = self.flat.clone().requires_grad_()
+        (slope,) = torch.autograd.grad(self.outer(self.states(flat, differentiable=True)[-1]), flat)
+        return slope[self.ascent.stage.of_h]
+
+    def differences(self, size: float = 1e-5) -> Tensor:
+        """dQ/dh by central differences."""
+        found = []
+        for place in torch.nonzero(self.ascent.stage.of_h).flatten():
+            unit = torch.zeros_like(self.flat)
+            unit[place] = size
+            high, low = (float(self.outer(self.states(self.flat + sign * unit)[-1])) for sign in (1, -1))
+            found.append((high - low) / (2 * size))
+        return torch.tensor(found, dtype=DOUBLE)
+
+    def point(self, second: Tensor | None = None) -> Point:
+        """The point after all steps, as the trainer would make it."""
+        zeros = torch.zeros_like(self.flat)
+        self.ascent.before(0, self.flat, zeros)
+        inputs = self.ascent.stage.inputs.of_outer(self.steps - 1, 0, 2)
+        end = self.states(self.flat)[-1]
+        return self.ascent.point(end, self.steps - 1, inputs, zeros if second is None else second)
+
+    def found(self) -> Tensor:
+        level = self.ascent.level
+        return level.method.gradient(level.options, self.point()).gradient[self.ascent.stage.of_h]
+
+
+def problem(
+    name: str, momentum: float = 0.0, steps: int = STEPS, batch_size: int | None = 10, inner=None, **keys
+) -> Problem:
+    of = graph(
+        {"x": (3,), "h": (2,), "y": (1,)},
+        edge("x", "h", "one", fn("dense", activation="tanh"), fn("dense", activation="softplus")),
+        edge("h", "y", "all", fn("linear")),
+    )
+    weights = {"weights": {"precision": "per_function"}}
+    bound = make_bound(population(of, structures(of)), likelihood_options={"noise": 0.6}, prior=weights)
+    parameters = start(bound)
+    registration = registry().of_kind("hypergradients")[name]
+    every = {} if name == "greedy" else {"every": steps}
+    level = OuterLevel(registration.plugin, registration.options(samples=2, **every, **keys), (0, 1))
+    rates = RATE * torch.linspace(1, 0.5, steps, dtype=DOUBLE)
+    tables = MetaparameterTables(rates, VALUES.repeat(steps, 1), torch.ones(steps).bool())
+    stage = stage_by_hand(bound, parameters, TrainingData(X, Y), tables, 2, batch_size)
+    ascent = outer_ascent(level, stage, inner or InnerMethod("sgd", momentum))
+    return Problem(ascent, stage.start, steps)
+
+
+@pytest.mark.parametrize("momentum", [0.0, 0.9])
+@pytest.mark.parametrize("steps", [1, 4, STEPS])
+def test_the_exact_reverse_pass(momentum, steps):
+    """To 1e-9 what autograd gives through the loop, to 1e-5 what finite differences give; minibatches and all."""
+    of = problem("reversible", momentum, steps)
+    expected = of.unrolled()
+    torch.testing.assert_close(of.found(), expected, rtol=1e-9, atol=1e-10)
+    torch.testing.assert_close(of.found(), of.differences(), rtol=1e-5, atol=1e-7)
+    assert expected.abs().min() > 1e-4
+
+
+def test_checkpoints_number_the_root_of_the_steps():
+    """10 steps take ⌈√10⌉ = 4 at a time; each of them is visited once, in reverse."""
+    from structflow.builtin.hypergradients.reversible import backwards
+
+    of = problem("reversible", 0.5, 10)
+    visited = list(backwards(of.point().path))
+    assert [each.step for each in visited] == list(reversed(range(10)))
+    states = of.states(of.flat)
+    for each in visited:
+        torch.testing.assert_close(each.at, states[each.step], rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("momentum", [0.0, 0.9])
+def test_drmad_given_the_true_path_is_the_unroll(momentum):
+    from structflow.builtin.hypergradients.reverse_pass import Visited, through_steps
+
+    of = problem("drmad", momentum)
+    point, states = of.point(), of.states(of.flat)
+    path = point.path
+    visited = [Visited(step, states[step], path.rate(step), path.momentum) for step in reversed(range(STEPS))]
+    found = through_steps(point, visited)[of.ascent.stage.of_h]
+    torch.testing.assert_close(found, of.unrolled(), rtol=1e-9, atol=1e-10)
+
+
+def test_drmad_of_one_step_is_exact_and_of_many_is_near():
+    """A single step is a straight path; over 12 small ones the line is off by little, but off."""
+    one = problem("drmad", steps=1, skipped=0)
+    torch.testing.assert_close(one.found(), one.unrolled(), rtol=1e-9, atol=1e-10)
+    many = problem("drmad", steps=STEPS, skipped=0)
+    torch.testing.assert_close(many.found(), many.unrolled(), rtol=0.02, atol=0.01)
+    assert not torch.allclose(many.found(), many.unrolled(), rtol=1e-9, atol=1e-10)
+
+
+def test_drmad_visits_every_so_many_steps_of_a_line():
+    from structflow.builtin.hypergradients.drmad import straight
+
+    of = problem("drmad", momentum=0.5, steps=10, batch_size=None)
+    path, states = of.point().path, of.states(of.flat)
+    visited = list(straight(path, skipped=0.2, stride=3))
+    # 10 steps, the first 2 skipped: 9, 6, 3; a stride of 3 at momentum ½ has momentum ⅛ and 3 · (7/8) / (1/2) rates.
+    assert [each.step for each in visited] == [9, 6, 3]
+    for each in visited:
+        share = (each.step - 2) / 8
+        torch.testing.assert_close(each.at, states[2] + share * (states[10] - states[2]), rtol=1e-12, atol=1e-12)
+        assert each.momentum == 0.125
+        torch.testing.assert_close(each.rate, 5.25 * path.rate(each.step))
+
+
+def test_greedy_is_the_derivative_through_one_more_step():
+    """Central differences of Q(θ + β ∇L(θ, h), h) by h, with the noise of the hypergradient."""
+    of = problem("greedy")
+    point = of.point()
+    rate, of_h = point.step_sizes, of.ascent.stage.of_h
+
+    def value(flat: Tensor) -> float:
+        slope = torch.func.grad(of.ascent.stage.objectives.total_inner)(flat, *point.inputs)
+        moved = flat + torch.where(of_h, torch.zeros_like(slope), rate * slope)
+        return float(of.ascent.stage.objectives.total_outer(moved, *point.inputs))
+
+    found = of.ascent.level.method.gradient(of.ascent.level.options, point).gradient
+    assert (found[~of_h] == 0).all()
+    for place in torch.nonzero(of_h).flatten():
+        unit = torch.zeros_like(of.flat)
+        unit[place] = 1e-5
+        expected = (value(point.flat + unit) - value(point.flat - unit)) / 2e-5
+        assert float(found[place]) == pytest.approx(expected, rel=1e-6, abs=1e-7)
+
+
+def test_step_sizes_are_those_of_the_inner_method():
+    """β/(1 − μ) of gradient steps; Adam's rate over √v̂ with v̂ = v / (1 − 0.999^t)."""
+    sgd = problem("greedy", momentum=0.75)
+    rate = float(sgd.ascent.stage.inputs.tables.rate[STEPS - 1])
+    assert sgd.point().step_sizes.tolist() == pytest.approx([4 * rate] * len(sgd.flat))
+    adam = problem("greedy", inner=ADAM)
+    second = torch.full_like(adam.flat, 0.04)
+    expected = rate / ((0.04 / (1 - 0.999**STEPS)) ** 0.5 + 1e-8)
+    assert adam.point(second).step_sizes.tolist() == pytest.approx([expected] * len(adam.flat))
+
+
+def test_only_a_method_that_says_so_has_the_path():
+    of = problem("greedy")
+    with pytest.raises(CallError, match="follows_path = True"):
+        _ = of.point().path
