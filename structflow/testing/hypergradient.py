@@ -17,10 +17,10 @@ ONE_MEMBER = 1e-6
 """Relative influence that members may have on one another, by the rounding of sums."""
 
 
-@rule("set `levels` to 1 or 2 in the class; options of a method with 2 derive from TwoLevelOptions")
-def levels_are_one_or_two(subject: Subject) -> None:
-    """`levels` is 1, or 2 with options that have the keys of `TwoLevelOptions`."""
-    expect(subject.plugin.levels in (1, 2), f"levels {subject.plugin.levels!r}")
+@rule("set `levels` to 0, 1 or 2 in the class; options of a method with 2 derive from TwoLevelOptions")
+def levels_are_two_at_most(subject: Subject) -> None:
+    """`levels` is 0, 1, or 2 with options that have the keys of `TwoLevelOptions`."""
+    expect(subject.plugin.levels in (0, 1, 2), f"levels {subject.plugin.levels!r}")
     if subject.plugin.levels == 2:
         expect(issubclass(subject.plugin.Options, TwoLevelOptions), f"options {subject.plugin.Options.__mro__}")
 
@@ -100,7 +100,7 @@ def direct_part_is_whole_at_the_optimum(subject: Subject) -> None:
 
 
 RULES: tuple[Rule[Subject], ...] = (
-    levels_are_one_or_two,
+    levels_are_two_at_most,
     conflicts_are_problems,
     gradient_is_along_h,
     gradient_repeats_itself,

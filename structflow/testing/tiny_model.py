@@ -22,7 +22,8 @@ from ..plugins.registry import registry
 from ..spec.graph import Graph, GraphEdge, GraphFunction
 from ..spec.models import Posterior, Prior
 from ..train.metaparameters import MetaparameterTables
-from ..train.trainer import Execution, Minibatching, TrainingData, TrainingResult, train
+from ..train.stage_inputs import Execution, Minibatching, TrainingData
+from ..train.trainer import TrainingResult, train
 from .numbers import DOUBLE, Weights
 
 STEPS = 20

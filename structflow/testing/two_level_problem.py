@@ -14,6 +14,9 @@ THETA, HYPER = 4, 2
 
 OWN = THETA + HYPER
 
+STEP, MOMENTUM, STEPS = 0.1, 0.5, 5
+"""Rate and momentum of the steps of θ, and how many led to the point."""
+
 
 @dataclass(frozen=True)
 class QuadraticPoint:
@@ -40,6 +43,26 @@ class QuadraticPoint:
     def of_theta(self) -> Tensor:
         """Which numbers are of θ, (P,)."""
         return (torch.arange(OWN) < THETA).repeat(self.members)
+
+    @property
+    def flat(self) -> Tensor:
+        """θ and h of the point, (P,)."""
+        return self._flat(self.theta, self.hyper)
+
+    @property
+    def step_sizes(self) -> Tensor:
+        """How far a number moves for a unit of its gradient, (P,)."""
+        return torch.full_like(self.flat, STEP)
+
+    @property
+    def path(self) -> QuadraticPath:
+        """Steps that led here: they rest, since θ is θ*(h)."""
+        return QuadraticPath(self)
+
+    def after(self, move: Tensor) -> QuadraticPoint:
+        """The point moved by (P,)."""
+        moved = (self.flat + move).reshape(self.members, OWN)
+        return replace(self, theta=moved[:, :THETA], hyper=moved[:, THETA:])
 
     def inner_gradient(self) -> Tensor:
         """∇L = (B h − A θ, Bᵀ θ)."""
@@ -77,6 +100,48 @@ class QuadraticPoint:
     @staticmethod
     def _flat(of_theta: Tensor, of_h: Tensor) -> Tensor:
         return torch.cat([of_theta, of_h], 1).flatten()
+
+
+@dataclass(frozen=True)
+class QuadraticPath:
+    """The steps that led to a point at θ*(h), where L is stationary: start and end are that point; an `InnerPath`."""
+
+    point: QuadraticPoint
+    length: int = STEPS
+    momentum: float = MOMENTUM
+
+    @property
+    def start(self) -> Tensor:
+        """θ_0 and h, (P,)."""
+        return self.point.flat
+
+    @property
+    def start_velocity(self) -> Tensor:
+        """v_0 = 0, (P,)."""
+        return torch.zeros_like(self.point.flat)
+
+    @property
+    def end(self) -> Tensor:
+        """θ_η and h, (P,)."""
+        return self.point.flat
+
+    @property
+    def moves(self) -> Tensor:
+        """Which numbers the steps move: those of θ, (P,)."""
+        return self.point.of_theta
+
+    def rate(self, step: int) -> Tensor:
+        """β, the same at every step."""
+        return torch.tensor(STEP, dtype=DOUBLE)
+
+    def gradient(self, step: int, at: Tensor) -> Tensor:
+        """∇_θ L at θ_τ, (P,)."""
+        slope = self.point.after(at - self.point.flat).inner_gradient()
+        return torch.where(self.moves, slope, torch.zeros_like(slope))
+
+    def curvature_product(self, step: int, at: Tensor, direction: Tensor) -> Tensor:
+        """∇²(−L) · v, the same everywhere, (P,)."""
+        return self.point.curvature_product(direction)
 
 
 def quadratic_point(members: int = 3, at_the_target: bool = False) -> QuadraticPoint:

@@ -127,7 +127,12 @@ def test_the_code_is_clean_for_ruff(written: Path) -> None:
     """By its own settings, and by those of structflow; formatted as ruff does."""
     project = Path(__file__).parents[2] / "pyproject.toml"
     # In a package of its own structflow is a third party, and tests need no docstrings.
-    overrides = ["--config", "lint.isort.known-first-party=[]", "--config", "lint.per-file-ignores={'tests/*' = ['D1']}"]
+    overrides = [
+        "--config",
+        "lint.isort.known-first-party=[]",
+        "--config",
+        "lint.per-file-ignores={'tests/*' = ['D1']}",
+    ]
     for command in (
         ["check"],
         ["check", "--config", project, *overrides],

@@ -88,7 +88,7 @@ class NoList(Hoag):
         (Downhill, {"direct_part_is_whole_at_the_optimum"}),
         (Noisy, {"gradient_repeats_itself"}),
         (ScalarReport, {"gradient_is_along_h", "members_do_not_mix"}),
-        (ThreeLevels, {"levels_are_one_or_two"}),
+        (ThreeLevels, {"levels_are_two_at_most"}),
         (NoList, {"conflicts_are_problems"}),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
