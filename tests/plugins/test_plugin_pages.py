@@ -26,7 +26,11 @@ SPEC = {
     },
     "prior": {"structure": {"type": "gumbel", "temperature": 0.7}},
     "regime": {"type": "random_structures", "structures": 2},
-    "optimizer": {"inner": {"steps": 40}, "outer": {"type": "neumann", "terms": 3, "every": 10}, "restarts": 2},
+    "optimizer": {
+        "inner": {"steps": 40},
+        "outer": {"type": "minimal_residual", "terms": 3},
+        "restarts": 2,
+    },
     "evidence": {"estimators": ["cautious_bound", "elbo"], "samples": 32},
     "trackers": ["best_so_far"],
     "compute": {"compile": False},

@@ -22,9 +22,11 @@ class AttentionOptions(BasisOptions):
     heads: int = Field(1, ge=1, description="Parts of the units that attend on their own; it must divide them.")
     causal: bool = Field(True, description="Whether a step attends to itself and earlier steps alone.")
     position_channels: int = Field(
-        16, ge=0, multiple_of=2, description="Sines and cosines that say where a step stands; 0 for none."
+        16, ge=0, multiple_of=2, description="Sines and cosines that say where a step stands, D; 0 for none."
     )
-    position_base: float = Field(10_000.0, gt=1, description="Their periods go from 2π steps to 2π times this.")
+    position_base: float = Field(
+        10_000.0, gt=1, description="Their periods go from 2π steps to 2π base^((D − 2)/D)."
+    )
 
 
 class Attention(BasisFunction):

@@ -12,7 +12,7 @@ from structflow.errors import SpecError
 from structflow.plugins import DataOptions, DataSource, Table
 
 from .series import Series, SeriesName, read_series
-from .windows import Transform, interpolated, transformed, windows
+from .windows import Transform, complete, transformed, windows
 
 
 class StatsmodelsSeriesOptions(DataOptions):
@@ -23,8 +23,8 @@ class StatsmodelsSeriesOptions(DataOptions):
     length: int = Field(16, ge=1, description="Steps in a window.")
     horizon: int = Field(1, ge=1, description="How many steps after the window the target is.")
     transform: Transform = Field("none", description="What is done to the series first; it changes the units.")
-    missing: Literal["error", "interpolate"] = Field(
-        "error", description="Whether missing values are refused or put on the line between their neighbours."
+    missing: Literal["error", "skip"] = Field(
+        "error", description="Whether missing values are refused, or windows and targets that hold one are left out."
     )
 
 
@@ -53,12 +53,15 @@ class StatsmodelsSeries(DataSource):
                 f"{options.horizon} later need {least}"
             )
             raise SpecError.single("data.length", message, f"try {max(1, len(values) // 4)} or less")
-        inputs, targets = windows(values, options.length, options.horizon)
+        inputs, targets = complete(*windows(values, options.length, options.horizon))
         return Table(inputs[:, :, None], targets[:, None], (series.column,), (series.column,))
 
 
 def usable_values(series: Series, options: StatsmodelsSeriesOptions) -> np.ndarray:
-    """The values (steps,), complete, and positive where a logarithm follows; raises `SpecError` otherwise."""
+    """The values (steps,), positive where a logarithm follows, and complete unless gaps are skipped (NaN).
+
+    Raises `SpecError` otherwise.
+    """
     values = series.values
     gaps = np.flatnonzero(~np.isfinite(values))
     if len(gaps) and options.missing == "error":
@@ -66,11 +69,10 @@ def usable_values(series: Series, options: StatsmodelsSeriesOptions) -> np.ndarr
             f"{series.column} of {options.name} is missing at {len(gaps)} of {len(values)} steps, first at "
             f"{series.when[gaps[0]]}; expected a complete series"
         )
-        remedy = "set data.missing to interpolate to draw a line between the neighbours, or choose another series"
+        remedy = "set data.missing to skip to leave out the windows that hold a gap, or choose another series"
         raise SpecError.single("data.missing", message, remedy)
-    values = interpolated(values) if len(gaps) else values
-    if options.transform in ("log", "log_difference") and values.min() <= 0:
-        step = int(np.argmin(values))
+    if options.transform in ("log", "log_difference") and np.nanmin(values) <= 0:
+        step = int(np.nanargmin(values))
         message = (
             f"a logarithm needs values above 0, but {series.column} of {options.name} is {values[step]:g} at "
             f"{series.when[step]}"

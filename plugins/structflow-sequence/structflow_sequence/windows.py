@@ -16,11 +16,13 @@ def transformed(values: np.ndarray, transform: Transform) -> np.ndarray:
     return np.asarray(np.diff(values)) if transform in ("difference", "log_difference") else values
 
 
-def interpolated(values: np.ndarray) -> np.ndarray:
-    """Missing values (NaN) on the straight line between their neighbours in time; at the ends the nearest value."""
-    present = np.isfinite(values)
-    steps = np.arange(len(values))
-    return np.asarray(np.interp(steps, steps[present], values[present]))
+def complete(inputs: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The rows without a missing value (NaN), inputs (rows, length) and targets (rows,).
+
+    Nothing is filled in: a value between its neighbours would be made with one that is still to be forecast.
+    """
+    kept = np.isfinite(inputs).all(axis=1) & np.isfinite(targets)
+    return inputs[kept], targets[kept]
 
 
 def windows(values: np.ndarray, length: int, horizon: int) -> tuple[np.ndarray, np.ndarray]:

@@ -12,7 +12,7 @@ from structflow.errors import SpecError
 from structflow.plugins import Table
 from structflow_sequence.series import SeriesName, read_series
 from structflow_sequence.statsmodels_series import StatsmodelsSeries, StatsmodelsSeriesOptions
-from structflow_sequence.windows import interpolated, transformed, windows
+from structflow_sequence.windows import Transform, complete, transformed, windows
 
 
 def table(**options: Any) -> Table:
@@ -46,9 +46,11 @@ def test_transforms_are_their_formulas() -> None:
     np.testing.assert_allclose(transformed(values, "log_difference"), np.log(2) * np.array([1.0, 2.0]), rtol=1e-14)
 
 
-def test_missing_values_lie_on_the_line_between_their_neighbours() -> None:
-    filled = interpolated(np.array([1.0, np.nan, np.nan, 4.0, 3.0, np.nan, 5.0]))
-    np.testing.assert_allclose(filled, [1.0, 2.0, 3.0, 4.0, 3.0, 4.0, 5.0], rtol=1e-14)
+def test_rows_with_a_missing_value_are_left_out() -> None:
+    """Of 1, –, 3, 4, 5, 6 windows of 2 and the value after: only 3 4 → 5 and 4 5 → 6 are complete."""
+    inputs, targets = complete(*windows(np.array([1.0, np.nan, 3.0, 4.0, 5.0, 6.0]), 2, 1))
+    assert inputs.tolist() == [[3.0, 4.0], [4.0, 5.0]]
+    assert targets.tolist() == [5.0, 6.0]
 
 
 @pytest.mark.parametrize("name", get_args(SeriesName))
@@ -123,11 +125,15 @@ def test_what_cannot_be_read_is_explained(options: dict[str, Any], path: str, me
     assert problem.suggestion
 
 
-def test_interpolation_leaves_the_measured_weeks_of_co2_alone() -> None:
-    measured = read_series("co2", None).values
-    read = table(name="co2", length=1, missing="interpolate")
-    filled = np.append(read.inputs[:, 0, 0], read.targets[-1, 0])
-    assert len(filled) == 2284
-    assert np.isfinite(filled).all()
-    present = np.isfinite(measured)
-    assert (filled[present] == measured[present]).all()
+@pytest.mark.parametrize("transform", ["none", "difference"])
+def test_skipping_keeps_every_complete_window_of_co2_and_makes_up_nothing(transform: Transform) -> None:
+    """Against a loop over the weeks as they were measured."""
+    measured = transformed(read_series("co2", None).values, transform)
+    read = table(name="co2", length=3, horizon=2, missing="skip", transform=transform)
+    expected = [
+        [*measured[begin : begin + 3], measured[begin + 4]]
+        for begin in range(len(measured) - 4)
+        if np.isfinite([*measured[begin : begin + 3], measured[begin + 4]]).all()
+    ]
+    assert 1_900 < len(expected) < len(measured) - 4
+    assert np.hstack([read.inputs[:, :, 0], read.targets]).tolist() == np.array(expected).tolist()

@@ -37,7 +37,7 @@ class AdditiveFunction(BasisFunction):
         return {"weight": (inputs * cls.features_per_input(options), outputs), "bias": (outputs,)}
 
     def start(self, normals: dict[str, Tensor]) -> dict[str, Tensor]:
-        """W ~ N(0, 1/inputs), b = 0: the squares of one input's features add up to about 1, so those of g do too."""
+        """W ~ N(0, 1/inputs), b = 0: the squares of one input's features add up to ½ to 1, so g has about that."""
         return {"weight": normals["weight"] / math.sqrt(self.in_shape[0]), "bias": 0.0 * normals["bias"]}
 
     def forward(self, weights: dict[str, Tensor], x: Tensor) -> Tensor:

@@ -14,6 +14,9 @@ from .vectors import vector_sizes
 if TYPE_CHECKING:
     from torch import Tensor
 
+MOST_LOG_SHARPNESS = 60.0
+"""Bumps are no narrower than exp(−30) times the spread of the inputs, so that 1/s² stays finite in single precision."""
+
 
 class RadialOptions(BasisOptions):
     """Keys of the basis function `radial`."""
@@ -60,5 +63,6 @@ class Radial(BasisFunction):
 
     def forward(self, weights: dict[str, Tensor], x: Tensor) -> Tensor:
         distance = (x.unsqueeze(-2) - weights["centre"]).square().mean(-1)  # ‖x − C_m‖² / inputs, (rows, units)
-        bumps = (-0.5 * distance * (-2.0 * weights["log_width"]).exp()).exp()
+        sharpness = (-2.0 * weights["log_width"]).clamp(max=MOST_LOG_SHARPNESS).exp()
+        bumps = (-0.5 * distance * sharpness).exp()
         return bumps @ weights["weight"] + weights["bias"]

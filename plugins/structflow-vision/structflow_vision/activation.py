@@ -21,8 +21,9 @@ def activate(name: Activation, x: Tensor) -> Tensor:
 
 
 def gain(name: Activation) -> float:
-    """Variance of the weights times fan-in that a layer starts with: 2 after a rectifier, which halves E x², else 1.
+    """Variance of the weights times fan-in that a layer starts with: 2 after a rectifier, else 1.
 
-    He, Zhang, Ren and Sun, "Delving deep into rectifiers", ICCV 2015, equation 10.
+    He, Zhang, Ren and Sun, "Delving deep into rectifiers", ICCV 2015, equation 10: relu halves E x². The smooth ones do
+    so roughly (0.36 for silu to 0.64 for elu, of a standard normal x).
     """
     return 2.0 if name in ("relu", "gelu", "silu", "elu") else 1.0
