@@ -98,7 +98,7 @@ class Network:
             scale = None if gamma is None else gamma[..., position]
             if scale is not None and self.scale_by_structure:
                 weight = {name: scaled(value, scale) for name, value in weight.items()}
-            mean = lift(block.function, weight, x, part, slots)
+            mean = self._lift(block, weight, x, part, slots)
             self._check_shape(block, mean, len(x))
             means.append(mean if scale is None else scaled(mean, scale))
             uncertain = None if block.group is None else variances[block.group]
@@ -107,7 +107,7 @@ class Network:
                 continue
             if scale is not None and self.scale_by_structure:
                 uncertain = {name: scaled(value, scale.square()) for name, value in uncertain.items()}
-            spread = lift(block.function, uncertain, x, part, slots, variance=True)
+            spread = self._lift(block, uncertain, x, part, slots, variance=True)
             self._check_shape(block, spread, len(x), "output_variance")
             spreads.append(spread if scale is None else scaled(spread, scale.square()))
         mean = routing.merge(with_equal_samples(means), index)
@@ -116,12 +116,26 @@ class Network:
         filled = [torch.zeros_like(m) if spread is None else spread for m, spread in zip(means, spreads, strict=True)]
         return mean, routing.merge(with_equal_samples(filled), index)
 
+    def _lift(
+        self, block: FunctionBlock, weights: Weights, x: Tensor, part: Tensor | None, slots: int, variance: bool = False
+    ) -> Tensor:
+        """`lift`, with an error of the function's own named after it."""
+        try:
+            return lift(block.function, weights, x, part, slots, variance)
+        except Exception as error:
+            method = "output_variance" if variance else "forward"
+            raise PluginError(f"{self._named(block)}: {method} raised {type(error).__name__}: {error}") from error
+
+    def _named(self, block: FunctionBlock) -> str:
+        """A function in a message."""
+        return f"basis function {block.name!r} on edge {self.layout.graph.edges[block.edge].key}"
+
     def _check_shape(self, block: FunctionBlock, value: Tensor, rows: int, method: str = "forward") -> None:
         """Raise `PluginError` where a function's value isn't (rows, *out_shape): it would be broadcast in silence."""
         got, expected = tuple(value.shape[2:]), (rows, *block.function.out_shape)
         if got != expected:
             raise PluginError(
-                f"basis function {block.name!r} on edge {self.layout.graph.edges[block.edge].key} broke its contract: "
+                f"{self._named(block)} broke its contract: "
                 f"{type(block.function).__name__}.{method} returned the shape {shown_shape(got)}; expected "
                 f"(rows, *out_shape) = {shown_shape(expected)}: mend the class, of type {block.function.type!r}"
             )

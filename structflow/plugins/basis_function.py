@@ -28,8 +28,8 @@ class BasisFunction(Plugin):
     """g(x; w) for ONE member and one batch of rows; the population lifts it over members with `torch.func.vmap`.
 
     Write `weight_shapes` on plain tuples and `forward` on tensors. `forward` must be pure: no state, no random
-    numbers, no branching on values. A function that is linear in its weights (g(x; a·u + b·v) = a·g(x; u) + b·g(x; v)) sets
-    `linear_in_weights` and gives `output_variance`; expectations over its weights are then exact under a
+    numbers, no branching on values. A function that is linear in its weights, g(x; a·u + b·v) = a·g(x; u) + b·g(x; v),
+    sets `linear_in_weights` and gives `output_variance`; expectations over its weights are then exact under a
     Gaussian likelihood instead of sampled.
     """
 

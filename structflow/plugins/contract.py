@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any
 
@@ -39,7 +39,10 @@ def check_contract(kind: str, plugin: Any) -> None:
 
 def check_interface(plugin: type[Plugin]) -> None:
     """Raise `PluginError` for a class that was written for a newer interface, or for another major version."""
-    major, minor = plugin.interface
+    version: Any = plugin.interface
+    if not (isinstance(version, tuple) and len(version) == 2 and all(isinstance(part, int) for part in version)):
+        raise PluginError(f"{plugin.__name__}.interface is {version!r}; expected two whole numbers, as in (1, 0)")
+    major, minor = version
     if major == INTERFACE_VERSION[0] and minor <= INTERFACE_VERSION[1]:
         return
     remedy = "structflow" if (major, minor) > INTERFACE_VERSION else "the package"
@@ -69,15 +72,26 @@ def check_options(plugin: type[Plugin]) -> None:
         )
 
 
-def hook_problems(hooks: Mapping[str, pluggy.HookImpl]) -> list[str]:
-    """What is wrong with the hooks that one module implements, by name: none at all, unknown names, wrappers.
+def unmarked_hooks(module: Any, hooks: Collection[str]) -> list[str]:
+    """Functions of a module that have the name of a hook but aren't among those marked as such."""
+    own = vars(module) if inspect.ismodule(module) else {}
+    return [
+        kind
+        for kind in hookspecs.KINDS
+        if kind not in hooks and inspect.isfunction(own.get(kind)) and own[kind].__module__ == own["__name__"]
+    ]
+
+
+def hook_problems(hooks: Mapping[str, pluggy.HookImpl], unmarked: Sequence[str] = ()) -> list[str]:
+    """What is wrong with the hooks of one module, by name: none at all, unmarked or unknown names, wrappers.
 
     An unknown name is either misspelt or of a later minor version of the interface, so that it costs the package
     nothing but what that hook would have returned.
     """
-    if not hooks:
-        return [f"it defines no hooks; mark functions named {', '.join(hookspecs.KINDS)} with hookimpl"]
-    problems = []
+    known = ", ".join(hookspecs.KINDS)
+    problems = [f"function {name} isn't marked with hookimpl, so that nothing calls it" for name in unmarked]
+    if not hooks and not unmarked:
+        return [f"it defines no hooks; mark functions named {known} with hookimpl"]
     for name, hook in hooks.items():
         if name not in hookspecs.KINDS:
             near = get_close_matches(name, hookspecs.KINDS, n=1)

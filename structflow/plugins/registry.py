@@ -21,7 +21,7 @@ from pydantic import BaseModel, create_model
 
 from ..errors import PluginError
 from . import hookspecs
-from .contract import check_contract, hook_problems, is_wrapper
+from .contract import check_contract, hook_problems, is_wrapper, unmarked_hooks
 from .packages import (
     BUILTIN,
     GROUP,
@@ -110,7 +110,8 @@ class Registry:
         present = self.kinds[kind].get(plugin.type)
         if present is not None:
             raise PluginError(
-                f"{kind} {plugin.type!r} of {origin} is refused: {present.origin} already registered that name"
+                f"{kind} {plugin.type!r} of {origin} is refused: {present.origin} already registered that name; give "
+                f"it a `type` of its own, such as {origin.removeprefix('structflow-')}_{plugin.type}"
             )
         options = options_with_type(kind, plugin)
         self.kinds[kind][plugin.type] = Registration(kind, plugin, origin, options, version, hook)
@@ -175,7 +176,7 @@ def load_package(found: Registry, manager: pluggy.PluginManager, point: EntryPoi
         hooks = {caller.name: hook for caller in callers for hook in caller.get_hookimpls() if hook.plugin is module}
     except BaseException as error:  # a stranger's package may raise anything at import
         return [in_one_line(error)]
-    reasons = hook_problems(hooks)
+    reasons = hook_problems(hooks, unmarked_hooks(module, hooks))
     for kind in hookspecs.KINDS:
         if kind in hooks and not is_wrapper(hooks[kind]):
             reasons += call_hook(found, kind, hooks[kind], package)
@@ -186,6 +187,8 @@ def call_hook(found: Registry, kind: str, hook: pluggy.HookImpl, package: Packag
     """Index what one hook returns; one by one, so that what is wrong harms only itself."""
     try:
         returned: Any = hook.function()
+        if isinstance(returned, type):
+            return [f"hook {kind} returned {returned!r}; expected a list of classes: return [{returned.__name__}]"]
         classes = list(returned)
     except BaseException as error:  # a stranger's hook may raise anything
         return [f"hook {kind}: {in_one_line(error)}"]

@@ -104,5 +104,5 @@ def no_such_plugin(choice: PluginChoice, dotted: str, value: Any, kind: str) -> 
         return Problem(dotted, f"key {choice.key!r} is missing; it names the {choice.noun}", installed)
     name, where = (value[choice.key], f"{dotted}.{choice.key}") if isinstance(value, dict) else (value, dotted)
     nearest = did_you_mean(name, choice.plugins) if isinstance(name, str) else None
-    remedy = "; ".join(hint for hint in (nearest, registry().unavailable) if hint)
+    remedy = nearest or registry().unavailable
     return Problem(where, f"no {choice.noun} {name!r}; {installed}", remedy or None)

@@ -14,5 +14,14 @@ The package must be installed: the kit asks the registry, as a run does.
 
 from .examples import BasisExample, DataSourceExample, Example, LikelihoodExample
 from .suite import conformance
+from .two_level_problem import QuadraticPoint, quadratic_point
 
-__all__ = ["BasisExample", "DataSourceExample", "Example", "LikelihoodExample", "conformance"]
+__all__ = [
+    "BasisExample",
+    "DataSourceExample",
+    "Example",
+    "LikelihoodExample",
+    "QuadraticPoint",
+    "conformance",
+    "quadratic_point",
+]

@@ -197,7 +197,7 @@ class TakesType(Wave):
         ("basis_functions", Unfinished, "Unfinished doesn't implement forward, weight_shapes"),
         ("basis_functions", Newer, "Newer is written for plugin interface 1.1; this is 1.0"),
         ("basis_functions", OtherMajor, "OtherMajor is written for plugin interface 2.0; this is 1.0"),
-        ("basis_functions", OddInterface, "ValueError"),
+        ("basis_functions", OddInterface, "OddInterface.interface is '1.0'; expected two whole numbers, as in (1, 0)"),
         ("basis_functions", Nameless, "Nameless.type is ''; give it the word a spec will use"),
         ("basis_functions", 3, "hook basis_functions returned 3; expected a subclass of BasisFunction"),
         ("basis_functions", "wave", "hook basis_functions returned 'wave'"),
@@ -226,7 +226,7 @@ def test_one_broken_class_leaves_its_neighbours(package: Package) -> None:
 
 
 def test_a_hook_that_returns_no_list_is_reported(package: Package) -> None:
-    loaded = load_registry([package("odd", basis_functions=Wave)])
+    loaded = load_registry([package("odd", basis_functions=3)])
     assert "TypeError" in only_reason(loaded)
 
 
@@ -263,3 +263,27 @@ def test_every_kind_has_a_hook_and_a_folder_of_builtins() -> None:
 def test_options_stay_usable_without_the_registry() -> None:
     assert Options.model_config["extra"] == "forbid"
     assert WaveOptions(period=3).period == 3.0
+
+
+def test_a_function_that_forgot_its_mark_is_named_beside_one_that_has_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    module = ModuleType("forgetful")
+    source = "def basis_functions():\n    return [Wave]\ndef likelihoods():\n    return []\n"
+    vars(module)["Wave"] = Wave
+    exec(compile(source, "forgetful.py", "exec"), vars(module))
+    vars(module)["basis_functions"] = hookimpl(vars(module)["basis_functions"])
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    loaded = load_registry([EntryPoint("structflow_plugin", module.__name__, GROUP)])
+    assert list(loaded.of_kind("basis_functions")) == ["wave"]
+    assert only_reason(loaded) == "function likelihoods isn't marked with hookimpl, so that nothing calls it"
+
+
+def test_a_class_in_place_of_a_list_is_explained(package: Package) -> None:
+    loaded = load_registry([package("waves", basis_functions=lambda: Wave)])
+    assert only_reason(loaded).endswith("expected a list of classes: return [Wave]")
+
+
+@pytest.mark.parametrize("version", ["1.0", (1,), (1, "0"), 1.0])
+def test_an_interface_that_is_no_version_is_explained(package: Package, version: Any) -> None:
+    odd = type("Odd", (Wave,), {"interface": version, "__doc__": "Odd."})
+    reason = only_reason(load_registry([package("waves", basis_functions=[odd])]))
+    assert reason == f"Odd.interface is {version!r}; expected two whole numbers, as in (1, 0)"

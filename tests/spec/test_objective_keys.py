@@ -148,7 +148,7 @@ CASES = [
     ("optimizer", {"outer": {"type": "hoag", "tolerance": 1}}, False),
     ("optimizer", {"outer": {"type": "first_order", "despite_bias": True}}, True),
     ("optimizer", {"outer": {"type": "hoag", "despite_bias": True}}, False),
-    ("optimizer", {"outer": "greedy"}, False),
+    ("optimizer", {"outer": "generous"}, False),
     ("regime", {"type": "enumeration", "form": "repulsive", "visits": 0}, False),
     ("regime", {"type": "growth", "form": "continous"}, False),
     ("regime", {"type": "evidence", "open": {"x->h": ["dense:relu"]}}, True),

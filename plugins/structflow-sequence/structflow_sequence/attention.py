@@ -24,9 +24,7 @@ class AttentionOptions(BasisOptions):
     position_channels: int = Field(
         16, ge=0, multiple_of=2, description="Sines and cosines that say where a step stands, D; 0 for none."
     )
-    position_base: float = Field(
-        10_000.0, gt=1, description="Their periods go from 2π steps to 2π base^((D − 2)/D)."
-    )
+    position_base: float = Field(10_000.0, gt=1, description="Their periods go from 2π steps to 2π base^((D − 2)/D).")
 
 
 class Attention(BasisFunction):
