@@ -23,7 +23,7 @@ class Likelihood(Plugin):
 
     `target` says how the target column is read: `continuous` numbers (standardised on request), `classes` (any
     labels, coded 0..C−1, one column), `binary` (two labels, coded 0 and 1, columns kept), `counts` (whole
-    numbers ≥ 0). Learned parameters (a noise level) are hyperparameters: one unconstrained tensor each.
+    numbers ≥ 0). Learned parameters (a noise level) are raised with θ: one unconstrained tensor each.
     """
 
     target: ClassVar[TargetKind]
