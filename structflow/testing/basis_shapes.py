@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import suppress
 
 from ..errors import ShapeMismatch
+from ..plugins import Shape
 from .basis_subject import BasisSubject
-from .check import Rule, expect, rule
+from .check import Complaint, Rule, expect, rule
+from .numbers import expect_shape
 
 ODD_SHAPES = ((1,), (2,), (7,), (2, 3), (1, 8, 8), (5, 1), (1, 1, 1), (2, 2, 2, 2))
 """Shapes that nodes can have; hardly a function can map each of them to each."""
@@ -35,7 +38,7 @@ def weight_shapes_are_shapes(subject: BasisSubject) -> None:
     "with both shapes in the message"
 )
 def other_shapes_are_refused(subject: BasisSubject) -> None:
-    """Shapes that don't fit raise `ShapeMismatch` with a message, never another error; those taken give shapes."""
+    """Shapes that don't fit raise `ShapeMismatch` with a message, never another error; those that are taken work."""
     for source in ODD_SHAPES:
         for target in ODD_SHAPES:
             try:
@@ -47,6 +50,20 @@ def other_shapes_are_refused(subject: BasisSubject) -> None:
                 expect(False, f"{type(error).__name__}: {error} for {source} to {target}")
             sizes = [size for shape in found.values() for size in shape]
             expect(all(type(size) is int and size >= 1 for size in sizes), f"{found} for {source} to {target}")
+            expect_works(subject, found, source, target)
+
+
+def expect_works(subject: BasisSubject, shapes: Mapping[str, Shape], source: Shape, target: Shape) -> None:
+    """`forward` maps rows of the one shape to the other, on the device that computes shapes alone."""
+    import torch
+
+    function = subject.plugin(subject.options, source, target)
+    weights = {name: torch.zeros(shape, device="meta") for name, shape in shapes.items()}
+    try:
+        output = function.forward(weights, torch.zeros(3, *source, device="meta"))
+    except Exception as error:
+        raise Complaint(f"`weight_shapes` takes {source} to {target}, where `forward` raises {error}") from None
+    expect_shape(output, (3, *target), f"the value, for {source} to {target} which `weight_shapes` takes,")
 
 
 @rule("return a short plain name from `label`, such as the type and its telling option: `dense:tanh`")

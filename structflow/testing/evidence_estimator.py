@@ -9,6 +9,7 @@ import torch
 
 from ..evidence.trained import TrainedPopulation
 from ..plugins import Estimate
+from . import evidence_value
 from .check import Check, Rule, checks_of, expect, rule
 from .common import RULES_OF_OPTIONS
 from .numbers import DOUBLE, Weights, expect_close, expect_finite, expect_shape, normal
@@ -104,4 +105,4 @@ RULES: tuple[Rule[Subject], ...] = (
 
 def checks(subject: Subject) -> list[Check]:
     """The checks of one example."""
-    return checks_of(subject.prefix, subject.about, subject, (*RULES_OF_OPTIONS, *RULES))
+    return checks_of(subject.prefix, subject.about, subject, (*RULES_OF_OPTIONS, *RULES, *evidence_value.RULES))

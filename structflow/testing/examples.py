@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -38,10 +38,14 @@ class BasisExample(Example):
 
 @dataclass(frozen=True)
 class LikelihoodExample(Example):
-    """A likelihood over so many target columns; `n_classes` counts where its targets are classes."""
+    """A likelihood over so many target columns; `n_classes` counts where its targets are classes.
+
+    `targets` are prepared values that it can be given, taken in turn: name some where y can't be any number, or count.
+    """
 
     n_targets: int = 1
     n_classes: int = 0
+    targets: Sequence[float] | None = None
 
     @property
     def short(self) -> str:

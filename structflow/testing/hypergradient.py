@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+from torch import Tensor
 
 from ..errors import Problem
 from ..plugins import OuterGradient, TwoLevelOptions
@@ -11,10 +12,16 @@ from .common import RULES_OF_OPTIONS
 from .default_spec import default_spec
 from .numbers import expect_close, expect_finite, expect_shape
 from .subject import Subject
-from .two_level_problem import QuadraticPoint, quadratic_point
+from .two_level_problem import QuadraticPoint, quadratic_point, round_point
 
 ONE_MEMBER = 1e-6
 """Relative influence that members may have on one another, by the rounding of sums."""
+
+CURVATURE = 1.3
+"""Of θ in every direction, where every approximation of H⁻¹ is a multiple of I."""
+
+LEAST_SHARE, MOST_SHARE = -0.5, 1.5
+"""Of the true part through θ*: methods that look at few steps find a small share of it, or none."""
 
 
 @rule("set `levels` to 0, 1 or 2 in the class; options of a method with 2 derive from TwoLevelOptions")
@@ -41,6 +48,11 @@ def hypergradient(subject: Subject, point: QuadraticPoint) -> OuterGradient:
     """What the method finds at a point."""
     found: OuterGradient = subject.plugin.gradient(subject.options, point)
     return found
+
+
+def directions(point: QuadraticPoint, vectors: Tensor) -> Tensor:
+    """Every member's own numbers divided by their norm, (P,): Adam raises h alike whatever the factor."""
+    return vectors / point.spread(point.dot(vectors, vectors).sqrt())
 
 
 @rule("return OuterGradient(gradient, report): the gradient (P,) with zeros where point.of_theta, reports (M,)")
@@ -90,13 +102,34 @@ def members_do_not_mix(subject: Subject) -> None:
 
 @rule("add ∂Q/∂h to the part that goes through θ*, with the sign of dQ/dh: h is raised along it")
 def direct_part_is_whole_at_the_optimum(subject: Subject) -> None:
-    """Where ∇_θ Q = 0, dQ/dh is ∂Q/∂h, whatever the response of θ* to h."""
+    """Where ∇_θ Q = 0, dQ/dh is ∂Q/∂h, up to a positive factor of each member, whatever the response of θ* to h."""
     if subject.plugin.levels != 2:
         return
     point = quadratic_point(at_the_target=True)
     of_q = point.outer_gradient()
     expected = torch.where(point.of_theta, torch.zeros_like(of_q), of_q)
-    expect_close(hypergradient(subject, point).gradient, expected, "the hypergradient", ONE_MEMBER)
+    found = hypergradient(subject, point).gradient
+    expect_close(
+        directions(point, found), directions(point, expected), "the direction of the hypergradient", ONE_MEMBER
+    )
+
+
+@rule("subtract (∇²_{θh}(−L))ᵀ times an approximation of H⁻¹ ∇_θ Q from ∇_h Q: neither its sign nor its size is free")
+def part_through_theta_has_sign_and_size(subject: Subject) -> None:
+    """Where H is 1.3 I, it is ∂Q/∂h plus κ times the true part through θ*, κ from −½ to 1½, up to a positive factor."""
+    if subject.plugin.levels != 2:
+        return
+    point = round_point(CURVATURE)
+    of_q = point.outer_gradient()
+    along_theta = torch.where(point.of_theta, of_q, torch.zeros_like(of_q))
+    whole = of_q - point.curvature_product(along_theta) / CURVATURE
+    direct, true = (torch.where(point.of_theta, torch.zeros_like(of_q), part) for part in (of_q, whole - of_q))
+    found = hypergradient(subject, point).gradient
+    parts = torch.stack([direct, true], 1).reshape(point.members, -1, 2)
+    factor, share = torch.linalg.lstsq(parts, found.reshape(point.members, -1, 1)).solution.squeeze(-1).unbind(1)
+    kappa = share / factor
+    fits = bool(((factor > 0) & (kappa >= LEAST_SHARE) & (kappa <= MOST_SHARE)).all())
+    expect(fits, f"κ = {', '.join(f'{value:.3g}' for value in kappa.tolist())} for the members")
 
 
 RULES: tuple[Rule[Subject], ...] = (
@@ -106,6 +139,7 @@ RULES: tuple[Rule[Subject], ...] = (
     gradient_repeats_itself,
     members_do_not_mix,
     direct_part_is_whole_at_the_optimum,
+    part_through_theta_has_sign_and_size,
 )
 
 

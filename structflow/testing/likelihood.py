@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..plugins.registry import Registration
-from . import compiled, likelihood_density, likelihood_values, training
+from . import compiled, likelihood_density, likelihood_draws, likelihood_expectation, likelihood_values, training
 from .check import Check, Rule, checks_of
 from .common import RULES_OF_OPTIONS
 from .examples import LikelihoodExample
@@ -18,6 +18,8 @@ RULES: tuple[Rule[Any], ...] = (
     *RULES_OF_OPTIONS,
     *likelihood_values.RULES,
     *likelihood_density.RULES,
+    *likelihood_draws.RULES,
+    *likelihood_expectation.RULES,
     *training.LIKELIHOOD_RULES,
     *compiled.ALONE,
 )

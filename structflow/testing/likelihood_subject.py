@@ -65,11 +65,14 @@ class LikelihoodSubject(Subject):
         shape = self.out_shape if n_targets is None else self.shape_over(n_targets)
         return SPREAD * normal(*leading, rows, *shape, seed=41, dtype=dtype)
 
-    def targets(self, dtype: torch.dtype = DOUBLE) -> Tensor:
-        """Prepared targets (ROWS, n_targets), as the data layer gives them for this kind of target."""
+    def targets(self, dtype: torch.dtype = DOUBLE, n_targets: int | None = None) -> Tensor:
+        """Prepared targets (ROWS, n_targets): those of the example in turn, or as the data layer gives their kind."""
         kind, generator = self.plugin.target, np.random.default_rng(42)
-        shape = (ROWS, self.n_targets)
-        if kind == "classes":
+        shape = (ROWS, self.n_targets if n_targets is None else n_targets)
+        if self.example.targets:
+            places = np.add.outer(np.arange(shape[0]), np.arange(shape[1]))
+            values = np.asarray(self.example.targets, dtype=np.float64)[places % len(self.example.targets)]
+        elif kind == "classes":
             values = np.arange(ROWS).reshape(-1, 1) % self.example.n_classes
         elif kind == "binary":
             values = generator.integers(0, 2, shape)

@@ -36,7 +36,10 @@ def parameters_are_finite(subject: LikelihoodSubject) -> None:
         expect(np.array_equal(array, np.asarray(again[name])), f"{name} starts at {array}, then at {again[name]}")
 
 
-@rule("sum over the targets of a row, not over rows; make constants with f.new_tensor or python numbers")
+@rule(
+    "sum over the targets of a row, not over rows; make constants with f.new_tensor or python numbers; where y is "
+    "bounded, name targets that it can have: LikelihoodExample(targets=[0.2, 1.5])"
+)
 def log_prob_has_shape_and_dtype(subject: LikelihoodSubject) -> None:
     """`log_prob` is finite, one number a row, in the dtype of f, and changes none of its arguments."""
     for dtype in (DOUBLE, torch.float32):

@@ -115,6 +115,29 @@ def densities_are_relative(subject: Subject) -> None:
         expect(off <= STANDARD_ERRORS * error + SUM, f"E_q[p/q] = {1 + off:.5g} ± {error:.2g}, {case}")
 
 
+@rule("let log_prob depend on log s and the temperature as the density of `sample` does: its differences make the KL")
+def densities_move_samples(subject: Subject) -> None:
+    """E_q[(p/q) γ_l] is E_p[γ_l]: samples of q, weighted by log_prob's ratio, have the mean of samples of p."""
+    for case in CASES:
+        log_q, log_p = case.concentration(seed=1), case.concentration(seed=2)
+        c_q, c_p = torch.tensor(0.8, dtype=DOUBLE), torch.tensor(0.9, dtype=DOUBLE)
+        of_q, of_p = drawn(subject, case, log_q, c_q), drawn(subject, case, log_p, c_p, seed=8)
+        densities = (subject.plugin.log_prob(case.space, log_s, c, of_q) for log_s, c in ((log_p, c_p), (log_q, c_q)))
+        at_p, at_q = densities
+        gamma_q, gamma_p = (subject.plugin.log_gamma(case.space, found).exp() for found in (of_q, of_p))
+        weighted = (at_p - at_q).exp().unsqueeze(-1) * gamma_q
+        error = ((weighted.var(0) + gamma_p.var(0)) / DRAWS).sqrt()
+        found, wanted = weighted.mean(0), gamma_p.mean(0)
+        fits = bool(((found - wanted).abs() <= STANDARD_ERRORS * error + SUM).all())
+        shown = f"E_q[(p/q) γ] = {rounded(found)} where E_p[γ] = {rounded(wanted)}, errors {rounded(error)}"
+        expect(fits, f"{shown}, {case}")
+
+
+def rounded(values: Tensor) -> list[float]:
+    """Numbers to four digits."""
+    return [float(f"{value:.4g}") for value in values.tolist()]
+
+
 @rule("return P(argmax γ = l) for `one` and P(γ_l > ½) for `any`; rankings of relaxed members are made of them")
 def rounding_is_that_of_samples(subject: Subject) -> None:
     """`rounding_probabilities` are the frequencies of rounded samples, and for `one` sum to 1, at any temperature."""
@@ -184,6 +207,7 @@ RULES: tuple[Rule[Subject], ...] = (
     shapes_broadcast,
     gamma_is_in_its_space,
     densities_are_relative,
+    densities_move_samples,
     rounding_is_that_of_samples,
     gradients_reach_the_parameters,
     works_on_any_device,

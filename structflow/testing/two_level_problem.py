@@ -152,3 +152,11 @@ def quadratic_point(members: int = 3, at_the_target: bool = False) -> QuadraticP
     theta = torch.linalg.solve(A, (B @ hyper.unsqueeze(-1))).squeeze(-1)
     target = theta if at_the_target else normal(members, THETA, seed=34)
     return QuadraticPoint(A, B, target, normal(members, HYPER, seed=35), theta, hyper)
+
+
+def round_point(curvature: float, members: int = 3) -> QuadraticPoint:
+    """A point where θ is θ*(h) = B h / a with A = a I, which curves alike in all directions; a is the `curvature`."""
+    point = quadratic_point(members)
+    eye = torch.eye(THETA, dtype=DOUBLE).expand(members, THETA, THETA)
+    theta = (point.B @ point.hyper.unsqueeze(-1)).squeeze(-1) / curvature
+    return replace(point, A=curvature * eye, theta=theta)

@@ -9,36 +9,14 @@ import numpy as np
 import pytest
 import torch
 from kit import messages
+from laplace_likelihood import Laplace
 
 from structflow.errors import SpecError
-from structflow.plugins import DataOptions, DataSource, Likelihood, Options, Table
+from structflow.plugins import DataOptions, DataSource, Options, Table
 from structflow.plugins.registry import registry
 from structflow.testing import DataSourceExample, Example, LikelihoodExample
 
 TARGETS = [LikelihoodExample({}, 2)]
-
-
-class Laplace(Likelihood):
-    """p(y | f) = ∏_j exp(−|y_j − f_j|) / 2, over the targets j."""
-
-    type = "laplace"
-    target = "continuous"
-
-    @classmethod
-    def output_shape(cls, options, n_targets, n_classes):
-        return (n_targets,)
-
-    def log_prob(self, parameters, y, f):
-        return (-(y - f).abs() - math.log(2)).sum(-1)
-
-    def moments(self, parameters, f):
-        return f, torch.full_like(f, 2.0)
-
-    def draw(self, parameters, f, generator):
-        return f.numpy() + generator.laplace(size=f.shape)
-
-    def metrics(self, y, prediction):
-        return {"mae": float(np.abs(y - prediction).mean())}
 
 
 def test_a_good_likelihood_passes(monkeypatch):
@@ -153,9 +131,9 @@ class ListShape(Laplace):
 @pytest.mark.parametrize(
     ("plugin", "rules"),
     [
-        (Unnormalised, {"sums_to_one", "moments_are_its_own"}),
-        (WrongMoments, {"moments_are_its_own"}),
-        (WrongDraws, {"draws_follow_the_moments"}),
+        (Unnormalised, {"sums_to_one", "moments_are_its_own", "two_targets_have_a_joint_density"}),
+        (WrongMoments, {"moments_are_its_own", "two_targets_have_a_joint_density"}),
+        (WrongDraws, {"draws_follow_the_moments", "draws_follow_the_density"}),
         (OwnRandomness, {"draws_follow_the_moments"}),
         (MixesRows, {"rows_do_not_mix"}),
         (OnTheCpu, {"works_on_any_device"}),
@@ -240,7 +218,7 @@ class WithoutTemperature(GumbelSoftmax):
 @pytest.mark.parametrize(
     ("plugin", "rules"),
     [
-        (WrongDensity, {"densities_are_relative"}),
+        (WrongDensity, {"densities_are_relative", "densities_move_samples"}),
         (WrongRounding, {"rounding_is_that_of_samples"}),
         (NotOnTheSimplex, {"gamma_is_in_its_space", "rounding_is_that_of_samples"}),
         (OwnUniforms, {"gamma_is_in_its_space", "shapes_broadcast"}),

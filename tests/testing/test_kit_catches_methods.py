@@ -85,7 +85,7 @@ class NoList(Hoag):
     [
         (MixesMembers, {"members_do_not_mix", "direct_part_is_whole_at_the_optimum"}),
         (AlongTheta, {"gradient_is_along_h"}),
-        (Downhill, {"direct_part_is_whole_at_the_optimum"}),
+        (Downhill, {"direct_part_is_whole_at_the_optimum", "part_through_theta_has_sign_and_size"}),
         (Noisy, {"gradient_repeats_itself"}),
         (ScalarReport, {"gradient_is_along_h", "members_do_not_mix"}),
         (ThreeLevels, {"levels_are_two_at_most"}),
@@ -149,7 +149,7 @@ class SwitchesOff(EvidenceEstimator):
 @pytest.mark.parametrize(
     ("plugin", "rules"),
     [
-        (Averaged, {"members_do_not_mix"}),
+        (Averaged, {"members_do_not_mix", "value_is_the_evidence"}),
         (Single, {"estimates_every_member"}),
         (NegativeError, {"estimates_every_member"}),
         (Random, {"repeats_itself"}),

@@ -9,12 +9,7 @@ CHECKS = conformance(
     },
 )
 
-# The kit wants dQ/dh in its own scale where ∇_θ Q vanishes; sign_direct gives its direction by design, and
-# test_closed_forms.py holds what it promises instead.
-LEFT_OUT = "hypergradients-sign_direct-direct_part_is_whole_at_the_optimum"
-assert LEFT_OUT in [check.id for check in CHECKS]
 
-
-@pytest.mark.parametrize("check", [check for check in CHECKS if check.id != LEFT_OUT])
+@pytest.mark.parametrize("check", CHECKS)
 def test_conformance(check):
     check()

@@ -1,0 +1,107 @@
+"""What an estimator of log evidence promises of its number, where the posterior is known and q equals it."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..plugins import Shape
+from ..spec.graph import Graph, GraphEdge
+from .check import Rule, expect, rule
+from .numbers import DOUBLE, Weights, normal
+from .subject import Subject
+from .tiny_model import Readout, TinyModel, candidate, tiny_model
+
+ROWS = 12
+SAMPLES = 16
+NOISE = 0.5
+"""σ, that of the tiny model."""
+
+WEIGHT = 3.0
+"""Of the rows: far from the prior's 0, so that log p(y | w) exceeds the evidence by more than 3 nats."""
+
+PRECISIONS = (1.0, 4.0)
+"""A of the two members."""
+
+ALLOWED = 1.0
+"""Nats by which an estimator may be off where q is the posterior, beside five standard errors: cruder ones exist."""
+
+STANDARD_ERRORS = 5.0
+
+
+class Slope(Readout):
+    """g(x; w) = w x, a single weight, which is integrated out."""
+
+    type = "slope"
+
+    @classmethod
+    def weight_shapes(cls, options: Any, in_shape: Shape, out_shape: Shape) -> dict[str, Shape]:
+        """w alone."""
+        return {"weight": (math.prod(in_shape), math.prod(out_shape))}
+
+    def forward(self, weights: Weights, x: Tensor) -> Tensor:
+        """w x."""
+        return (x.flatten(1) @ weights["weight"]).reshape(x.shape[0], *self.out_shape)
+
+
+class SampledSlope(Slope):
+    """The same without saying that it is linear, so that its weight is sampled."""
+
+    type = "sampled_slope"
+    linear_in_weights = False
+
+
+def one_weight(plugin: type[Slope]) -> TinyModel:
+    """Two members of one structure on twelve rows of y = 3 x with noise."""
+    x = normal(ROWS, 1, seed=21)
+    y = WEIGHT * x + NOISE * normal(ROWS, 1, seed=22)
+    edge = GraphEdge("x", "y", "all", 0, (candidate(plugin.type, plugin),))
+    return tiny_model(Graph(("x", "y"), {"x": ((1,),), "y": ((1,),)}, (edge,)), x, y, None, range(len(PRECISIONS)))
+
+
+def posterior(model: TinyModel, precisions: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean μ = Σ x y / (σ² P) and precision P = A + Σ x² / σ² of w for every member, (M,) each."""
+    precision = precisions + model.x.square().sum() / NOISE**2
+    return (model.x * model.y).sum() / NOISE**2 / precision, precision
+
+
+def log_evidence(model: TinyModel, precisions: Tensor) -> Tensor:
+    """log N(y; 0, σ² I + x xᵀ / A) of every member, (M,)."""
+    covariance = NOISE**2 * torch.eye(ROWS, dtype=DOUBLE) + model.x @ model.x.T / precisions.reshape(-1, 1, 1)
+    normals = torch.distributions.MultivariateNormal(torch.zeros(ROWS, dtype=DOUBLE), covariance)
+    found: Tensor = normals.log_prob(model.y[:, 0])
+    return found
+
+
+def at_the_posterior(model: TinyModel, precisions: Tensor) -> Weights:
+    """Parameters with which q(w) is the posterior under these precisions of the prior."""
+    mean, precision = posterior(model, precisions)
+    exact = {"mean": mean, "log_sd": -0.5 * precision.log(), "log_precision": precisions.log()}
+    return {
+        name: exact[name.partition("/")[0]].reshape(-1, *[1] * (value.dim() - 1)).expand_as(value).clone()
+        for name, value in model.started().items()
+    }
+
+
+@rule(
+    "return log p(y | X, h) in nats, constants and KL included: of bound, log_likelihood, kl_weights and kl_structure "
+    "from sample_terms, bound is the sum with the right signs"
+)
+def value_is_the_evidence(subject: Subject) -> None:
+    """Where q is the posterior of the only weight, the value is log p(y) within 1 nat and 5 standard errors."""
+    precisions = torch.tensor(PRECISIONS, dtype=DOUBLE)
+    for plugin, name in ((Slope, "integrated out"), (SampledSlope, "sampled")):
+        model = one_weight(plugin)
+        trained = model.evaluated(at_the_posterior(model, precisions))
+        found = subject.plugin.estimate(subject.options, trained, SAMPLES)
+        exact = log_evidence(model, precisions)
+        off = (found.value - exact).abs()
+        allowed = ALLOWED + STANDARD_ERRORS * found.standard_error.clamp(min=0)
+        shown = f"{found.value.tolist()} ± {found.standard_error.tolist()} for log p(y) = {exact.tolist()}"
+        expect(bool((off <= allowed).all()), f"{shown}, with a weight {name}")
+
+
+RULES: tuple[Rule[Subject], ...] = (value_is_the_evidence,)
