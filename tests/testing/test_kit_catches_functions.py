@@ -198,6 +198,14 @@ class WrongError(Good):
         return {"weight": (rows, columns), "bias": (columns,)}
 
 
+class TakesTooMuch(Good):
+    """Takes images, which a product with a matrix can't map."""
+
+    @classmethod
+    def weight_shapes(cls, options, in_shape, out_shape):
+        return {"weight": (*in_shape, *out_shape), "bias": out_shape}
+
+
 class ArrowLabel(Good):
     """Has a label that looks like an edge."""
 
@@ -294,6 +302,7 @@ MEMBERS = {"members_equal_a_loop", "gradients_of_members_equal_a_loop"}
         (ChangingStart, {"start_gives_weights"}),
         (ListShapes, {"weight_shapes_are_shapes"}),
         (WrongError, {"other_shapes_are_refused"}),
+        (TakesTooMuch, {"other_shapes_are_refused"}),
         (ArrowLabel, {"label_is_a_name"}),
         (NotLinear, {"linear_where_declared", "variance_is_that_of_the_output"}),
         (WrongVariance, {"variance_is_that_of_the_output"}),
