@@ -126,8 +126,7 @@ class OuterAscent:
 
         Numbers that are held, and those at the limit that L presses against it, don't respond to h.
         """
-        held = self.stage.of_structure & ~self.stage.inputs.tables.structure_moves[step]
-        moves = ~self.stage.of_h & ~held
+        moves = ~self.stage.of_h & ~self._held(step)
         rate, number = self.stage.inputs.tables.rate[step], torch.tensor(step, device=flat.device)
         sizes = self.inner.step_sizes(second, rate, number)
         members = self.stage.objectives.bound.population.size
@@ -154,7 +153,7 @@ class OuterAscent:
     def move(self, flat: Tensor, step: int, inputs: Inputs, second: Tensor) -> None:
         """Raise h in place by one step, given the inputs of the objective at this point."""
         iteration = len(self.steps)
-        held = self.stage.of_structure & ~self.stage.inputs.tables.structure_moves[step]
+        held = self._held(step)
         point = self.point(flat, step, inputs, second)
         found = self.level.method.gradient(self.level.options, point)
         gradient = torch.where(self.stage.of_h & ~held, found.gradient, torch.zeros_like(flat))
@@ -169,6 +168,10 @@ class OuterAscent:
         flat.copy_(torch.where(usable, raised, flat))
         self.steps.append(step)
         self.reports.append({"hypergradient": point.dot(gradient, gradient).sqrt(), **found.report})
+
+    def _held(self, step: int) -> Tensor:
+        """Which numbers stay where they are in a step of θ, (P,)."""
+        return self.stage.of_structure & ~self.stage.inputs.tables.structure_moves[step]
 
     def _program(self, kind: str) -> Callable[..., Tensor]:
         """The gradient of ΣL (`inner`) or of ΣQ (`outer`), or the product of ∇²(−ΣL) with a direction (`curvature`)."""

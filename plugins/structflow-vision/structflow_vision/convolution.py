@@ -7,6 +7,7 @@ the README has the table.
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import TYPE_CHECKING
 
 from structflow.plugins import BasisFunction, Shape
@@ -20,19 +21,15 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-class Convolution(BasisFunction):
-    """g(x; W, b)_o = Σ_c W_{c··o} ∗ φ(x)_c + b_o for images x, (channels, height, width).
+class LinearConvolution(BasisFunction):
+    """What the convolutions that are linear in their weights have in common; they differ in `dilation`."""
 
-    ∗ is the cross-correlation with a window of `size` × `size` whose surroundings are zeros, and φ the `activation`. It
-    comes first, as in the operations of Liu, Simonyan and Yang, "DARTS: differentiable architecture search", ICLR
-    2019: g is linear in W and b, and what skips the function isn't cut. W is (channels in, size, size, channels out), b
-    is (channels out,). The stride follows from the shapes: out = ⌈in / stride⌉. Nothing is normalised over rows, since
-    the bound is a sum over them; W starts with variance 2 / (channels in · size²) (1 without a rectifier) instead.
-    """
-
-    type = "convolution"
-    Options = WindowOptions
     linear_in_weights = True
+
+    @property
+    @abstractmethod
+    def dilation(self) -> int:
+        """Pixels from one weight of the window to the next."""
 
     @classmethod
     def label(cls, options: WindowOptions) -> str:
@@ -52,7 +49,25 @@ class Convolution(BasisFunction):
         return self._convolved(variances, activate(self.options.activation, x).square())
 
     def _convolved(self, weights: dict[str, Tensor], x: Tensor) -> Tensor:
-        return convolved(weights, x, stride_between(self.type, self.in_shape, self.out_shape), dilation=1)
+        return convolved(weights, x, stride_between(self.type, self.in_shape, self.out_shape), self.dilation)
+
+
+class Convolution(LinearConvolution):
+    """g(x; W, b)_o = Σ_c W_{c··o} ∗ φ(x)_c + b_o for images x, (channels, height, width).
+
+    ∗ is the cross-correlation with a window of `size` × `size` whose surroundings are zeros, and φ the `activation`. It
+    comes first, as in the operations of Liu, Simonyan and Yang, "DARTS: differentiable architecture search", ICLR
+    2019: g is linear in W and b, and what skips the function isn't cut. W is (channels in, size, size, channels out), b
+    is (channels out,). The stride follows from the shapes: out = ⌈in / stride⌉. Nothing is normalised over rows, since
+    the bound is a sum over them; W starts with variance 2 / (channels in · size²) (1 without a rectifier) instead.
+    """
+
+    type = "convolution"
+    Options = WindowOptions
+
+    @property
+    def dilation(self) -> int:
+        return 1
 
 
 def convolution_shapes(name: str, options: WindowOptions, in_shape: Shape, out_shape: Shape) -> dict[str, Shape]:
