@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from ..model.population import Indices
 from ..objective.bound import Bound, Noise, Terms
 from ..objective.noise import noise_source
 from ..objective.structure import StructureSamples
+from .weight_vectors import PopulationWeights
 
 CHUNK_NUMBERS = 2_000_000
 """Numbers of one node's values that an evaluation holds at a time: it bounds memory, never what is computed."""
@@ -39,6 +40,11 @@ class TrainedPopulation:
     def size(self) -> int:
         """Number of members."""
         return self.bound.population.size
+
+    @cached_property
+    def weights(self) -> PopulationWeights:
+        """The members' weights as vectors; raises `CallError` for relaxed members."""
+        return PopulationWeights(self.bound, self.parameters, self.keys, self.x, self.y)
 
     def sample_terms(self, samples: int, phase: str, row_weights: Tensor | None = None) -> Iterator[Terms]:
         """Terms of the objective (M, s) in chunks of s samples, `samples` in all; one where nothing is random.

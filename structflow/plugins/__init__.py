@@ -19,6 +19,7 @@ from .schedule import (
 )
 from .structure_distribution import Space, StructureDistribution
 from .tracker import TrackedMember, TrackedRun, Tracker, TrainedBatch
+from .weight_vectors import WeightVectors
 
 __all__ = [
     "INTERFACE_VERSION",
@@ -62,6 +63,7 @@ __all__ = [
     "TrainedMembers",
     "TwoLevelOptions",
     "TwoLevelPoint",
+    "WeightVectors",
     "factors_agree",
     "hookimpl",
     "metaparameter_at",

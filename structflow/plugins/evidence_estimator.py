@@ -5,9 +5,10 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from .plugin import Plugin
+from .weight_vectors import WeightVectors
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -40,6 +41,10 @@ class TrainedMembers(Protocol):
     def size(self) -> int:
         """M."""
 
+    @property
+    def weights(self) -> WeightVectors:
+        """The members' weights as vectors, for an estimator that is `of_weights`."""
+
     def sample_terms(self, samples: int, phase: str) -> Iterator[SampledTerms]:
         """Terms for so many samples in all, in chunks (M, S); a single sample where nothing is random.
 
@@ -68,7 +73,13 @@ class Estimate:
 
 
 class EvidenceEstimator(Plugin):
-    """Estimates log p(y | X, h) of trained members; the spec names it in `evidence.estimators`."""
+    """Estimates log p(y | X, h) of trained members; the spec names it in `evidence.estimators`.
+
+    One that is `of_weights` looks at `TrainedMembers.weights`, which only discrete members have: relaxed members are
+    not shown to it.
+    """
+
+    of_weights: ClassVar[bool] = False
 
     @staticmethod
     @abstractmethod
