@@ -1,4 +1,4 @@
-"""What every test shares: one thread, so that tests beside each other don't fight for cores."""
+"""What every test shares: one thread, so that tests beside each other don't fight for cores; and the command line."""
 
 from __future__ import annotations
 
@@ -7,6 +7,20 @@ import os
 os.environ["OMP_NUM_THREADS"] = "1"  # for runs in this process and for commands in processes of their own
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
 import torch
+from called import Cli, call_main
 
 torch.set_num_threads(1)
+
+
+@pytest.fixture
+def cli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cli]:
+    """Calls happen in an empty folder."""
+    folder = tmp_path / "here"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    return call_main

@@ -12,14 +12,19 @@ from .marginals import choice_label
 
 def read_summary(path: Path) -> dict[str, Any]:
     """The summary of a run directory; raises `CallError` where there is none."""
+    refuse_no_run(path)
     directory = RunDirectory(path)
-    if not directory.has("plan.json"):
-        raise CallError(f"{path} is not a run directory; expected one made by `structflow run`")
     if not directory.has("summary.json"):
         again = f"structflow run {path / 'spec.yaml'} -o {path}"
         raise CallError(f"the run in {path} isn't finished; continue it with the command that began it, or: {again}")
     summary: dict[str, Any] = directory.read_json("summary.json")
     return summary
+
+
+def refuse_no_run(path: Path) -> None:
+    """Raise `CallError` for a path that isn't a run directory."""
+    if not RunDirectory(path).has("plan.json"):
+        raise CallError(f"{path} is not a run directory; expected one made by `structflow run`")
 
 
 def list_runs(folder: Path) -> list[dict[str, Any]]:

@@ -11,12 +11,14 @@ from typing import Any
 import xarray
 
 from ..errors import CallError
+from ..plan.plan import Plan
 from ..runner.context import RunContext, open_context
-from ..runner.driver import carry_out, open_run
+from ..runner.driver import carry_out, opened
 from ..runner.progress import Listener
 from ..runner.tracking import following
 from ..spec.load import load_study, study_from_mapping
 from ..spec.study import Study
+from ..store.inspection import publish_summary
 from ..store.run_directory import RunDirectory
 from .prediction import Prediction, Predictor, mixture_of
 from .ranked import RankedStructure, ranked_structure
@@ -102,13 +104,18 @@ def run(
 
 def run_study(study: Study, path: Path, written: str | None, workers: int | None, listener: Listener) -> Run:
     """Carry out a study in a run directory and build its results; a finished run is left as it is."""
-    directory, plan = open_run(study, path, written, workers)
+    with opened(study, path, written, workers) as (directory, plan):
+        return run_opened(study, directory, plan, workers, listener)
+
+
+def run_opened(study: Study, directory: RunDirectory, plan: Plan, workers: int | None, listener: Listener) -> Run:
+    """The same in a run directory that this process holds."""
     if not directory.has("summary.json"):
         with following(study, directory, plan, listener, workers) as tracking:
             seconds = carry_out(directory, plan, workers, tracking.hear)
             finish(directory, seconds, tracking.catch_up())
             tracking.finished()
-    return Run(path)
+    return Run(directory.path)
 
 
 def finish(directory: RunDirectory, seconds: float, warnings: Sequence[str] = ()) -> None:
@@ -117,4 +124,4 @@ def finish(directory: RunDirectory, seconds: float, warnings: Sequence[str] = ()
     summary = summarise(context, seconds)
     summary["warnings"] += warnings
     write_tree(build_tree(context, summary), directory.result)
-    directory.write_json("summary.json", summary)
+    publish_summary(directory, summary)

@@ -4,19 +4,26 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from ..errors import CallError
+from ..errors import CallError, StorageError
 from ..plan.plan import Plan, make_plan
 from ..spec.render import render_spec
 from ..spec.spec_hash import spec_hash
 from ..spec.study import Study
+from ..store.inspection import seal_opening
 from ..store.run_directory import RunDirectory
+from ..store.run_lock import LOCK, locked
 from .context import open_context
 from .executors import Executor, on_local_workers, run_here
 from .machine import compiler_available, environment, resolve_device, threads_for_one_process
 from .progress import Listener
+
+OURS = (LOCK, "records", "attempts", "spec.yaml", "resolved.yaml")
+"""What an opening that was interrupted may have left in a run directory, before its settings."""
 
 
 def plan_study(study: Study, workers: int | None = None) -> Plan:
@@ -26,20 +33,20 @@ def plan_study(study: Study, workers: int | None = None) -> Plan:
     return make_plan(study, device, compiler_available(device), threads)
 
 
-def open_run(study: Study, path: Path, written: str | None, workers: int | None = None) -> tuple[RunDirectory, Plan]:
+def open_run(
+    study: Study, path: Path, written: str | None, workers: int | None = None, plan: Plan | None = None
+) -> tuple[RunDirectory, Plan]:
     """The run directory of a study with its plan: a new one, or the one that is there if it holds the same spec.
 
-    `written` is the text of the spec file. Raises `CallError` if the directory holds another study.
+    `written` is the text of the spec file; `plan` is that of a new run, where it was made already. Raises `CallError`
+    if the directory holds another study.
     """
     directory = RunDirectory(path)
     if directory.has("plan.json"):
         refuse_another_study(directory, study)
         return directory, Plan.from_json(directory.read_json("plan.json"))
-    if path.exists() and not path.is_dir():
-        raise CallError(f"{path} is a file; expected a folder for the run: choose another with -o")
-    if path.is_dir() and any(path.iterdir()) and not directory.has("settings.json"):
-        raise CallError(f"{path} is not empty and not a run directory; choose another with -o")
-    plan = plan_study(study, workers)
+    refuse_foreign_folder(path)
+    plan = plan or plan_study(study, workers)
     directory.create()
     directory.write_text("spec.yaml", written if written is not None else render_spec(study.spec))
     directory.write_text("resolved.yaml", render_spec(study.spec))
@@ -48,7 +55,40 @@ def open_run(study: Study, path: Path, written: str | None, workers: int | None 
     study.dataset.save(directory.data)
     directory.write_json("run.json", {"spec_hash": spec_hash(study.spec), "data_digest": study.dataset.digest})
     directory.write_json("plan.json", plan.as_json())
+    seal_opening(directory)
     return directory, plan
+
+
+@contextmanager
+def opened(
+    study: Study, path: Path, written: str | None, workers: int | None = None
+) -> Iterator[tuple[RunDirectory, Plan]]:
+    """`open_run`, with the run directory held against other drivers for as long as it is open.
+
+    Raises `StorageError` where another one holds it. A finished run isn't held: nothing is written there any more.
+    """
+    refuse_foreign_folder(path)
+    directory = RunDirectory(path)
+    if directory.has("summary.json"):
+        yield open_run(study, path, written)
+        return
+    plan = None if directory.has("plan.json") else plan_study(study, workers)  # what it refuses leaves nothing behind
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StorageError(f"can't make the run directory {path}: {error.strerror or error}") from error
+    with locked(path):
+        yield open_run(study, path, written, workers, plan)
+
+
+def refuse_foreign_folder(path: Path) -> None:
+    """Raise `CallError` where a run directory can't be, because something else is there."""
+    if path.exists() and not path.is_dir():
+        raise CallError(f"{path} is a file; expected a folder for the run: choose another with -o")
+    if path.is_dir() and not RunDirectory(path).has("settings.json"):
+        foreign = [entry.name for entry in path.iterdir() if not entry.name.startswith(".") and entry.name not in OURS]
+        if foreign:
+            raise CallError(f"{path} is not empty and not a run directory; choose another with -o")
 
 
 def settings_as_json(study: Study) -> list[dict[str, Any]]:

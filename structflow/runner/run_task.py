@@ -9,11 +9,13 @@ from contextlib import contextmanager
 import torch
 
 from ..plan.tasks import Task
+from ..store.checkpoint_slots import CheckpointSlots
 from ..store.run_directory import Found
 from .allocator import keep_large_blocks
 from .context import RunContext, open_context
 from .decide import decide
 from .evaluate import evaluate
+from .interruption import TimedCheckpoints
 from .progress import Progress, publish
 from .select import select
 from .train import train_batch
@@ -32,9 +34,11 @@ def run_task(path: str, name: str, parents: list[tuple[str, str]]) -> tuple[str,
         started = time.perf_counter()
         keep_large_blocks()
         task = next(task for task in context.plan.tasks() if task.name == name)
+        slots = CheckpointSlots(context.directory, name)
         with threads(context.plan.execution.threads):
-            found = perform(context, task)
+            found = perform(context, task, slots)
         record = context.directory.commit(name, found, time.perf_counter() - started)
+        slots.remove()
     publish(Progress(name, 0, finished=True))
     return name, record.digest
 
@@ -50,8 +54,10 @@ def threads(number: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def perform(context: RunContext, task: Task) -> Found:
-    """Do one task."""
+def perform(context: RunContext, task: Task, slots: CheckpointSlots) -> Found:
+    """Do one task; training goes on from its newest checkpoint."""
     if task.kind == "train":
-        return train_batch(context, task, lambda steps: publish(Progress(task.name, steps)))
+        checkpoints = TimedCheckpoints(slots, context.study.spec.compute.checkpoint_seconds)
+        with checkpoints.holding_signals():
+            return train_batch(context, task, lambda steps: publish(Progress(task.name, steps)), checkpoints)
     return {"decide": decide, "select": select, "evaluate": evaluate}[task.kind](context, task)

@@ -22,6 +22,7 @@ from ..plugins.registry import registry
 from ..spec.models import Spec
 from ..spec.presets import level_factors
 from ..store.run_directory import Found
+from ..train.checkpoints import Checkpoints
 from ..train.conditioning import start_at_posterior
 from ..train.inner_method import InnerMethod
 from ..train.metaparameters import metaparameter_tables
@@ -37,7 +38,12 @@ LARGEST_LOG_CONCENTRATION = 6.0
 """Default bound on |log s| where c_comb is negative."""
 
 
-def train_batch(context: RunContext, task: Task, on_step: Callable[[int], None] | None = None) -> Found:
+def train_batch(
+    context: RunContext,
+    task: Task,
+    on_step: Callable[[int], None] | None = None,
+    checkpoints: Checkpoints | None = None,
+) -> Found:
     """Train the batch in the task's slot, warm-started from the stage before; an empty slot passes through."""
     batch = batch_in_slot(context, task)
     if batch is None:
@@ -77,6 +83,7 @@ def train_batch(context: RunContext, task: Task, on_step: Callable[[int], None] 
         InnerMethod(spec.optimizer.inner.type, spec.optimizer.inner.momentum),
         outer_level(spec, batch.members),
         largest_log_concentration(spec),
+        checkpoints,
     )
     diverged = np.where(diverged >= 0, diverged, result.diverged_at)
     payload: dict[str, Any] = {

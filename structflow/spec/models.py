@@ -277,6 +277,9 @@ class Compute(Options):
     dtype: Literal["float32", "float64"] = "float32"
     members_per_batch: PositiveInteger | Literal["auto"] = "auto"
     compile: bool | Literal["auto"] = "auto"
+    checkpoint_seconds: float = Field(
+        60.0, ge=0, description="Seconds of training between two checkpoints, at least; they take at most 2 % of it."
+    )
 
 
 def _without_repetition(trackers: tuple[Any, ...]) -> tuple[Any, ...]:

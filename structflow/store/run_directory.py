@@ -15,6 +15,7 @@ import numpy as np
 from ..errors import StorageError
 from .array_group import damaged, load_group, save_group
 from .digest import digest_of_arrays, digest_of_json
+from .manifest import digest_of_manifest, synchronise
 
 
 @dataclass(frozen=True)
@@ -27,13 +28,17 @@ class Found:
 
 @dataclass(frozen=True)
 class Record:
-    """What a task committed: `payload` (JSON), the digest of payload and arrays, and the folder of its arrays."""
+    """What a task committed: `payload` (JSON), the digest of payload and arrays, and the folder of its arrays.
+
+    `manifest` is the SHA-256 of the folder's manifest, which names its files.
+    """
 
     task: str
     payload: dict[str, Any]
     digest: str
     arrays: str | None
     arrays_digest: str
+    manifest: str | None
     seconds: float | None
 
 
@@ -42,7 +47,8 @@ class RunDirectory:
     """The files of one run.
 
     `spec.yaml` as written, `resolved.yaml`, `environment.json`, `plan.json`, `data/` the prepared data, `records/`
-    one write-once JSON a finished task, `attempts/` the arrays of each attempt, `result.zarr`, `summary.json`.
+    one write-once JSON a finished task, `attempts/` the arrays of each attempt, `checkpoints/` of tasks that aren't
+    finished, `result.zarr`, `summary.json`, and `run.lock`, which whoever carries the run out holds.
     """
 
     path: Path
@@ -87,7 +93,7 @@ class RunDirectory:
 
     def write_json(self, name: str, value: Any) -> None:
         """Write a value as JSON; NaN becomes null."""
-        self.write_text(name, json.dumps(without_nan(value), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+        self.write_text(name, json_text(value))
 
     def read_json(self, name: str) -> Any:
         """Read a JSON file; raises `StorageError` if it isn't there or isn't JSON."""
@@ -108,19 +114,22 @@ class RunDirectory:
         everything or not at all.
         """
         folder: str | None = None
+        manifest: str | None = None
         payload, arrays = without_nan(found.payload), found.arrays
         if arrays is not None:
             folder = f"attempts/{task}.{uuid.uuid4().hex[:12]}"
             names = sorted(arrays)
             stored = {f"{index:04d}": arrays[name] for index, name in enumerate(names)}
             save_group(self.path / folder, stored, {"names": names}, digest_of_arrays(arrays))
+            manifest = digest_of_manifest(self.path / folder)
         arrays_digest = digest_of_arrays(arrays or {})
-        record = Record(task, payload, record_digest(payload, arrays_digest), folder, arrays_digest, seconds)
+        record = Record(task, payload, record_digest(payload, arrays_digest), folder, arrays_digest, manifest, seconds)
         target = self.path / "records" / f"{task}.json"
         unfinished = f"records/.{task}.{uuid.uuid4().hex[:12]}"
         self.write_text(unfinished, json.dumps(asdict(record), ensure_ascii=False, allow_nan=False))
         try:
             os.link(self.path / unfinished, target)
+            synchronise(target.parent)
         except FileExistsError:
             return self.record(task)
         except OSError as error:
@@ -154,10 +163,16 @@ class RunDirectory:
             None,
             lambda stored, attributes: dict(zip(attributes["names"], stored.values(), strict=True)),
             digest_of_arrays,
+            record.manifest,
         )
         if digest_of_arrays(arrays) != record.arrays_digest:
             raise damaged(self.path / record.arrays)
         return arrays
+
+
+def json_text(value: Any) -> str:
+    """A value as a JSON file holds it; NaN becomes null."""
+    return json.dumps(without_nan(value), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def record_digest(payload: dict[str, Any], arrays_digest: str) -> str:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ..objective.bound import Bound
+from .checkpoints import Checkpoints, restore, state_arrays
 from .inner_method import ADAM, InnerMethod
 from .metaparameters import MetaparameterTables
 from .open_stage import open_stage
@@ -59,12 +60,14 @@ def train(
     inner: InnerMethod = ADAM,
     outer: OuterLevel | None = None,
     largest_log_concentration: float | None = None,
+    checkpoints: Checkpoints | None = None,
 ) -> TrainingResult:
     """Train all members of `bound`'s population from `parameters` for as many steps as the tables have.
 
     `keys` (M, 2) are the members' Philox keys; `on_step` is told how many steps are done, after each block of steps.
     Without `outer` θ and h rise together by `inner`; with it θ does, and h after every so many steps of θ, or never.
-    log s of q(Γ) and p(Γ) stays within ± `largest_log_concentration`.
+    log s of q(Γ) and p(Γ) stays within ± `largest_log_concentration`. With `checkpoints` it goes on from the newest
+    one, to the very numbers of a loop that never stopped.
     """
     levels = 1 if outer is None else outer.method.levels
     if execution.compiled:
@@ -77,13 +80,16 @@ def train(
     diverged_at = torch.full((bound.population.size,), -1, dtype=torch.int64, device=execution.device)
     numbers = torch.arange(tables.steps, device=execution.device)
     kept_steps = np.unique(np.linspace(0, tables.steps - 1, min(TRACE_POINTS, tables.steps)).round().astype(int))
-    keep, trace = set(kept_steps.tolist()), []
+    keep, trace = set(kept_steps.tolist()), list[Tensor]()
     ascent: OuterAscent | None = None
     if outer is not None and levels == 2 and bool(stage.of_h.any()):
         ascent = outer_ascent(outer, stage, inner)
     program: Program | None = None
+    resumable = {"state": state, "first": first, "second": second, "diverged_at": diverged_at}
+    stored = checkpoints.load() if checkpoints is not None else None
+    done = 0 if stored is None else restore(stored, resumable, trace, ascent)
 
-    for step in range(tables.steps):
+    for step in range(done, tables.steps):
         if ascent is not None:
             ascent.before(step, state, first)
         point = inputs.at(step)
@@ -103,6 +109,8 @@ def train(
             ascent.after(step, state, second)
         if on_step is not None and ((step + 1) % inputs.block == 0 or step + 1 == tables.steps):
             on_step(step + 1)
+        if checkpoints is not None and checkpoints.is_due(step + 1, tables.steps):
+            checkpoints.save(step + 1, state_arrays(step + 1, resumable, trace, ascent))
 
     values = torch.stack(trace, dim=1).double().cpu().numpy()
     trajectory = Trajectory(kept_steps, dict(zip(TERM_NAMES, values, strict=True)))

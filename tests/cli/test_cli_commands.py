@@ -16,7 +16,8 @@ import yaml
 from structflow.cli.group import cli as group
 
 COMMANDS = [
-    "doctor", "init", "list", "plan", "plot", "plugins", "predict", "render", "run", "schema", "show", "validate"
+    "doctor", "gc", "init", "list", "plan", "plot", "plugins", "predict", "render", "run", "schema", "show", "validate",
+    "verify",
 ]  # fmt: skip
 
 

@@ -19,16 +19,18 @@ def command(spec: Path, output: Path | None, workers: int | None, overrides: tup
     """Carry out SPEC; the same command continues an unfinished run."""
     from ...report.progress import progress_bar
     from ...report.text import print_summary
-    from ...results.run import run_study
-    from ...runner.driver import open_run
+    from ...results.run import run_opened
+    from ...runner.driver import opened
     from ...spec.load import load_study
 
     study = load_study(spec, overrides)
     path = output if output is not None else Path("runs") / study.spec.name
     written = spec.read_text(encoding="utf-8")
-    directory, plan = open_run(study, path, written, workers)
-    with progress_bar(directory, plan, quiet) as listener:
-        finished = run_study(study, path, written, workers, listener)
+    with (
+        opened(study, path, written, workers) as (directory, plan),
+        progress_bar(directory, plan, quiet) as listener,
+    ):
+        finished = run_opened(study, directory, plan, workers, listener)
     if not quiet:
         print_summary(finished.summary, most=10)
         click.echo(f"stored in {path}; look again with: structflow show {path}")

@@ -1,0 +1,40 @@
+"""`structflow verify`: is everything in a run still what was written?"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+
+from ..options import json_option, print_json, run_argument
+
+
+@click.command()
+@run_argument
+@click.option("--repair", "mend", is_flag=True, help="Make what is damaged again from what is sound.")
+@click.option("--workers", type=click.IntRange(min=1, max=1024), help="Worker processes for --repair.")
+@json_option
+def command(run: Path, mend: bool, workers: int | None, as_json: bool) -> int:
+    """Check every file of RUN against the hashes it was written with; exit code 3 where one differs."""
+    from ...results.repair import inspect, repair
+
+    found = inspect(run)
+    if as_json and not mend:
+        print_json({"intact": not found, "damage": [asdict(each) for each in found]})
+        return 3 if found else 0
+    for each in found:
+        click.echo(f"damaged: {each.message}")
+    if not found:
+        click.echo(f"{run} is intact")
+        return 0
+    if not mend:
+        click.echo("make it again with: structflow verify --repair")
+        return 3
+    done = repair(run, workers, lambda progress: None)
+    left = inspect(run)
+    if as_json:
+        print_json({"intact": not left, "repaired": done, "damage": [asdict(each) for each in left]})
+    else:
+        click.echo(f"done again: {', '.join(done) if done else 'the results, from the records'}")
+    return 3 if left else 0

@@ -1,0 +1,83 @@
+"""Damaged parts of a run made again from what is sound."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from ..errors import StorageError
+from ..plan.plan import Plan
+from ..runner.context import open_context
+from ..runner.driver import carry_out
+from ..runner.progress import Listener
+from ..store.inspection import Damage, damage, withdraw_record, withdraw_results
+from ..store.run_directory import RunDirectory
+from ..store.run_lock import locked
+from .read import refuse_no_run
+
+
+def inspect(path: Path) -> list[Damage]:
+    """What is damaged in a run directory; raises `CallError` where there is none."""
+    refuse_no_run(path)
+    return list(damage(RunDirectory(path)))
+
+
+def repair(path: Path, workers: int | None, listener: Listener) -> list[str]:
+    """Do the damaged tasks again and build the results anew; returns the tasks that were done again.
+
+    A task gives the same numbers again on the same kind of machine. Where it doesn't, all that follows from it is
+    done again, too. Raises `StorageError` where what the run was opened with is damaged, since nothing can be made
+    from that.
+    """
+    from .run import finish
+
+    directory = RunDirectory(path)
+    with locked(path):
+        found = inspect(path)
+        opening = [each for each in found if each.part == "opened"]
+        if opening:
+            raise StorageError(
+                f"{opening[0].message}; the run was opened with it, so it can't be made again: run the spec in a new "
+                "directory (-o)"
+            )
+        tasks = sorted({each.task for each in found if each.task is not None})
+        was_finished = directory.has("summary.json") or any(each.part == "results" for each in found)
+        before = {task: digest for task in tasks if (digest := readable_digest(directory, task)) is not None}
+        if found:
+            withdraw_results(directory)
+        plan = Plan.from_json(directory.read_json("plan.json"))
+        done = list(tasks)
+        for task in tasks:
+            withdraw_record(directory, task)
+        if not was_finished:
+            return done
+        seconds = carry_out(directory, plan, workers, listener)
+        changed = [task for task, digest in before.items() if directory.record(task).digest != digest]
+        if changed:
+            for task in following(plan, changed):
+                withdraw_record(directory, task)
+                done.append(task)
+            seconds = carry_out(directory, plan, workers, listener)
+        open_context.cache_clear()
+        if found:
+            finish(directory, seconds)
+        return done
+
+
+def readable_digest(directory: RunDirectory, task: str) -> str | None:
+    """The digest that a record states, where the record itself is sound."""
+    try:
+        return directory.record(task).digest
+    except StorageError:
+        return None
+
+
+def following(plan: Plan, changed: Sequence[str]) -> list[str]:
+    """Every task that comes after one of these, in the order of the plan."""
+    after = set(changed)
+    found = []
+    for task in plan.tasks():
+        if any(parent.name in after for parent in task.parents) and task.name not in after:
+            found.append(task.name)
+            after.add(task.name)
+    return found

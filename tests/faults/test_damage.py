@@ -1,0 +1,135 @@
+"""Files lost or changed on disk: found by name, never read as if nothing were, made again on request."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import studies
+
+from structflow.errors import StorageError
+from structflow.results.read import read_summary
+from structflow.results.run import Run
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("finished")
+    studies.run(studies.spec(), folder / "run")
+    return folder / "run"
+
+
+@pytest.fixture
+def run(finished, tmp_path) -> Path:
+    shutil.copytree(finished, tmp_path / "run")
+    return tmp_path / "run"
+
+
+def chunks(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if path.is_file() and "c" in path.parts[-3:])
+
+
+def flip(path: Path) -> None:
+    content = path.read_bytes()
+    path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+
+
+def truncate(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-1])
+
+
+DAMAGES = {"deleted": Path.unlink, "truncated": truncate, "a bit flipped": flip}
+
+
+def test_an_undisturbed_run_is_intact(cli, run):
+    called = cli("verify", run)
+    assert called.code == 0
+    assert called.out == f"{run} is intact\n"
+    assert json.loads(cli("verify", run, "--json").out) == {"intact": True, "damage": []}
+
+
+@pytest.mark.parametrize("kind", DAMAGES)
+@pytest.mark.parametrize("place", ["attempts", "result.zarr"])
+def test_damaged_arrays_are_named_and_made_again(cli, run, finished, kind, place):
+    """Fault 13: `verify` names the file, exits 3; the repair ends with the digests of the undisturbed run."""
+    chunk = chunks(run / place)[0]
+    DAMAGES[kind](chunk)
+    called = cli("verify", run)
+    assert called.code == 3
+    assert str(chunk) in called.out
+    repaired = cli("verify", run, "--repair")
+    assert repaired.code == 0, repaired.err
+    assert cli("verify", run).code == 0
+    assert studies.digests(run) == studies.digests(finished)
+    mended, before = ({**read_summary(each), "seconds": None} for each in (run, finished))
+    assert mended == before
+
+
+@pytest.mark.parametrize("kind", DAMAGES)
+def test_damaged_arrays_are_never_read(run, kind):
+    """Zarr reads a lost chunk as zeros; a prediction refuses instead, and names the file."""
+    opened = Run(run)
+    chunk = next(path for path in chunks(run / "attempts") if "evaluate" in str(path))
+    DAMAGES[kind](chunk)
+    with pytest.raises(StorageError, match=str(chunk)):
+        opened.predict([[0.0, 0.0]])
+
+
+@pytest.mark.parametrize("kind", DAMAGES)
+def test_damaged_records_are_made_again(cli, run, finished, kind):
+    record = sorted((run / "records").glob("*-train.json"))[0]
+    DAMAGES[kind](record)
+    called = cli("verify", run)
+    assert (called.code == 0) == (kind == "deleted")  # a record that isn't there is a task that isn't done
+    if kind == "deleted":
+        return
+    assert record.name in called.out
+    assert cli("verify", run, "--repair").code == 0
+    assert studies.digests(run) == studies.digests(finished)
+
+
+@pytest.mark.parametrize("name", ["plan.json", "settings.json", "spec.yaml"])
+def test_what_a_run_was_opened_with_cant_be_made_again(cli, run, name):
+    flip(run / name)
+    called = cli("verify", run, "--repair")
+    assert called.code == 3
+    assert str(run / name) in called.out + called.err
+    assert "new directory (-o)" in called.err
+
+
+def test_damaged_data_is_refused(cli, run):
+    flip(chunks(run / "data")[0])
+    called = cli("verify", run)
+    assert called.code == 3
+    assert "data" in called.out
+
+
+def test_leftovers_are_listed_and_removed(cli, run):
+    """Fault 14: partial files and attempts that lost are ignored; `gc --dry-run` lists exactly them."""
+    record = sorted((run / "records").glob("*-train.json"))[0]
+    attempt = run / json.loads(record.read_text())["arrays"]
+    lost = [
+        run / "attempts" / f"{record.stem}.0123456789ab",
+        run / "attempts" / f".{record.stem}.0123456789ab.{'0' * 32}",
+        run / "records" / f".{record.stem}.0123456789ab",
+        run / f".summary.json.{'f' * 32}",
+        run / "checkpoints" / record.stem,
+    ]
+    for path in lost:
+        if path.parent.name == "attempts" or path.parent.name == "checkpoints":
+            shutil.copytree(attempt, path)
+        else:
+            path.write_text("{")
+    (run / "ranking.png").write_text("a picture of the user's")
+    assert cli("verify", run).code == 0
+    assert cli("show", run).code == 0
+    listed = json.loads(cli("gc", run, "--dry-run", "--json").out)
+    assert {run / each["path"] for each in listed["files"]} == set(lost)
+    assert all(path.exists() for path in lost)
+    assert cli("gc", run).code == 0
+    assert not any(path.exists() for path in lost)
+    assert (run / "ranking.png").exists()
+    assert cli("gc", run).out == "nothing to remove\n"
+    assert cli("verify", run).code == 0
