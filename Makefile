@@ -10,7 +10,7 @@ QUICKSTART := runs/quickstart
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help quickstart test compiled lint docs clean
+.PHONY: help quickstart test compiled faults lint docs clean
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -24,6 +24,9 @@ test: $(VENV)/.installed-plugins ## Run the tests (PYTEST_ARGS="-k name" for som
 
 compiled: $(VENV)/.installed-plugins ## Compile the plugins of every package as one program, and compare with eager mode
 	$(BIN)/python -m pytest -m compile_together
+
+faults: $(VENV)/.installed-plugins ## Kill, freeze and starve the processes of runs, and compare with undisturbed ones
+	$(BIN)/python -m pytest -m faults
 
 lint: $(VENV)/.installed-plugins ## Check style, types and the order of the layers
 	$(BIN)/ruff check

@@ -73,6 +73,19 @@ class PluginError(StructflowError):
     exit_code = 2
 
 
+class TaskError(StructflowError):
+    """A task of a run failed; `exit_code` is that of its cause."""
+
+    def __init__(self, task: str, message: str, exit_code: int = 1):
+        self.task = task
+        self.message = message
+        self.exit_code = exit_code
+        super().__init__(task, message, exit_code)  # all of them, so that it survives the way from a worker
+
+    def __str__(self) -> str:
+        return self.message
+
+
 class StorageError(StructflowError):
     """A run directory can't be read or written."""
 

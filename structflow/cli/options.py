@@ -19,6 +19,19 @@ set_option: Decorator = click.option(
 )
 
 
+def cluster_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Where tasks run: `--workers`, `--scheduler` or `--cluster`."""
+    for option in (
+        click.option("--cluster", type=click.Path(path_type=Path), metavar="FILE", help="A cluster described in YAML."),
+        click.option("--scheduler", metavar="ADDRESS", help="A Dask scheduler that runs already, as tcp://host:8786."),
+        click.option(
+            "--workers", type=click.IntRange(min=1, max=1024), help="Worker processes; by default this process only."
+        ),
+    ):
+        function = option(function)
+    return function
+
+
 def print_json(value: Any) -> None:
     """Print a value as JSON on standard output."""
     click.echo(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False))

@@ -91,6 +91,13 @@ def installed_points() -> list[EntryPoint]:
     )
 
 
+def plugin_versions() -> dict[str, str]:
+    """Versions of the installed packages that offer plugins and may be imported, by the names of distributions."""
+    selected = selected_packages()
+    packages = (package_of(point) for point in installed_points() if is_selected(point, selected))
+    return {package.origin: package.version or "unknown" for package in packages}
+
+
 def missing_packages(points: Iterable[EntryPoint], selected: Collection[str] | None) -> list[Package]:
     """The packages that the variable names and that offer no plugins here."""
     present = {normalised(origin_of(point)) for point in points} | {PROJECT}

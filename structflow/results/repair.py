@@ -7,8 +7,10 @@ from pathlib import Path
 
 from ..errors import StorageError
 from ..plan.plan import Plan
+from ..runner.cluster_options import ClusterOptions
 from ..runner.context import open_context
 from ..runner.driver import carry_out
+from ..runner.executors import place_for
 from ..runner.progress import Listener
 from ..store.inspection import Damage, damage, withdraw_record, withdraw_results
 from ..store.run_directory import RunDirectory
@@ -22,7 +24,7 @@ def inspect(path: Path) -> list[Damage]:
     return list(damage(RunDirectory(path)))
 
 
-def repair(path: Path, workers: int | None, listener: Listener) -> list[str]:
+def repair(path: Path, cluster: ClusterOptions | None, listener: Listener) -> list[str]:
     """Do the damaged tasks again and build the results anew; returns the tasks that were done again.
 
     A task gives the same numbers again on the same kind of machine. Where it doesn't, all that follows from it is
@@ -51,17 +53,23 @@ def repair(path: Path, workers: int | None, listener: Listener) -> list[str]:
             withdraw_record(directory, task)
         if not was_finished:
             return done
-        seconds = carry_out(directory, plan, workers, listener)
+        seconds = again(directory, plan, cluster, listener)
         changed = [task for task, digest in before.items() if directory.record(task).digest != digest]
         if changed:
             for task in following(plan, changed):
                 withdraw_record(directory, task)
                 done.append(task)
-            seconds = carry_out(directory, plan, workers, listener)
+            seconds = again(directory, plan, cluster, listener)
         open_context.cache_clear()
         if found:
             finish(directory, seconds)
         return done
+
+
+def again(directory: RunDirectory, plan: Plan, cluster: ClusterOptions | None, listener: Listener) -> float:
+    """Do what has no record, where the options say."""
+    with place_for(cluster, plan.execution.device) as place:
+        return carry_out(directory, plan, place, listener)
 
 
 def readable_digest(directory: RunDirectory, task: str) -> str | None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,8 +13,10 @@ import xarray
 
 from ..errors import CallError
 from ..plan.plan import Plan
+from ..runner.cluster_options import ClusterOptions, Local, read_cluster_file
 from ..runner.context import RunContext, open_context
-from ..runner.driver import carry_out, opened
+from ..runner.driver import carry_out, opened, refuse_foreign_folder
+from ..runner.executors import Place, place_for, run_here
 from ..runner.progress import Listener
 from ..runner.tracking import following
 from ..spec.load import load_study, study_from_mapping
@@ -89,30 +92,59 @@ def run(
     workers: int | None = None,
     overrides: Iterable[str] = (),
     listener: Listener | None = None,
+    cluster: ClusterOptions | str | Path | None = None,
 ) -> Run:
     """Carry out a spec, given as a file or a mapping; continues the run that is in `directory`, if any.
 
-    The directory is `runs/<name of the spec>` by default. Raises `SpecError` for a bad spec or bad data.
+    The directory is `runs/<name of the spec>` by default. It runs in this process, or with `workers` processes of this
+    machine, or on the `cluster` that a file describes. Raises `SpecError` for a bad spec or bad data.
     """
     if isinstance(spec, Mapping):
         study, written = study_from_mapping(spec, Path.cwd(), overrides), None
     else:
         study, written = load_study(spec, overrides), Path(spec).read_text(encoding="utf-8")
     target = Path(directory) if directory is not None else Path("runs") / study.spec.name
-    return run_study(study, target, written, workers, listener or (lambda progress: None))
+    if isinstance(cluster, str | Path):
+        cluster = read_cluster_file(Path(cluster))
+    if workers is not None:
+        if cluster is not None:
+            raise CallError("got both workers and a cluster; give the workers in the cluster's own description")
+        cluster = Local(workers=workers)
+    return run_study(study, target, written, cluster, listener or (lambda progress: None))
 
 
-def run_study(study: Study, path: Path, written: str | None, workers: int | None, listener: Listener) -> Run:
+def run_study(study: Study, path: Path, written: str | None, cluster: ClusterOptions | None, listener: Listener) -> Run:
     """Carry out a study in a run directory and build its results; a finished run is left as it is."""
-    with opened(study, path, written, workers) as (directory, plan):
-        return run_opened(study, directory, plan, workers, listener)
+    with carried_out(study, path, written, cluster) as (directory, plan, place):
+        return run_opened(study, directory, plan, place, listener)
 
 
-def run_opened(study: Study, directory: RunDirectory, plan: Plan, workers: int | None, listener: Listener) -> Run:
+@contextmanager
+def carried_out(
+    study: Study, path: Path, written: str | None, cluster: ClusterOptions | None
+) -> Iterator[tuple[RunDirectory, Plan, Place | None]]:
+    """The run directory, held by this process, with its plan and the place to carry it out; None where nothing is left.
+
+    The place comes first, because a plan is made for it.
+    """
+    if RunDirectory(path).has("summary.json"):
+        with opened(study, path, written) as (directory, plan):
+            yield directory, plan, None
+        return
+    refuse_foreign_folder(path)
+    with (
+        place_for(cluster, study.spec.compute.device) as place,
+        opened(study, path, written, place.site) as (directory, plan),
+    ):
+        yield directory, plan, place
+
+
+def run_opened(study: Study, directory: RunDirectory, plan: Plan, place: Place | None, listener: Listener) -> Run:
     """The same in a run directory that this process holds."""
     if not directory.has("summary.json"):
-        with following(study, directory, plan, listener, workers) as tracking:
-            seconds = carry_out(directory, plan, workers, tracking.hear)
+        elsewhere = place is not None and place.carry_out is not run_here
+        with following(study, directory, plan, listener, elsewhere) as tracking:
+            seconds = carry_out(directory, plan, place, tracking.hear)
             finish(directory, seconds, tracking.catch_up())
             tracking.finished()
     return Run(directory.path)

@@ -53,9 +53,10 @@ class RunContext:
 
     @property
     def execution(self) -> Execution:
-        """Device, dtype and mode of training."""
+        """Device, dtype and mode of training; what was trained on a GPU is read without one on the CPU."""
         planned = self.plan.execution
-        return Execution(torch.device(planned.device), DTYPES[planned.dtype], planned.compile)
+        device = planned.device if planned.device != "cuda" or torch.cuda.is_available() else "cpu"
+        return Execution(torch.device(device), DTYPES[planned.dtype], planned.compile)
 
     def stages(self, setting: int) -> tuple[Spec, ...]:
         """The specs of the stages of one setting."""

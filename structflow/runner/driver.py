@@ -18,24 +18,21 @@ from ..store.inspection import seal_opening
 from ..store.run_directory import RunDirectory
 from ..store.run_lock import LOCK, locked
 from .context import open_context
-from .executors import Executor, on_local_workers, run_here
-from .machine import compiler_available, environment, resolve_device, threads_for_one_process
+from .executors import Place, Site, run_here, site_here
+from .machine import environment
 from .progress import Listener
 
 OURS = (LOCK, "records", "attempts", "spec.yaml", "resolved.yaml")
 """What an opening that was interrupted may have left in a run directory, before its settings."""
 
 
-def plan_study(study: Study, workers: int | None = None) -> Plan:
-    """The plan of a study on this machine; with workers, every task has one thread."""
-    device = resolve_device(study.spec.compute.device)
-    threads = 1 if workers else threads_for_one_process()
-    return make_plan(study, device, compiler_available(device), threads)
+def plan_study(study: Study, site: Site | None = None, threads: int | None = None) -> Plan:
+    """The plan of a study for the place where it will run, by default this process, with its threads or others."""
+    site = site or site_here(study.spec.compute.device)
+    return make_plan(study, site.device, site.compiles, threads or site.threads)
 
 
-def open_run(
-    study: Study, path: Path, written: str | None, workers: int | None = None, plan: Plan | None = None
-) -> tuple[RunDirectory, Plan]:
+def open_run(study: Study, path: Path, written: str | None, plan: Plan | None = None) -> tuple[RunDirectory, Plan]:
     """The run directory of a study with its plan: a new one, or the one that is there if it holds the same spec.
 
     `written` is the text of the spec file; `plan` is that of a new run, where it was made already. Raises `CallError`
@@ -46,7 +43,7 @@ def open_run(
         refuse_another_study(directory, study)
         return directory, Plan.from_json(directory.read_json("plan.json"))
     refuse_foreign_folder(path)
-    plan = plan or plan_study(study, workers)
+    plan = plan or plan_study(study)
     directory.create()
     directory.write_text("spec.yaml", written if written is not None else render_spec(study.spec))
     directory.write_text("resolved.yaml", render_spec(study.spec))
@@ -61,7 +58,7 @@ def open_run(
 
 @contextmanager
 def opened(
-    study: Study, path: Path, written: str | None, workers: int | None = None
+    study: Study, path: Path, written: str | None, site: Site | None = None
 ) -> Iterator[tuple[RunDirectory, Plan]]:
     """`open_run`, with the run directory held against other drivers for as long as it is open.
 
@@ -72,13 +69,13 @@ def opened(
     if directory.has("summary.json"):
         yield open_run(study, path, written)
         return
-    plan = None if directory.has("plan.json") else plan_study(study, workers)  # what it refuses leaves nothing behind
+    plan = None if directory.has("plan.json") else plan_study(study, site)  # what it refuses leaves nothing behind
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise StorageError(f"can't make the run directory {path}: {error.strerror or error}") from error
     with locked(path):
-        yield open_run(study, path, written, workers, plan)
+        yield open_run(study, path, written, plan)
 
 
 def refuse_foreign_folder(path: Path) -> None:
@@ -141,14 +138,13 @@ def shortened(value: Any) -> str:
     return text if len(text) <= 80 else f"{text[:77]}…"
 
 
-def carry_out(directory: RunDirectory, plan: Plan, workers: int | None, listener: Listener) -> float:
-    """Do every task that has no record yet.
+def carry_out(directory: RunDirectory, plan: Plan, place: Place | None, listener: Listener) -> float:
+    """Do every task that has no record yet, at a place, by default in this process.
 
     Returns the seconds it took; of tasks that an earlier call did, the seconds of each.
     """
-    executor: Executor = on_local_workers(workers) if workers else run_here
     open_context.cache_clear()
     earlier = [directory.record(task.name).seconds for task in plan.tasks() if directory.is_committed(task.name)]
     started = time.perf_counter()
-    executor(directory, plan, listener)
+    (run_here if place is None else place.carry_out)(directory, plan, listener)
     return time.perf_counter() - started + sum(seconds or 0.0 for seconds in earlier)

@@ -1,96 +1,170 @@
-"""Where tasks run: in this process, or on the workers of a local Dask cluster."""
+"""Where tasks run: in this process, or on the workers of a Dask cluster. Either does all it can before it gives up."""
 
 from __future__ import annotations
 
-import logging
-import signal
-import threading
-from collections.abc import Callable, Iterator
+import contextlib
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import dask
 
-from ..errors import ClusterError
+from ..errors import CallError, ClusterError, StorageError, TaskError
 from ..plan.plan import Plan
 from ..store.run_directory import RunDirectory
+from .cluster_checks import (
+    abilities,
+    refuse_other_versions,
+    refuse_without_directory,
+    refuse_without_resources,
+    wait_for_workers,
+)
+from .cluster_options import ClusterOptions, Local
+from .clusters import connected
+from .failures import FAILED, Failures, explain
+from .machine import compiler_available, resolve_device, threads_for_one_process
 from .progress import TOPIC, Listener, listening, progress_of
 from .run_task import run_task
 
-Executor = Callable[[RunDirectory, Plan, Listener], None]
+
+@dataclass(frozen=True)
+class Site:
+    """What the place where tasks run offers, which a plan is made for."""
+
+    device: str
+    compiles: bool
+    threads: int
 
 
-def task_graph(directory: RunDirectory, plan: Plan) -> list[Any]:
-    """The plan as Dask delayed tasks: the last ones, which depend on all others. Only names and digests flow."""
+@dataclass(frozen=True)
+class Place:
+    """Somewhere that tasks run: what it offers, how it carries out a plan, and Dask's dashboard if there is one."""
+
+    site: Site
+    carry_out: Callable[[RunDirectory, Plan, Listener], None]
+    dashboard: str | None = None
+
+
+@contextmanager
+def place_for(options: ClusterOptions | None, wanted_device: str) -> Iterator[Place]:
+    """The place that the options describe, None for this process; a cluster is checked before anything is trained."""
+    if options is None:
+        yield Place(site_here(wanted_device), run_here)
+        return
+    with connected(options) as client:
+        wait_for_workers(client, options.wait_seconds)
+        resources = dict(options.resources)
+        if wanted_device == "cuda":
+            resources.setdefault("GPU", 1)
+        refuse_without_resources(client, resources)
+        refuse_other_versions(client)
+        able = abilities(client)
+        if wanted_device == "cuda" and not able["cuda"]:
+            raise CallError("compute.device is cuda, but not every worker finds a CUDA device; set it to auto or cpu")
+        device = "cuda" if wanted_device != "cpu" and able["cuda"] else "cpu"
+        threads = options.threads if isinstance(options, Local) else able["threads"]
+        site = Site(device, able["compiles"], threads)
+
+        def carry_out(directory: RunDirectory, plan: Plan, listener: Listener) -> None:
+            refuse_without_directory(client, directory.path)
+            run_on(client, resources, directory, plan, listener)
+
+        dashboard = None if isinstance(options, Local) and options.dashboard is None else client.dashboard_link
+        yield Place(site, carry_out, dashboard)
+
+
+def site_here(wanted_device: str) -> Site:
+    """What this process offers; raises `CallError` for a device that isn't there."""
+    device = resolve_device(wanted_device)
+    return Site(device, compiler_available(device), threads_for_one_process())
+
+
+def task_graph(directory: RunDirectory, plan: Plan, resources: Mapping[str, float]) -> list[Any]:
+    """The plan as Dask delayed tasks: the last ones, which depend on all others. Only names and digests flow.
+
+    Training and evaluation take `resources` of a worker, so that a GPU has one population at a time.
+    """
     path = str(directory.path.resolve())
     nodes: dict[str, Any] = {}
     needed: set[str] = set()
     for task in plan.tasks():
         parents = [nodes[parent.name] for parent in task.parents]
         needed.update(parent.name for parent in task.parents)
-        nodes[task.name] = dask.delayed(run_task)(path, task.name, parents, dask_key_name=task.name)
+        taken = dict(resources) if task.kind in ("train", "evaluate") else {}
+        with dask.annotate(resources=taken) if taken else contextlib.nullcontext():
+            nodes[task.name] = dask.delayed(run_task)(path, task.name, parents, dask_key_name=task.name)
     return [node for name, node in nodes.items() if name not in needed]
 
 
 def run_here(directory: RunDirectory, plan: Plan, listener: Listener) -> None:
     """One task after another, in this process: no cluster, no server."""
+    failures = Failures()
+
+    def attempt(path: str, name: str, parents: list[tuple[str, str]]) -> tuple[str, str]:
+        if any(digest == FAILED for _, digest in parents):
+            return name, FAILED
+        try:
+            return run_task(path, name, parents)
+        except StorageError:  # no other task could be written either
+            raise
+        except Exception as error:
+            failures.add(name, error)
+            return name, FAILED
+
+    path = str(directory.path.resolve())
+    found: dict[str, tuple[str, str]] = {}
     with listening(listener):
-        dask.compute(*task_graph(directory, plan), scheduler="synchronous")
+        for task in plan.tasks():
+            found[task.name] = attempt(path, task.name, [found[parent.name] for parent in task.parents])
+    failures.raise_any(directory, plan)
 
 
-def on_local_workers(workers: int) -> Executor:
-    """An executor that starts `workers` processes of one thread each on this machine."""
+def run_on(
+    client: Any, resources: Mapping[str, float], directory: RunDirectory, plan: Plan, listener: Listener
+) -> None:
+    """All tasks on the workers of a client. A task that loses its worker is done again on another, a few times."""
+    from distributed import KilledWorker, as_completed
+    from distributed.client import FutureCancelledError
 
-    def run(directory: RunDirectory, plan: Plan, listener: Listener) -> None:
-        with local_client(workers) as client:
-            from distributed import KilledWorker, as_completed
-
-            client.subscribe_topic(TOPIC, lambda event: listener(progress_of(event[1])))
-            futures = client.compute(task_graph(directory, plan))
+    client.subscribe_topic(TOPIC, lambda event: listener(progress_of(event[1])))
+    client.subscribe_topic("all", lost_workers())
+    failures = Failures()
+    futures = client.compute(task_graph(directory, plan, resources))
+    try:
+        for future in as_completed(futures):
             try:
-                for future in as_completed(futures):  # `gather` would leave its own errors behind when interrupted
-                    future.result()
+                future.result()
             except KilledWorker as error:
-                raise ClusterError(
-                    f"workers died while they did {error.task}, which may need more memory than there is: "
-                    "lower compute.members_per_batch or use fewer workers; the same command continues the run"
-                ) from error
-
-    return run
-
-
-@contextmanager
-def interrupts_ignored() -> Iterator[None]:
-    """Processes that are started here don't hear Ctrl-C, which a terminal sends to all: this one ends them."""
-    if threading.current_thread() is not threading.main_thread():  # only the main thread may change handlers
-        yield
-        return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        yield
+                failures.add(error.task, ClusterError(explain(error.task, directory, plan)))
+            except FutureCancelledError as error:
+                raise ClusterError(f"lost the scheduler at {client.scheduler.address}: {error}") from error
+            except StorageError:
+                raise
+            except TaskError as error:
+                failures.add(error.task, error)
+            except Exception as error:
+                failures.add(future.key, error)
     finally:
-        signal.signal(signal.SIGINT, before)
+        client.cancel(futures)
+    failures.raise_any(directory, plan)
 
 
-@contextmanager
-def local_client(workers: int) -> Iterator[Any]:
-    """A client of a LocalCluster that listens on the loopback interface only and is closed before it is left."""
-    try:
-        from distributed import Client, LocalCluster
-    except ImportError as error:
-        raise ClusterError("--workers needs the package distributed: pip install 'structflow[cluster]'") from error
-    with interrupts_ignored():
-        cluster = LocalCluster(
-            n_workers=workers,
-            threads_per_worker=1,
-            processes=True,
-            host="127.0.0.1",
-            dashboard_address=None,
-            silence_logs=logging.ERROR,
-        )
-    client = Client(cluster)
-    try:
-        yield client
-    finally:
-        client.close()
-        cluster.close()
+def lost_workers() -> Callable[[tuple[Any, Any]], None]:
+    """A handler of the scheduler's events that says which tasks were lost with a worker and are done again."""
+    losses: Counter[str] = Counter()
+
+    def hear(event: tuple[Any, Any]) -> None:
+        message = event[1]
+        if message.get("action") != "remove-worker" or message.get("expected"):
+            return
+        for task in message.get("processing-tasks", ()):
+            losses[task] += 1
+            sys.stderr.write(
+                f"warning: worker {message.get('worker')} was lost while it did {task} (attempt {losses[task]}); "
+                "the task is done again elsewhere\n"
+            )
+
+    return hear

@@ -52,6 +52,12 @@ def progress_of(event: Mapping[str, Any]) -> Progress:
     return Progress(event["task"], event["steps"], event["finished"])
 
 
+def worker_name() -> str | None:
+    """The name of the Dask worker that this code runs on, or None."""
+    worker = current_worker()
+    return None if worker is None else str(worker.name)
+
+
 def current_worker() -> Any:
     """The Dask worker that this code runs on, or None."""
     import sys

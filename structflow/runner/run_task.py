@@ -8,6 +8,7 @@ from contextlib import contextmanager
 
 import torch
 
+from ..errors import ClusterError, StorageError, StructflowError, TaskError
 from ..plan.tasks import Task
 from ..store.checkpoint_slots import CheckpointSlots
 from ..store.run_directory import Found
@@ -16,7 +17,7 @@ from .context import RunContext, open_context
 from .decide import decide
 from .evaluate import evaluate
 from .interruption import TimedCheckpoints
-from .progress import Progress, publish
+from .progress import Progress, publish, worker_name
 from .select import select
 from .train import train_batch
 
@@ -35,12 +36,19 @@ def run_task(path: str, name: str, parents: list[tuple[str, str]]) -> tuple[str,
         keep_large_blocks()
         task = next(task for task in context.plan.tasks() if task.name == name)
         slots = CheckpointSlots(context.directory, name)
+        refuse_another_device(context, name)
         with threads(context.plan.execution.threads):
-            found = perform(context, task, slots)
-        record = context.directory.commit(name, found, time.perf_counter() - started)
+            found = attempt(context, task, slots)
+        record = context.directory.commit(name, found, time.perf_counter() - started, worker_name())
         slots.remove()
     publish(Progress(name, 0, finished=True))
     return name, record.digest
+
+
+def refuse_another_device(context: RunContext, task: str) -> None:
+    """Raise `ClusterError` where this process can't do what the plan says."""
+    if context.plan.execution.device == "cuda" and not torch.cuda.is_available():
+        raise ClusterError(f"{task} was planned for a GPU, and there is none here; continue the run where there is one")
 
 
 @contextmanager
@@ -52,6 +60,16 @@ def threads(number: int) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+def attempt(context: RunContext, task: Task, slots: CheckpointSlots) -> Found:
+    """Do one task; an error says which task it was, in a form that reaches the driver from any worker."""
+    try:
+        return perform(context, task, slots)
+    except (StorageError, ClusterError):
+        raise
+    except StructflowError as error:
+        raise TaskError(task.name, f"{task.name}: {error}", error.exit_code) from error
 
 
 def perform(context: RunContext, task: Task, slots: CheckpointSlots) -> Found:

@@ -26,11 +26,11 @@ LONGEST_REASON = 300
 class Tracking:
     """The trackers of a run and what they have been told.
 
-    With workers, news come from the thread that serves the cluster. All trackers are then called from one thread of
-    their own, so that a slow one doesn't hold up the scheduler.
+    Where tasks run elsewhere, news come from the thread that serves the cluster. All trackers are then called from one
+    thread of their own, so that a slow one doesn't hold up the scheduler.
     """
 
-    def __init__(self, study: Study, directory: RunDirectory, plan: Plan, listener: Listener, workers: int | None):
+    def __init__(self, study: Study, directory: RunDirectory, plan: Plan, listener: Listener, elsewhere: bool):
         self.directory = directory
         self.plan = plan
         self.listener = listener
@@ -38,7 +38,7 @@ class Tracking:
         self.trackers: list[Tracker] = []
         self.training = {task.name: task for task in plan.tasks() if task.kind == "train"}
         self.told: set[str] = set()
-        self.thread = ThreadPoolExecutor(1, "trackers") if workers and study.spec.trackers else None
+        self.thread = ThreadPoolExecutor(1, "trackers") if elsewhere and study.spec.trackers else None
         self._call(self._start, study)
 
     def hear(self, news: Progress) -> None:
@@ -134,10 +134,10 @@ class Tracking:
 
 @contextmanager
 def following(
-    study: Study, directory: RunDirectory, plan: Plan, listener: Listener, workers: int | None
+    study: Study, directory: RunDirectory, plan: Plan, listener: Listener, elsewhere: bool
 ) -> Iterator[Tracking]:
     """The tracking of a run that is about to be carried out; trackers hear of it when the run ends by an error."""
-    tracking = Tracking(study, directory, plan, listener, workers)
+    tracking = Tracking(study, directory, plan, listener, elsewhere)
     try:
         yield tracking
     except BaseException as error:

@@ -30,7 +30,8 @@ class Found:
 class Record:
     """What a task committed: `payload` (JSON), the digest of payload and arrays, and the folder of its arrays.
 
-    `manifest` is the SHA-256 of the folder's manifest, which names its files.
+    `manifest` is the SHA-256 of the folder's manifest, which names its files. How many `seconds` it took and on which
+    `worker` of a cluster is no part of the digest.
     """
 
     task: str
@@ -40,6 +41,7 @@ class Record:
     arrays_digest: str
     manifest: str | None
     seconds: float | None
+    worker: str | None
 
 
 @dataclass(frozen=True)
@@ -106,10 +108,10 @@ class RunDirectory:
         """Whether a file or folder is there."""
         return (self.path / name).exists()
 
-    def commit(self, task: str, found: Found, seconds: float | None = None) -> Record:
+    def commit(self, task: str, found: Found, seconds: float | None = None, worker: str | None = None) -> Record:
         """Store what a task found, once: the first record stands, a later one of the same task is dropped.
 
-        `seconds` is how long it took; it is kept, but no part of the digest. The arrays go into a folder of this
+        The arrays go into a folder of this
         attempt alone; the record that names it is linked into place last, so a task is either recorded with
         everything or not at all.
         """
@@ -123,7 +125,9 @@ class RunDirectory:
             save_group(self.path / folder, stored, {"names": names}, digest_of_arrays(arrays))
             manifest = digest_of_manifest(self.path / folder)
         arrays_digest = digest_of_arrays(arrays or {})
-        record = Record(task, payload, record_digest(payload, arrays_digest), folder, arrays_digest, manifest, seconds)
+        record = Record(
+            task, payload, record_digest(payload, arrays_digest), folder, arrays_digest, manifest, seconds, worker
+        )
         target = self.path / "records" / f"{task}.json"
         unfinished = f"records/.{task}.{uuid.uuid4().hex[:12]}"
         self.write_text(unfinished, json.dumps(asdict(record), ensure_ascii=False, allow_nan=False))

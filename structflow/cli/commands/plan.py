@@ -19,7 +19,7 @@ def command(spec: Path, overrides: tuple[str, ...], workers: int | None, as_json
     from ...runner.driver import plan_study
     from ...spec.load import load_study
 
-    plan = plan_study(load_study(spec, overrides), workers)
+    plan = plan_study(load_study(spec, overrides), threads=1 if workers else None)
     if as_json:
         print_json(plan.as_json())
         return

@@ -6,31 +6,40 @@ from pathlib import Path
 
 import click
 
-from ..options import set_option, spec_argument
+from ..options import cluster_options, set_option, spec_argument
 
 
 @click.command()
 @spec_argument
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Run directory; by default runs/NAME.")
-@click.option("--workers", type=click.IntRange(min=1, max=1024), help="Worker processes; by default this process only.")
+@cluster_options
 @set_option
 @click.option("--quiet", is_flag=True, help="No progress bar and no ranking.")
-def command(spec: Path, output: Path | None, workers: int | None, overrides: tuple[str, ...], quiet: bool) -> int:
+def command(
+    spec: Path,
+    output: Path | None,
+    workers: int | None,
+    scheduler: str | None,
+    cluster: Path | None,
+    overrides: tuple[str, ...],
+    quiet: bool,
+) -> int:
     """Carry out SPEC; the same command continues an unfinished run."""
     from ...report.progress import progress_bar
     from ...report.text import print_summary
-    from ...results.run import run_opened
-    from ...runner.driver import opened
+    from ...results.run import carried_out, run_opened
+    from ...runner.cluster_options import cluster_of
     from ...spec.load import load_study
 
+    where = cluster_of(workers, scheduler, cluster)
     study = load_study(spec, overrides)
     path = output if output is not None else Path("runs") / study.spec.name
     written = spec.read_text(encoding="utf-8")
-    with (
-        opened(study, path, written, workers) as (directory, plan),
-        progress_bar(directory, plan, quiet) as listener,
-    ):
-        finished = run_opened(study, directory, plan, workers, listener)
+    with carried_out(study, path, written, where) as (directory, plan, place):
+        if place is not None and place.dashboard is not None and not quiet:
+            click.echo(f"Dask dashboard: {place.dashboard}", err=True)
+        with progress_bar(directory, plan, quiet) as listener:
+            finished = run_opened(study, directory, plan, place, listener)
     if not quiet:
         print_summary(finished.summary, most=10)
         click.echo(f"stored in {path}; look again with: structflow show {path}")

@@ -7,17 +7,20 @@ from pathlib import Path
 
 import click
 
-from ..options import json_option, print_json, run_argument
+from ..options import cluster_options, json_option, print_json, run_argument
 
 
 @click.command()
 @run_argument
 @click.option("--repair", "mend", is_flag=True, help="Make what is damaged again from what is sound.")
-@click.option("--workers", type=click.IntRange(min=1, max=1024), help="Worker processes for --repair.")
+@cluster_options
 @json_option
-def command(run: Path, mend: bool, workers: int | None, as_json: bool) -> int:
+def command(
+    run: Path, mend: bool, workers: int | None, scheduler: str | None, cluster: Path | None, as_json: bool
+) -> int:
     """Check every file of RUN against the hashes it was written with; exit code 3 where one differs."""
     from ...results.repair import inspect, repair
+    from ...runner.cluster_options import cluster_of
 
     found = inspect(run)
     if as_json and not mend:
@@ -31,7 +34,7 @@ def command(run: Path, mend: bool, workers: int | None, as_json: bool) -> int:
     if not mend:
         click.echo("make it again with: structflow verify --repair")
         return 3
-    done = repair(run, workers, lambda progress: None)
+    done = repair(run, cluster_of(workers, scheduler, cluster), lambda progress: None)
     left = inspect(run)
     if as_json:
         print_json({"intact": not left, "repaired": done, "damage": [asdict(each) for each in left]})

@@ -1,0 +1,105 @@
+"""Before anything is trained on a cluster: are its workers there, of the same versions, with the same files?"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ..errors import ClusterError
+from .machine import compiler_available, environment, threads_for_one_process
+
+LONGEST_CHECK = 60
+"""Seconds that workers may take to answer: the first call imports torch."""
+
+
+def wait_for_workers(client: Any, seconds: float) -> None:
+    """Return once there is a worker; raises `ClusterError` where none comes in time."""
+    deadline = time.monotonic() + seconds
+    while not client.scheduler_info(n_workers=-1)["workers"]:
+        if time.monotonic() > deadline:
+            raise ClusterError(
+                f"no worker joined the scheduler within {seconds:g} s; start workers, or look at the queue, and run "
+                "the same command again"
+            )
+        time.sleep(0.1)
+
+
+def refuse_without_resources(client: Any, resources: Mapping[str, float]) -> None:
+    """Raise `ClusterError` naming a resource that tasks need and no worker offers."""
+    workers = client.scheduler_info(n_workers=-1)["workers"].values()
+    for name, number in resources.items():
+        best = max((worker.get("resources", {}).get(name, 0) for worker in workers), default=0)
+        if best < number:
+            raise ClusterError(
+                f"training needs {number:g} of the resource {name}, and the most that any of {len(workers)} worker(s) "
+                f"offers is {best:g}; start workers with --resources '{name}={number:g}', or change compute.device or "
+                "the cluster file's resources"
+            )
+
+
+def refuse_other_versions(client: Any) -> None:
+    """Raise `ClusterError` with a table where a worker has another version of anything that numbers depend on."""
+    own = versions_here()
+    try:
+        found: dict[str, Any] = client.run(versions_here, on_error="return")
+    except Exception as error:  # whatever a broken worker raises while it imports us
+        raise ClusterError(f"the workers can't import structflow: {error}") from error
+    rows = []
+    for address, versions in sorted(found.items()):
+        if not isinstance(versions, dict):
+            rows.append(f"  {address}: can't import structflow: {versions}")
+            continue
+        for name in sorted({*own, *versions}):
+            here, there = own.get(name, "none"), versions.get(name, "none")
+            if here != there:
+                rows.append(f"  {address}: {name} {there}; here {here}")
+    if rows:
+        table = "\n".join(rows)
+        raise ClusterError(
+            f"workers have other versions than this process, and would train other numbers:\n{table}\n"
+            "install the same versions everywhere"
+        )
+
+
+def versions_here() -> dict[str, str]:
+    """Versions of what numbers depend on: Python, the packages, and every package that offers plugins."""
+    from ..plugins.packages import plugin_versions
+
+    described = environment()
+    return {"python": described["python"], **described["versions"], **plugin_versions()}
+
+
+def refuse_without_directory(client: Any, path: Path) -> None:
+    """Raise `ClusterError` where a worker doesn't see the run directory: everything is read and written there."""
+    seen = client.run(os.path.isfile, str(path.resolve() / "plan.json"))
+    blind = sorted(address for address, there in seen.items() if not there)
+    if blind:
+        raise ClusterError(
+            f"worker(s) {', '.join(blind[:5])} don't see the run directory {path.resolve()}; put it on a file "
+            "system that all of them share (-o)"
+        )
+
+
+def abilities(client: Any) -> dict[str, Any]:
+    """What all workers can do: `cuda` and `compiles`, and the least `threads` of any."""
+    found = list(client.run(abilities_here).values())
+    return {
+        "cuda": all(each["cuda"] for each in found),
+        "compiles": all(each["compiles"] for each in found),
+        "threads": min(each["threads"] for each in found),
+    }
+
+
+def abilities_here() -> dict[str, Any]:
+    """What this process can do."""
+    import torch
+
+    cuda = torch.cuda.is_available()
+    return {
+        "cuda": cuda,
+        "compiles": compiler_available("cuda" if cuda else "cpu"),
+        "threads": threads_for_one_process(),
+    }

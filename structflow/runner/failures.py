@@ -1,0 +1,79 @@
+"""Tasks that failed while the others went on, and what is said of them at the end."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from ..errors import ClusterError, StructflowError, TaskError
+from ..plan.batching import Batch
+from ..plan.plan import Plan
+from ..store.run_directory import RunDirectory
+
+FAILED = ""
+"""Stands for the digest of a task that has no record."""
+
+MOST_NAMED = 5
+"""Structures of a failed batch that are named."""
+
+
+@dataclass
+class Failures:
+    """What went wrong, by task."""
+
+    errors: dict[str, Exception] = field(default_factory=dict)
+
+    def add(self, task: str, error: Exception) -> None:
+        """A task failed; the tasks that wait for it are not counted again."""
+        self.errors.setdefault(task, error)
+
+    def raise_any(self, directory: RunDirectory, plan: Plan) -> None:
+        """Raise the first failure, with how far the run is; nothing where there is none."""
+        if not self.errors:
+            return
+        name, error = next(iter(self.errors.items()))
+        others = f" (and {len(self.errors) - 1} more task(s) failed)" if len(self.errors) > 1 else ""
+        message = f"{error}{others}\n{how_far(directory, plan)}"
+        if isinstance(error, ClusterError):
+            raise ClusterError(message) from error
+        if isinstance(error, TaskError):
+            raise TaskError(name, message, error.exit_code) from error
+        if isinstance(error, StructflowError):
+            raise TaskError(name, message, error.exit_code) from error
+        raise error
+
+
+def how_far(directory: RunDirectory, plan: Plan) -> str:
+    """N of M tasks are committed; how to go on."""
+    tasks = list(plan.tasks())
+    done = sum(directory.is_committed(task.name) for task in tasks)
+    return f"{done} of {len(tasks)} tasks are committed; the same command continues the run"
+
+
+def explain(task: str, directory: RunDirectory, plan: Plan) -> str:
+    """Why a task may keep killing its workers: its batch, what memory it was forecast to take, and what to try."""
+    batch = batch_of(task, directory, plan)
+    message = f"workers kept dying while they did {task}"
+    if batch is None:
+        return message
+    names = list(dict.fromkeys("relaxed" if m.structure is None else m.structure.canonical for m in batch.members))
+    shown = ", ".join(names[:MOST_NAMED]) + (", …" if len(names) > MOST_NAMED else "")
+    smaller = max(1, len(batch.members) // 2)
+    return (
+        f"{message}, whose {len(batch.members)} member(s) are of: {shown}. If they ran out of memory: a batch was "
+        f"forecast to take {plan.batch_bytes / 2**20:,.0f} MiB beside the program's own; try --set "
+        f"compute.members_per_batch={smaller}, fewer workers, or workers with more memory"
+    )
+
+
+def batch_of(task: str, directory: RunDirectory, plan: Plan) -> Batch | None:
+    """The batch that a task trains or evaluates, if it does."""
+    for each in plan.tasks():
+        if each.name != task or each.kind not in ("train", "evaluate"):
+            continue
+        decision = f"setting{each.setting}-round{each.round}-decide"
+        if not directory.is_committed(decision):
+            break
+        batches = directory.record(decision).payload["batches"]
+        if each.slot < len(batches):
+            return Batch.from_json(batches[each.slot])
+    return None
