@@ -14,7 +14,7 @@ from typing import Any
 
 import dask
 
-from ..errors import ClusterError
+from ..errors import CallError, ClusterError
 from .cluster_options import ClusterOptions, Cuda, Local, Queue, Scheduler
 
 QUEUES = {
@@ -98,26 +98,20 @@ def queue_cluster(options: Queue) -> Any:
     cluster_class = getattr(jobqueue, QUEUES[options.type])
     known = {"queue": options.queue, "account": options.account, "walltime": options.walltime}
     resources = ",".join(f"{name}={number:g}" for name, number in options.resources.items())
-    return cluster_class(
-        cores=1,  # one task at a time; the job's cores are the threads of its operations
-        processes=1,
-        memory=options.memory,
-        **job_cores(options),
-        job_script_prologue=[
-            f"export OMP_NUM_THREADS={options.cores}",
-            *options.options.get("job_script_prologue", []),
-        ],
-        worker_extra_args=[
-            *(["--resources", resources] if resources else []),
-            *options.options.get("worker_extra_args", []),
-        ],
-        **{name: value for name, value in known.items() if value is not None},
-        **{
-            name: value
-            for name, value in options.options.items()
-            if name not in ("job_script_prologue", "worker_extra_args")
-        },
-    )
+    own = {
+        "job_script_prologue": [f"export OMP_NUM_THREADS={options.cores}"],
+        "worker_extra_args": ["--resources", resources] if resources else [],
+    }
+    lists = {name: [*first, *options.options.get(name, [])] for name, first in own.items()}
+    given = {name: value for name, value in known.items() if value is not None}
+    try:
+        # one task at a time: the job's cores are the threads of its operations
+        return cluster_class(
+            **{"cores": 1, "processes": 1, "memory": options.memory, **job_cores(options), **given},
+            **{**options.options, **lists},
+        )
+    except (TypeError, ValueError) as error:
+        raise CallError(f"dask-jobqueue can't use this cluster file: {error}") from error
 
 
 def job_cores(options: Queue) -> dict[str, Any]:
