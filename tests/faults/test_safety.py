@@ -1,0 +1,191 @@
+"""What is offered to structflow from outside can't run, leave the run directory, or listen to the world."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import studies
+
+from structflow.store.run_directory import RunDirectory
+
+
+@pytest.mark.parametrize(
+    "name", ["../x", "/etc/x", "a\0b", "x" * 300, "", ".", "..", "a/b", "con\n", "-x"], ids=lambda name: repr(name[:8])
+)
+def test_names_stay_in_the_run_directory(cli, tmp_path, name):
+    """Fault 24: the field is named, exit 2, and nothing is written anywhere."""
+    document = {**studies.spec(), "name": name}
+    (tmp_path / "spec.yaml").write_text(json.dumps(document))
+    before = sorted(tmp_path.rglob("*"))
+    called = cli("run", tmp_path / "spec.yaml")
+    assert called.code == 2
+    assert "name" in called.err
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_symbolic_link_as_output_is_followed_only_to_an_empty_folder(cli, tmp_path):
+    """Fault 24: a link to a folder of other things is refused; they stay as they are."""
+    precious = tmp_path / "precious"
+    precious.mkdir()
+    (precious / "thesis.txt").write_text("all of it")
+    (tmp_path / "run").symlink_to(precious)
+    called = cli("run", studies.write(studies.spec(), tmp_path), "-o", tmp_path / "run")
+    assert called.code == 2
+    assert "is not empty and not a run directory" in called.err
+    assert [path.name for path in precious.iterdir()] == ["thesis.txt"]
+
+
+BOMB = "".join(
+    f"{name}: &{name} [{', '.join([inside] * 9)}]\n" for name, inside in (("a", "x"), ("b", "*a"), ("c", "*b"))
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        (BOMB, 1),
+        ("structflow: 1\ndata: !!python/object/apply:os.system ['touch ran']\n", 2),
+        ("structflow: 1\nname: a\nname: b\n", 3),
+        ("structflow: 1\nseed: .nan\n", 2),
+    ],
+    ids=["alias bomb", "object", "duplicate key", "nan"],
+)
+def test_dangerous_yaml(cli, text, line):
+    """Fault 23: refused within a second, with the line; nothing in it runs."""
+    Path("spec.yaml").write_text(text)
+    started = time.perf_counter()
+    called = cli("validate", "spec.yaml")
+    assert time.perf_counter() - started < 1.0
+    assert called.code == 2
+    assert f"line {line}" in called.out + called.err
+    assert not Path("ran").exists()
+
+
+def test_a_huge_file(cli):
+    """Fault 23: ten megabytes are refused within a second."""
+    Path("spec.yaml").write_text("structflow: 1\n" + "# a comment that says nothing at all\n" * 280_000)
+    started = time.perf_counter()
+    called = cli("validate", "spec.yaml")
+    assert time.perf_counter() - started < 1.0
+    assert called.code == 2
+
+
+def test_numbers_as_people_write_them(cli):
+    """Fault 23: 1e-3 is a number, where YAML 1.1 has a text."""
+    document = studies.spec()
+    document["optimizer"]["inner"]["lr"] = 0.125
+    spec = studies.write(document, Path())
+    spec.write_text(spec.read_text().replace("0.125", "1e-3"))
+    assert cli("validate", spec).code == 0
+    assert "lr: 0.001" in cli("render", spec).out
+
+
+def test_more_structures_than_can_be_counted_one_by_one(cli):
+    """Fault 25: 2^40 are counted by arithmetic, and refused in under a second."""
+    functions = [{"type": "linear", "name": f"f{number}"} for number in range(40)]
+    edge = {"from": "x", "to": "y", "choose": "any", "basis": functions}
+    spec = studies.write(studies.spec(model=studies.model([edge])), Path())
+    cli("validate", spec)  # imports are not what is timed
+    started = time.perf_counter()
+    called = cli("plan", spec)
+    assert time.perf_counter() - started < 1.0
+    assert called.code == 2
+    assert "max_structures" in called.err
+    assert f"{2**40:,}" in called.err or str(2**40) in called.err
+
+
+def test_time_that_jumps(tmp_path, monkeypatch):
+    """Fault 9: with a clock that jumps by hours forth and back the records are the same: nothing is ordered by it."""
+    undisturbed = studies.digests(studies.run(studies.spec(), tmp_path / "calm").path)
+    honest, calls = time.time, [0]
+
+    def jumping() -> float:
+        calls[0] += 1
+        return honest() + 7200 * (-1) ** calls[0]
+
+    monkeypatch.setattr(time, "time", jumping)
+    assert studies.digests(studies.run(studies.spec(), tmp_path / "jumping").path) == undisturbed
+
+
+def test_a_plugin_that_crashes_on_import(tmp_path):
+    """Fault 20: every command still works, and one of them says which package failed."""
+    site = tmp_path / "site"
+    metadata = site / "broken_package-1.0.dist-info"
+    metadata.mkdir(parents=True)
+    (site / "broken_package.py").write_text("raise RuntimeError('a fault of the package')\n")
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: broken-package\nVersion: 1.0\n")
+    (metadata / "entry_points.txt").write_text("[structflow]\nbroken = broken_package\n")
+    path = os.pathsep.join([str(site), os.environ.get("PYTHONPATH", "")])
+    studies.write(studies.spec(), tmp_path)
+    listed = studies.call("plugins", cwd=tmp_path, PYTHONPATH=path)
+    assert listed.returncode == 0
+    assert "broken-package" in listed.stdout
+    assert "a fault of the package" in listed.stdout
+    assert studies.call("run", "spec.yaml", "-o", "run", "--quiet", cwd=tmp_path, PYTHONPATH=path).returncode == 0
+
+
+@pytest.mark.faults
+@pytest.mark.skipif(not Path("/proc/net/tcp").exists(), reason="needs /proc/net/tcp")
+def test_nothing_listens_beyond_this_machine(tmp_path):
+    """Fault 22: while a run with workers is under way, none of its sockets listens on another address than loopback."""
+    document = studies.spec(
+        optimizer={"inner": {"steps": 3000}, "restarts": 4}, compute={"compile": False, "members_per_batch": 2}
+    )
+    studies.write(document, tmp_path)
+    process = subprocess.Popen(
+        studies.command("run", "spec.yaml", "-o", "run", "--quiet", "--workers", "2"), cwd=tmp_path,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
+    )  # fmt: skip
+    try:
+        deadline = time.monotonic() + 120
+        while not (tmp_path / "run" / "plan.json").exists():
+            assert process.poll() is None, process.communicate()
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        listening = listening_addresses(os.getpgid(process.pid))
+    finally:
+        process.terminate()
+        process.communicate(timeout=60)
+    assert listening
+    assert all(address.startswith(("127.", "::1")) for address in listening), listening
+
+
+def listening_addresses(group: int) -> list[str]:
+    """Addresses that processes of a process group listen on, from /proc."""
+    code = (
+        "import os, sys, socket, glob\n"
+        "group = int(sys.argv[1])\n"
+        "inodes = set()\n"
+        "for pid in filter(str.isdigit, os.listdir('/proc')):\n"
+        "    try:\n"
+        "        if os.getpgid(int(pid)) != group: continue\n"
+        "        for link in glob.glob(f'/proc/{pid}/fd/*'):\n"
+        "            target = os.readlink(link)\n"
+        "            if target.startswith('socket:['): inodes.add(target[8:-1])\n"
+        "    except OSError: continue\n"
+        "for name, family, width in (('tcp', socket.AF_INET, 8), ('tcp6', socket.AF_INET6, 32)):\n"
+        "    for line in open(f'/proc/net/{name}').read().splitlines()[1:]:\n"
+        "        parts = line.split()\n"
+        "        if parts[3] == '0A' and parts[9] in inodes:\n"
+        "            raw = bytes.fromhex(parts[1].split(':')[0])\n"
+        "            raw = b''.join(raw[i:i + 4][::-1] for i in range(0, len(raw), 4))\n"
+        "            print(socket.inet_ntop(family, raw))\n"
+    )
+    found = subprocess.run([sys.executable, "-c", code, str(group)], capture_output=True, text=True, check=True)
+    return found.stdout.split()
+
+
+def test_records_hold_no_code(tmp_path):
+    """Everything that is read back is JSON or numbers: no file of a run holds a pickle."""
+    run = studies.run(studies.spec(), tmp_path / "run").path
+    for path in run.rglob("*"):
+        if path.is_file():
+            assert not path.read_bytes().startswith(b"\x80\x04"), path
+            assert path.suffix not in (".pkl", ".pt", ".pickle"), path
+    assert RunDirectory(run).has("summary.json")
