@@ -43,8 +43,6 @@ def test_a_symbolic_link_as_output_is_followed_only_to_an_empty_folder(cli, tmp_
 
 NESTED = {"a": "x", "b": "*a", "c": "*b"}
 BOMB = "".join(f"{name}: &{name} [{', '.join([inside] * 9)}]\n" for name, inside in NESTED.items())
-    f"{name}: &{name} [{', '.join([inside] * 9)}]\n" for name, inside in (("a", "x"), ("b", "*a"), ("c", "*b"))
-)
 
 
 @pytest.mark.parametrize(
