@@ -15,6 +15,7 @@ from .metaparameters import MetaparameterTables
 from .open_stage import open_stage
 from .outer_level import OuterAscent, OuterLevel, outer_ascent
 from .program import Program, prepare_compiler, program_for
+from .reconditioning import reconditioning
 from .stage_inputs import Execution, Minibatching, TrainingData
 from .step import make_step
 
@@ -81,6 +82,7 @@ def train(
     ascent: OuterAscent | None = None
     if outer is not None and levels == 2 and bool(stage.of_h.any()):
         ascent = outer_ascent(outer, stage, inner)
+    coordinates = reconditioning(stage)
     program: Program | None = None
 
     for step in range(tables.steps):
@@ -101,6 +103,7 @@ def train(
             trace.append(torch.stack(terms))
         if ascent is not None:
             ascent.after(step, state, second)
+            coordinates.after(step, state)
         if on_step is not None and ((step + 1) % inputs.block == 0 or step + 1 == tables.steps):
             on_step(step + 1)
 
