@@ -30,6 +30,7 @@ MEANINGS = {
     "regime": "Which structures are trained after which.",
     "optimizer": "How the weights and the hyperparameters are optimised.",
     "evidence": "How log evidence is estimated after training.",
+    "robustness": "Metrics under noise on inputs and weights, beside those without.",
     "compute": "Where and how it runs.",
     "data.split": "Rows held out for the test metrics.",
     "data.standardize": "Shift and scale columns, with the moments of the training rows.",
@@ -82,6 +83,7 @@ KIND_TITLES = {
     "regimes": "Regimes: `regime`",
     "hypergradients": "Outer optimisers: `optimizer.outer`",
     "evidence_estimators": "Evidence estimators: `evidence.estimators[]`",
+    "relevances": "Criteria of relevance: `relevance.criteria[]`",
     "trackers": "Trackers: `trackers[]`",
 }
 

@@ -16,7 +16,7 @@ import structflow
 from structflow.evidence.trained import TrainedPopulation
 from structflow.plan.tasks import Task
 from structflow.results.run import Run
-from structflow.runner.train import batch_in_slot
+from structflow.runner.parents import batch_in_slot
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

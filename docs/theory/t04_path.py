@@ -14,7 +14,7 @@ from measuring import BLUE, GREEN, GREY, RED, batch_in_slot, finished, new_figur
 from structflow.plan.tasks import Task
 from structflow.plugins import metaparameter_at
 from structflow.results.run import Run
-from structflow.runner.train import parameters_in
+from structflow.runner.parents import parameters_in
 
 NOISES = {"noise 2": 2.0, "noise 0.5": 0.5}
 ROUNDING = 1e-6

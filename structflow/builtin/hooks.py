@@ -64,5 +64,10 @@ def regimes() -> Iterable[type[Any]]:
 
 
 @hookimpl
+def relevances() -> Iterable[type[Any]]:
+    return classes_in("relevances")
+
+
+@hookimpl
 def trackers() -> Iterable[type[Any]]:
     return classes_in("trackers")

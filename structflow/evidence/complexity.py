@@ -6,8 +6,9 @@ import torch
 from torch import Tensor
 
 from ..model.group_index import to_members
+from ..objective.kept_weights import KeptWeights
 from ..objective.structure import StructureSamples
-from ..objective.weights_posterior import FullPosterior, PointPosterior, minus_log_density
+from ..objective.weights_posterior import FullPosterior, GroupValues, PointPosterior, minus_log_density
 from .trained import TrainedPopulation
 
 LEAST_SAMPLES = 256
@@ -29,9 +30,10 @@ def parametric_complexity(trained: TrainedPopulation) -> Tensor:
     if not groups:
         return torch.zeros(members, dtype=torch.float64)
     means, variances = posterior.moments(trained.parameters)
+    kept = masks_of(trained, means)
     second_moments = [
-        {name: mean[name].square() + variance[name] for name in mean}
-        for mean, variance in zip(means, variances, strict=True)
+        {name: (mean[name].square() + variance[name]) * left[name] for name in mean}
+        for mean, variance, left in zip(means, variances, kept, strict=True)
     ]
 
     def add_up(parts: list[Tensor]) -> Tensor:
@@ -49,18 +51,30 @@ def parametric_complexity(trained: TrainedPopulation) -> Tensor:
     log_determinant = add_up(of_groups(log_of))
     if isinstance(posterior, FullPosterior):
         log_determinant = 2 * trained.parameters["cholesky"].diagonal(dim1=-2, dim2=-1).sum(-1)
-    sizes = [torch.full_like(total, group.size) for total, group in zip(of_groups(second_moments), groups, strict=True)]
+    sizes = of_groups(kept)
     grouping = bound.prior.grouping
     if grouping == "shared":
         count, total = add_up(sizes), add_up(of_groups(second_moments))
         fitted = torch.where(count > 0, count * (total / count.clamp(min=1)).log(), torch.zeros_like(count))
     elif grouping == "per_function":
         fitted = add_up(
-            [size * (total / size).log() for size, total in zip(sizes, of_groups(second_moments), strict=True)]
+            [torch.special.xlogy(size, total / size.clamp(min=1)) for size, total in zip(sizes, of_groups(second_moments), strict=True)]
         )
     else:
-        fitted = add_up(of_groups([{name: value.log() for name, value in group.items()} for group in second_moments]))
+        filled = [
+            {name: value + 1 - left[name] for name, value in group.items()}
+            for group, left in zip(second_moments, kept, strict=True)
+        ]
+        fitted = add_up(of_groups([{name: value.log() for name, value in group.items()} for group in filled]))
     return 0.5 * (fitted - log_determinant)
+
+
+def masks_of(trained: TrainedPopulation, like: GroupValues) -> list[dict[str, Tensor]]:
+    """1 for every weight that is kept, 0 for removed ones, whose q has mean 0 and variance 1: (C, *shape) a group."""
+    kept = KeptWeights.of(trained.parameters, trained.bound.weights)
+    if kept is not None:
+        return [dict(values) for values in kept.values]
+    return [{name: torch.ones_like(value) for name, value in values.items()} for values in like]
 
 
 def structural_divergence(trained: TrainedPopulation, samples: int) -> Tensor:
@@ -132,11 +146,14 @@ def informative_weights(trained: TrainedPopulation, threshold: float) -> Tensor:
     means, variances = bound.weights.moments(trained.parameters)
     precisions = bound.prior.log_precision(trained.parameters, trained.x, indices.groups)
     total = torch.zeros(trained.size, dtype=torch.float64, device=trained.x.device)
-    for mean, variance, log_precision, tensors in zip(means, variances, precisions, indices.groups, strict=True):
+    kept = masks_of(trained, means)
+    for mean, variance, log_precision, tensors, left in zip(
+        means, variances, precisions, indices.groups, kept, strict=True
+    ):
         for name, value in mean.items():
             second_moment = variance[name] + value.square()
             kl = 0.5 * (log_precision[name].exp() * second_moment - 1 - log_precision[name] - variance[name].log())
-            total = total + to_members((kl > threshold).double().reshape(len(value), -1).sum(1), tensors)
+            total = total + to_members(((kl > threshold) * left[name]).double().reshape(len(value), -1).sum(1), tensors)
     return total
 
 

@@ -1,4 +1,4 @@
-"""Predictions of trained members: moments of y and the log of its predictive density."""
+"""Predictions of trained members: moments of y, its log predictive density, and where y stands in its distribution."""
 
 from __future__ import annotations
 
@@ -9,46 +9,74 @@ import torch
 from torch import Tensor
 from torch.func import vmap
 
+from .predictive_cdf import Standing, drawn_standing, exact_standing, has_own_draw
 from .trained import TrainedPopulation
+
+MOST_PREDICTED_ROWS = 20_000
+"""Rows that are predicted at a time."""
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """For every member: mean and variance of y (M, rows, …), and log p(y) of given targets (M, rows) or None."""
+    """For every member: mean and variance of y (M, rows, …), and log p(y) of given targets (M, rows) or None.
+
+    `below` and `equal` are P(Y < y) and P(Y = y) under the predictive distribution, (M, rows, targets), if asked for.
+    """
 
     mean: Tensor
     variance: Tensor
     log_prob: Tensor | None
+    below: Tensor | None = None
+    equal: Tensor | None = None
 
 
-def predict(trained: TrainedPopulation, x: Tensor, y: Tensor | None, samples: int) -> Prediction:
+def predict(
+    trained: TrainedPopulation, x: Tensor, y: Tensor | None, samples: int, standing: str | None = None
+) -> Prediction:
     """Average over `samples` of q: E y, Var y (law of total variance), log (1/S) Σ_s p(y | f_s) for each row.
 
     `trained` must have a bound that samples all weights; `x` (rows, *input_shape) and `y` (rows, …) are prepared as
-    the training data was, and so is the result.
+    the training data was, and so is the result. `standing` asks for `below` and `equal`, of continuous targets and
+    counts, and names the noise of the draws where they rest on draws: rank r of y among S draws, e of them equal to
+    it, gives r/(S + 1) and (e + 1)/(S + 1).
     """
     bound = trained.bound
+    likelihood = bound.likelihood
     own = bound.likelihood_parameters(trained.parameters)
-    moments = vmap(vmap(bound.likelihood.moments, (None, 0)), (0, 0))
-    log_prob = vmap(vmap(bound.likelihood.log_prob, (None, None, 0)), (0, None, 0))
-    mean = square = variance = log_sum = None
+    moments = vmap(vmap(likelihood.moments, (None, 0)), (0, 0))
+    log_prob = vmap(vmap(likelihood.log_prob, (None, None, 0)), (0, None, 0))
+    ranked = standing is not None and has_own_draw(likelihood)
+    mean = square = variance = log_sum = below = equal = None
     drawn = 0
     with torch.no_grad():
-        for output in trained.outputs(x, samples, "predict"):
+        # Where nothing of q is random, one sample is the average; draws of y would still differ.
+        for output in trained.outputs(x, 1 if bound.is_exact and not ranked else samples, "predict"):
             means, variances = moments(own, output.mean)
+            if y is not None:
+                part = log_prob(own, y, output.mean).logsumexp(1)
+                log_sum = part if log_sum is None else torch.logaddexp(log_sum, part)
+            if y is not None and standing is not None:
+                found: Standing = (
+                    drawn_standing(likelihood, own, y, output.mean, trained.keys, standing, drawn)
+                    if ranked
+                    else exact_standing(likelihood, y, means, variances)
+                )
+                below, equal = added(below, found[0]), added(equal, found[1])
             drawn += means.shape[1]
             mean = added(mean, means.sum(1))
             square = added(square, means.square().sum(1))
             variance = added(variance, variances.sum(1))
-            if y is not None:
-                part = log_prob(own, y, output.mean).logsumexp(1)
-                log_sum = part if log_sum is None else torch.logaddexp(log_sum, part)
     assert mean is not None
     assert square is not None
     assert variance is not None
     mean, square, variance = mean / drawn, square / drawn, variance / drawn
     spread = (square - mean.square()).clamp(min=0)
-    return Prediction(mean, variance + spread, None if log_sum is None else log_sum - math.log(drawn))
+    log_density = None if log_sum is None else log_sum - math.log(drawn)
+    if below is None or equal is None:
+        return Prediction(mean, variance + spread, log_density)
+    if ranked:
+        return Prediction(mean, variance + spread, log_density, below / (drawn + 1), (equal + 1) / (drawn + 1))
+    return Prediction(mean, variance + spread, log_density, below / drawn, equal / drawn)
 
 
 def added(total: Tensor | None, part: Tensor) -> Tensor:

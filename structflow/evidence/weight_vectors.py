@@ -16,6 +16,7 @@ from ..model.group_index import GroupIndex, to_members, to_slots
 from ..model.layout import WeightGroup
 from ..model.network import Weights
 from ..objective.bound import Bound
+from ..objective.kept_weights import KeptWeights
 from ..objective.noise import NoiseField, NoiseLayout, noise_source
 from ..objective.weights_posterior import FullPosterior, GroupValues, PointPosterior, split_weights
 
@@ -70,18 +71,25 @@ class PopulationWeights:
 
     @cached_property
     def used(self) -> Tensor:
-        """Which places hold a weight."""
-        return self.places < self.total
+        """Which places hold a weight that wasn't removed."""
+        present = self.places < self.total
+        kept = KeptWeights.of(self.parameters, self.bound.weights)
+        return present if kept is None else present & (self._vectors(kept.values) > 0)
+
+    @property
+    def widest(self) -> int:
+        """Numbers of the widest node."""
+        return max(int(np.prod(shape)) for shape in self.bound.population.layout.node_shapes.values())
 
     @cached_property
     def mean(self) -> Tensor:
         """μ."""
-        return self._vectors(self.bound.weights.moments(self.parameters)[0])
+        return self._vectors(self.bound.weights.moments(self.parameters)[0]).where(self.used, 0.0)
 
     @cached_property
     def variance(self) -> Tensor:
         """α."""
-        return self._vectors(self.bound.weights.moments(self.parameters)[1])
+        return self._vectors(self.bound.weights.moments(self.parameters)[1]).where(self.used, 0.0)
 
     @cached_property
     def factor(self) -> Tensor | None:
@@ -139,9 +147,9 @@ class PopulationWeights:
         terms = -0.5 * log_precision.exp() * weights.square() + 0.5 * log_precision - HALF_LOG_TWO_PI
         return torch.where(self.used.unsqueeze(1), terms, 0.0).sum(-1)
 
-    def draws(self, samples: int, phase: str) -> Tensor:
+    def draws(self, samples: int, phase: str, first: int = 0) -> Tensor:
         """w = μ + √α ε, or μ + L ε."""
-        noise = self.normals(samples, phase)
+        noise = self.normals(samples, phase, first)
         if self.factor is not None:
             return self.mean.unsqueeze(1) + noise @ self.factor.mT
         return self.mean.unsqueeze(1) + self.variance.sqrt().unsqueeze(1) * noise
@@ -150,10 +158,10 @@ class PopulationWeights:
         """log N(w; μ, Σ) over the weights of a member."""
         if isinstance(self.bound.weights, PointPosterior):
             raise CallError("the posterior is a point, which has no density; use posterior.weights.type: normal")
-        away = weights - self.mean.unsqueeze(1)
+        away = (weights - self.mean.unsqueeze(1)).where(self.used.unsqueeze(1), 0.0)
         if self.factor is not None:
             solved = torch.linalg.solve_triangular(self.factor, away.mT, upper=False)
-            size = away.shape[-1] * HALF_LOG_TWO_PI
+            size = self.used.sum(1, keepdim=True).to(away) * HALF_LOG_TWO_PI
             log_determinant = self.factor.diagonal(dim1=-2, dim2=-1).log().sum(-1, keepdim=True)
             density: Tensor = -0.5 * solved.square().sum(-2) - log_determinant - size
             return density
@@ -161,14 +169,21 @@ class PopulationWeights:
         terms = -0.5 * away.square() / variance - 0.5 * variance.log() - HALF_LOG_TWO_PI
         return torch.where(self.used.unsqueeze(1), terms, 0.0).sum(-1)
 
-    def normals(self, samples: int, phase: str) -> Tensor:
+    def normals(self, samples: int, phase: str, first: int = 0) -> Tensor:
         """ε, 0 in places that hold no weight."""
-        members = np.arange(self.bound.population.size)
-        layout = NoiseLayout((NoiseField("weights", members, (self.places.shape[1],)),))
+        layout = self._noise_layout("weights", self.places.shape[1])
+        numbers = torch.arange(first, first + samples, device=self.x.device)
         source = noise_source(layout, self.keys, phase).to(self.x.device)
-        numbers = torch.arange(samples, device=self.x.device)
         flat = source.normals(numbers, 1, torch.float64, compiled=False)[:, 0]
         return layout.unpack(flat)["weights"] * self.used.unsqueeze(1)
+
+    def uniforms(self, samples: int, phase: str, first: int = 0) -> Tensor:
+        """One uniform a member and sample."""
+        layout = self._noise_layout("uniform", 1)
+        numbers = torch.arange(first, first + samples, device=self.x.device)
+        source = noise_source(layout, self.keys, phase).to(self.x.device)
+        flat = source.uniforms(numbers, 1, torch.float64, compiled=False)[:, 0]
+        return layout.unpack(flat)["uniform"].squeeze(-1)
 
     def starts(self, samples: int, phase: str) -> Tensor:
         """Starting weights by each group's starter."""
@@ -190,6 +205,16 @@ class PopulationWeights:
             columns.append(self._vectors(started))
         return torch.stack(columns, dim=1)
 
+    def _noise_layout(self, name: str, length: int) -> NoiseLayout:
+        """So many numbers of one name for every member."""
+        return NoiseLayout((NoiseField(name, np.arange(self.bound.population.size), (length,)),))
+
+    def by_group(self, values: Tensor) -> list[Weights]:
+        """Numbers of weights (M, n) → for every group (C, *shape), 0 in spare slots and for removed weights."""
+        return [
+            {name: value.squeeze(1) for name, value in group.items()} for group in self._split(values.unsqueeze(1))
+        ]
+
     def _groups(self) -> list[tuple[WeightGroup, GroupIndex]]:
         """The weight groups with their slots."""
         population = self.bound.population
@@ -207,7 +232,8 @@ class PopulationWeights:
         return torch.cat([*parts, none], dim=1).gather(1, self.places)
 
     def _split(self, weights: Tensor) -> list[Weights]:
-        """(M, S, n) → for every group (C, S, *shape); zero in spare slots."""
+        """(M, S, n) → for every group (C, S, *shape); zero in spare slots and for removed weights."""
+        weights = weights.where(self.used.unsqueeze(1), 0.0)
         members, samples, _ = weights.shape
         index = self.places.unsqueeze(1).expand_as(weights)
         whole = weights.new_zeros((members, samples, self.total + 1)).scatter(2, index, weights)

@@ -23,12 +23,14 @@ from ..plugins import Likelihood, StructureDistribution
 from ..spec.graph import OUTPUT
 from ..spec.models import Posterior, Prior
 from .divergence import AgainstSet, AgainstTensors
+from .kept_weights import KEPT, KeptWeights
 from .noise import NoiseField, NoiseLayout, draw_once
 from .structure import NOTHING, StructureDraw, StructureTerms
 from .weights_posterior import (
     DiagonalPosterior,
     Draw,
     FullPosterior,
+    GroupValues,
     Parameters,
     PointPosterior,
     WeightsPosterior,
@@ -110,9 +112,10 @@ class Bound:
         self.normals = NoiseLayout(tuple(self.weights.noise_fields()))
         self.uniforms = NoiseLayout(tuple(self.structure.noise_fields()))
         scale = likelihood.target_scale.tolist()
+        removes = any(member.removed is not None for member in population.members)
         self.settings = repr(
             (prior, posterior, likelihood.type, likelihood.options, scale, self.weights.integrated, against.signature)
-        )
+        ) + ("|removes weights" if removes else "")
 
     @property
     def signature(self) -> str:
@@ -170,8 +173,7 @@ class Bound:
         """
         _, output, structure = self._forward(parameters, noise, x, c_temp, indices, against)
         log_likelihood = factor * self._log_likelihood(parameters, y, output, row_weights).mean(1)
-        precision = self.prior.log_precision(parameters, x, indices.groups)
-        kl = self._add_up(self.weights.kl(parameters, precision), x, indices)
+        kl = self._add_up(self.weights.kl(*self._posterior_and_prior(parameters, x, indices)), x, indices)
         none = torch.zeros_like(kl)
         return Terms(
             log_likelihood,
@@ -199,8 +201,9 @@ class Bound:
         """
         draw, output, structure = self._forward(parameters, noise, x, c_temp, indices, against)
         log_likelihood = self._log_likelihood(parameters, y, output, row_weights)
-        precision = self.prior.log_precision(parameters, x, indices.groups)
-        kl = self._add_up(self.weights.log_ratio(parameters, precision, draw), x, indices)
+        kl = self._add_up(
+            self.weights.log_ratio(*self._posterior_and_prior(parameters, x, indices), draw), x, indices
+        )
         kl = kl if kl.ndim == 2 else kl.unsqueeze(1)
         none = torch.zeros_like(kl)
         values = (
@@ -223,7 +226,7 @@ class Bound:
         for number, group in enumerate(self.population.layout.groups):
             owners[f"log_precision/{group.name}"] = number
             for weight in group.shapes:
-                for kind in ("mean", "log_sd", "log_precision"):
+                for kind in ("mean", "log_sd", "log_precision", KEPT):
                     owners[f"{kind}/{group.name}/{weight}"] = number
         return owners
 
@@ -241,7 +244,10 @@ class Bound:
         indices: Indices,
         against: AgainstTensors | None = None,
     ) -> tuple[Draw, Output, StructureDraw]:
-        draw = self.weights.draw(parameters, self.normals.unpack(noise.normals))
+        kept = KeptWeights.of(parameters, self.weights)
+        normals = self.normals.unpack(noise.normals)
+        draw = self.weights.draw(parameters if kept is None else kept.posterior(parameters), normals)
+        draw = draw if kept is None else kept.draw(draw)
         structure = self.structure.draw(parameters, self.uniforms.unpack(noise.uniforms), c_temp, against)
         network = self.population.network
         if isinstance(self.weights, FullPosterior) and all(self.weights.integrated):
@@ -249,6 +255,14 @@ class Bound:
         else:
             output = network.forward(draw.weights, draw.variances, structure.gamma, x, indices.edges)
         return draw, output, structure
+
+    def _posterior_and_prior(
+        self, parameters: Parameters, like: Tensor, indices: Indices
+    ) -> tuple[Parameters, GroupValues]:
+        """What the divergence of the weights is between: parameters of q, and log A; both 0 for removed weights."""
+        kept = KeptWeights.of(parameters, self.weights)
+        precision = self.prior.log_precision(parameters, like, indices.groups)
+        return (parameters, precision) if kept is None else (kept.posterior(parameters), kept.precision(precision))
 
     def _linear_output(self, draw: Draw, gamma: Sequence[Tensor | None], x: Tensor, indices: Indices) -> Output:
         """For f linear in w ~ N(μ, L Lᵀ): mean f(μ), variance Σ_k (f(L_k) − f(0))² over the columns of L."""

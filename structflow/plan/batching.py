@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
 from ..model.layout import uses
-from ..plugins import Candidate, Parent, Shape
+from ..plugins import Candidate, Parent, Removal, Shape
 from ..spec.graph import Graph
 from ..spec.structures import OpenSet, Structure
 
@@ -34,10 +34,12 @@ class Batch:
     def as_json(self) -> dict[str, Any]:
         """For the record of a decision: structures and parents listed once, the open set once.
 
-        Members are (structure number, restart, fold, parent number or None).
+        Members are (structure number, restart, fold, parent number or None), and the number of their removal of
+        weights where some have one.
         """
         structures = list(dict.fromkeys(member.structure for member in self.members))
         parents = list(dict.fromkeys(member.parent for member in self.members if member.parent is not None))
+        removals = list(dict.fromkeys(member.removed for member in self.members))
         number = {structure: index for index, structure in enumerate(structures)}
         parent_number = {parent: index for index, parent in enumerate(parents)}
         return {
@@ -50,9 +52,11 @@ class Batch:
                     member.restart,
                     member.fold,
                     None if member.parent is None else parent_number[member.parent],
+                    *([] if removals == [None] else [removals.index(member.removed)]),
                 ]
                 for member in self.members
             ],
+            **({} if removals == [None] else {"removals": [removal and asdict(removal) for removal in removals]}),
             "shapes": [[node, list(shape)] for node, shape in self.shapes],
             "capacities": [list(row) for row in self.capacities],
         }
@@ -62,11 +66,19 @@ class Batch:
         """The inverse of `as_json`."""
         structures = [None if item is None else Structure.from_dict(item) for item in stored["structures"]]
         left = None if stored["open"] is None else OpenSet.from_dict(stored["open"])
+        removals = [item and Removal(**item) for item in stored.get("removals", [None])]
         parents = [parent_from_json(parent) for parent in stored["parents"]]
         return cls(
             tuple(
-                Candidate(structures[number], restart, left, None if parent is None else parents[parent], fold)
-                for number, restart, fold, parent in stored["members"]
+                Candidate(
+                    structures[number],
+                    restart,
+                    left,
+                    None if parent is None else parents[parent],
+                    fold,
+                    removals[removal[0] if removal else 0],
+                )
+                for number, restart, fold, parent, *removal in stored["members"]
             ),
             tuple((node, tuple(shape)) for node, shape in stored["shapes"]),
             tuple(tuple(row) for row in stored["capacities"]),

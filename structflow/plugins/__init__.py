@@ -8,7 +8,8 @@ from .hypergradient import Hypergradient, InnerPath, OuterGradient, TwoLevelOpti
 from .likelihood import Likelihood, TargetKind
 from .options import Options
 from .plugin import INTERFACE_VERSION, Plugin
-from .regime import Candidate, Decision, MemberRecord, Parent, Regime, RegimeOptions, RoundBound
+from .relevance import Relevance
+from .regime import Candidate, Decision, MemberRecord, Parent, Regime, RegimeOptions, Removal, RoundBound
 from .schedule import (
     Metaparameter,
     NonNegativeMetaparameter,
@@ -46,6 +47,8 @@ __all__ = [
     "PositiveMetaparameter",
     "Regime",
     "RegimeOptions",
+    "Relevance",
+    "Removal",
     "RoundBound",
     "SampledTerms",
     "Schedule",

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from .plugin import Plugin
@@ -55,10 +55,14 @@ class TrainedMembers(Protocol):
 
 @dataclass(frozen=True)
 class Estimate:
-    """log evidence of every member and its Monte Carlo standard error, both (members,) in float64, in nats."""
+    """log evidence of every member and its Monte Carlo standard error, both (members,) in float64, in nats.
+
+    A member that has none gets NaN, and `missing` says why, by the number of the member.
+    """
 
     value: Tensor
     standard_error: Tensor
+    missing: Mapping[int, str] = field(default_factory=dict)
 
     @classmethod
     def of_samples(cls, chunks: Iterable[Tensor]) -> Estimate:
@@ -76,10 +80,12 @@ class EvidenceEstimator(Plugin):
     """Estimates log p(y | X, h) of trained members; the spec names it in `evidence.estimators`.
 
     One that is `of_weights` looks at `TrainedMembers.weights`, which only discrete members have: relaxed members are
-    not shown to it.
+    not shown to it. One that needs no density of q can be asked for where q is a point, as `objective.preset: map` has
+    it.
     """
 
     of_weights: ClassVar[bool] = False
+    needs_density: ClassVar[bool] = True
 
     @staticmethod
     @abstractmethod

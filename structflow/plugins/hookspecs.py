@@ -13,6 +13,7 @@ from .hypergradient import Hypergradient
 from .likelihood import Likelihood
 from .plugin import Plugin
 from .regime import Regime
+from .relevance import Relevance
 from .structure_distribution import StructureDistribution
 from .tracker import Tracker
 
@@ -57,6 +58,11 @@ def regimes() -> Iterable[type[Regime]]:  # type: ignore[empty-body]
 
 
 @hookspec
+def relevances() -> Iterable[type[Relevance]]:  # type: ignore[empty-body]
+    """Criteria of the relevance of single weights."""
+
+
+@hookspec
 def trackers() -> Iterable[type[Tracker]]:  # type: ignore[empty-body]
     """Followers of a run, such as loggers."""
 
@@ -69,6 +75,7 @@ KINDS: dict[str, type[Plugin]] = {
     "hypergradients": Hypergradient,
     "evidence_estimators": EvidenceEstimator,
     "regimes": Regime,
+    "relevances": Relevance,
     "trackers": Tracker,
 }
 """Every kind by the name of its hook."""

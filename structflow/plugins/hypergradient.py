@@ -84,7 +84,10 @@ class TwoLevelPoint(Protocol):
 
     @property
     def step_sizes(self) -> Tensor:
-        """How far a step of θ moves each number for a unit of its gradient, (P,): β, or what Adam makes of it."""
+        """How far a step of θ from here moves each number for a unit of ∇L, (P,): β, or what Adam makes of it."""
+
+    def sizes(self, gradient: Tensor) -> Tensor:
+        """The same of a step along another gradient, (P,): Adam's √v̂ takes in the gradient that a step is along."""
 
     @property
     def path(self) -> InnerPath:
@@ -101,6 +104,9 @@ class TwoLevelPoint(Protocol):
 
     def curvature_product(self, direction: Tensor) -> Tensor:
         """∇²(−L) · v, (P,): for v along θ, its part along θ is H v and its part along h is (∇²_{θh}(−L))ᵀ v."""
+
+    def mixed_product(self, direction: Tensor) -> Tensor:
+        """(∇²_{θh}(−L))ᵀ v for v along θ, (P,): of `curvature_product` the part along h, at a fraction of its cost."""
 
     def dot(self, left: Tensor, right: Tensor) -> Tensor:
         """The inner product of every member's own numbers, (M,)."""
@@ -122,11 +128,13 @@ class Hypergradient(Plugin):
 
     A method with one level raises θ and h together and needs no `gradient`; with none, h stays where it starts. One
     with two levels is asked for it every `every` steps of θ; its options extend `TwoLevelOptions`. One that
-    `follows_path` differentiates through those steps, which have to be gradient steps, with or without momentum.
+    `follows_path` differentiates through those steps, which have to be gradient steps, with or without momentum. One
+    that is `flat` never branches on values nor looks at `point.iteration`: it is compiled together with the step of h.
     """
 
     levels: ClassVar[Literal[0, 1, 2]]
     follows_path: ClassVar[bool] = False
+    flat: ClassVar[bool] = False
 
     @staticmethod
     def conflicts(spec: Any) -> list[Problem]:

@@ -66,7 +66,7 @@ class Likelihood(Plugin):
         """One draw of y given f for every row, shaped as the mean in `moments`; of classes, 1 for the drawn one.
 
         By default from the moments, as `target` says: normal, categorical, Bernoulli or Poisson. Override it where y
-        given f is distributed otherwise.
+        given f is distributed otherwise: predictions and the calibration error rest on it.
         """
         import numpy as np
 

@@ -28,11 +28,24 @@ class Parent:
 
 
 @dataclass(frozen=True)
+class Removal:
+    """Single weights to remove from a member's parent before it is trained on: the least relevant by a criterion.
+
+    `criterion` is the type of a relevance, and `share` the part of all the member's weights that are removed in the
+    end, those that the parent lacks among them.
+    """
+
+    criterion: str
+    share: float
+
+
+@dataclass(frozen=True)
 class Candidate:
     """What one member trains: a discrete structure, or (None) the relaxation over the functions that are `open`.
 
     `open` None stands for every function that the spec lets the regime choose. All relaxed members of a round have
-    the same open set. `parent` is where the member's parameters come from, None for a fresh start.
+    the same open set. `parent` is where the member's parameters come from, None for a fresh start. `removed` are single
+    weights of a discrete member that are held at zero; without a parent only a share of 0 can be.
     """
 
     structure: Structure | None
@@ -40,6 +53,7 @@ class Candidate:
     open: OpenSet | None = None
     parent: Parent | None = None
     fold: int = 0
+    removed: Removal | None = None
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,10 @@ class WeightVectors(Protocol):
         """Number m of training rows."""
 
     @property
+    def widest(self) -> int:
+        """Numbers that the widest node holds for one sample and row: what memory is reckoned by."""
+
+    @property
     def mean(self) -> Tensor:
         """Mean μ of q(w), (M, n)."""
 
@@ -53,14 +57,20 @@ class WeightVectors(Protocol):
     def log_prior(self, weights: Tensor) -> Tensor:
         """log p(w | h), normalised: (M, S)."""
 
-    def draws(self, samples: int, phase: str) -> Tensor:
-        """Samples of q(w), (M, samples, n); `phase` names the noise as in `TrainedMembers.sample_terms`."""
+    def draws(self, samples: int, phase: str, first: int = 0) -> Tensor:
+        """Samples of q(w), (M, samples, n), by the normals of that phase."""
 
     def log_posterior(self, weights: Tensor) -> Tensor:
         """log q(w), (M, S); raises `CallError` where the posterior is a point."""
 
-    def normals(self, samples: int, phase: str) -> Tensor:
-        """Standard normals (M, samples, n) by the members' own noise: the same for one phase, fresh for another."""
+    def normals(self, samples: int, phase: str, first: int = 0) -> Tensor:
+        """Standard normals (M, samples, n) by the members' own noise: the same for one phase, fresh for another.
+
+        `first` is the number of the first sample: those numbered 4 to 9 are the last of the first 10.
+        """
+
+    def uniforms(self, samples: int, phase: str, first: int = 0) -> Tensor:
+        """Numbers uniform on (0, 1), one a sample, (M, samples); independent of the normals of that phase."""
 
     def starts(self, samples: int, phase: str) -> Tensor:
         """Weights that training could start from, as the basis functions start theirs: (M, samples, n)."""

@@ -66,7 +66,7 @@ def _log_concentrations(run: Run, edge: str, setting: int) -> tuple[np.ndarray, 
 
 def _relaxed_batches(run: Run, setting: int) -> Iterator[tuple[Batch, Mapping[str, np.ndarray]]]:
     """The batches of the relaxed round with their stored arrays; an error where there are none."""
-    from ..runner.train import batch_in_slot
+    from ..runner.parents import batch_in_slot
 
     context = run.context
     last = len(context.stages(setting)) - 1

@@ -95,7 +95,8 @@ def title_of(run: Run, rank: int, entry: Mapping[str, Any]) -> str:
     parts = [f"{run.path.name}: structure {rank} of {len(run.ranking)}", f"score {entry['score']:,.1f} nats"]
     metrics = entry["metrics"]["test"] or entry["metrics"]["train"]
     rows = "test" if entry["metrics"]["test"] else "training"
-    parts += [f"{name} {value:.4g} on {rows} rows" for name, value in metrics.items() if name != "log_likelihood"]
+    left_out = ("log_likelihood", "calibration_error")
+    parts += [f"{name} {value:.4g} on {rows} rows" for name, value in metrics.items() if name not in left_out]
     return ", ".join(parts)
 
 

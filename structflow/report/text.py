@@ -10,16 +10,22 @@ from typing import Any
 
 from rich.box import SIMPLE, SIMPLE_HEAD
 from rich.console import Console
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
 from ..plan.plan import Plan, SettingPlan
 from ..results.marginals import choice_label, marginal_probabilities
 from .criteria import CRITERIA, WITHOUT_NOISE
+from .estimates_table import estimates_table
 from .plan_drawing import draw_rounds
+from .relevance import relevance_table, removal_cells, removal_titles
 
 WIDTH = 160
 """Columns of output that goes to a file or a pipe."""
+
+MOST_CURVES = 3
+"""Structures whose curves of removed weights are listed."""
 
 MOST_SETTINGS = 5
 """Settings of one plan whose values are listed."""
@@ -33,7 +39,7 @@ STAGE_COLUMNS = {
 }
 """Titles of what is shown of every stage."""
 
-SHORT = {"log_likelihood": "log lik."}
+SHORT = {"log_likelihood": "log lik.", "calibration_error": "calib."}
 """Shorter titles of metrics."""
 
 
@@ -48,8 +54,11 @@ def print_summary(summary: dict[str, Any], most: int) -> None:
     if ranking:
         if settings:
             console.print(setting_title(settings[0]["values"]))
-        console.print(ranking_table(ranking, most, summary["n_structures"], summary["criterion"]))
+        print_ranking(console, ranking, most, summary["n_structures"], summary["criterion"])
         print_choices(console, ranking, len(ranking) < summary["n_structures"])
+        print_robustness(console, ranking[0])
+    for entry in summary.get("relevance", [])[:MOST_CURVES]:  # runs of earlier versions have none
+        console.print(relevance_table(entry))
     if summary.get("relaxed"):
         print_relaxed(console, summary["relaxed"])
     print_stages(console, summary["stages"])
@@ -57,7 +66,8 @@ def print_summary(summary: dict[str, Any], most: int) -> None:
         if setting["ranking"]:
             console.print(f"\n{setting_title(setting['values'])}")
             shown_rows = min(most, 3)
-            console.print(ranking_table(setting["ranking"], shown_rows, summary["n_structures"], setting["criterion"]))
+            print_ranking(console, setting["ranking"], shown_rows, summary["n_structures"], setting["criterion"])
+            print_robustness(console, setting["ranking"][0])
     for warning in summary["warnings"]:
         console.print(Text("warning:", "yellow"), warning)
 
@@ -67,14 +77,36 @@ def setting_title(values: dict[str, Any]) -> str:
     return "setting: " + ", ".join(f"{key} {json.dumps(value)}" for key, value in values.items())
 
 
-def ranking_table(ranking: Sequence[dict[str, Any]], most: int, possible: int, criterion: str = "evidence") -> Table:
-    """The first structures, one row each; choices that are the same everywhere are left out.
+def print_ranking(
+    console: Console, ranking: Sequence[dict[str, Any]], most: int, possible: int, criterion: str
+) -> None:
+    """The first structures, one row each; without their calibration errors where those don't fit.
 
-    `agree` is the share of restarts that agree with the best, `log lik.` the mean log predictive density of a row.
+    Below it what the estimators say, where there are several.
+    """
+    table = ranking_table(ranking, most, possible, criterion)
+    if Measurement.get(console, console.options.update(max_width=10_000), table).maximum > console.width:
+        table = ranking_table(ranking, most, possible, criterion, ("mae", "calibration_error"))
+    console.print(table)
+    if len(ranking[0]["evidence"]) > 1:
+        console.print(estimates_table(ranking, most))
+
+
+def ranking_table(
+    ranking: Sequence[dict[str, Any]],
+    most: int,
+    possible: int,
+    criterion: str = "evidence",
+    left_out: Sequence[str] = ("mae",),
+) -> Table:
+    """The first structures, one row each; choices that are the same everywhere and some metrics are left out.
+
+    `agree` is the share of restarts that agree with the best, `log lik.` the mean log predictive density of a row,
+    `calib.` the calibration error.
     """
     choices = [key for key in ranking[0]["structure"] if len({tuple(e["structure"][key]) for e in ranking}) > 1]
     rows = "test" if ranking[0]["metrics"]["test"] else "train"
-    metrics = [name for name in ranking[0]["metrics"][rows] if name != "mae"]
+    metrics = [name for name in ranking[0]["metrics"][rows] if name not in left_out]
     caption = f"{min(most, len(ranking))} of {len(ranking)} structures"
     if len(ranking) < possible:
         caption += f" in the ranking; {possible:,} are possible"
@@ -117,6 +149,28 @@ def print_choices(console: Console, ranking: Sequence[dict[str, Any]], all_keys:
             console.print(f"  {key}: " + ", ".join(parts))
 
 
+def print_robustness(console: Console, entry: dict[str, Any]) -> None:
+    """Metrics of one structure without and with noise, where the spec asks for some: a line a standard deviation."""
+    rows = "test" if entry["metrics"]["test"] else "train"
+    by_place = entry.get("robustness", {}).get(rows)  # runs of earlier versions have none
+    if not by_place:
+        return
+    table = Table(
+        title=f"structure {entry['rank']} under noise", title_justify="left", title_style="",
+        box=SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False,
+    )  # fmt: skip
+    names = list(next(found for by_deviation in by_place.values() for found in by_deviation.values()))
+    table.add_column("noise on")
+    for title in ("deviation", *(f"{rows}\n{SHORT.get(name, name)}" for name in names)):
+        table.add_column(title, justify="right", no_wrap=True)
+    console.print()
+    table.add_row("nothing", "", *(shown(entry["metrics"][rows][name]) for name in names))
+    for place, by_deviation in by_place.items():
+        for deviation, found in by_deviation.items():
+            table.add_row(place, deviation, *(shown(found[name]) for name in names))
+    console.print(table)
+
+
 def print_relaxed(console: Console, relaxed: dict[str, Any]) -> None:
     """q(Γ) of the best relaxed restart."""
     console.print(f"relaxed: bound {relaxed['bound']:.2f} ± {relaxed['bound_se']:.2f}")
@@ -132,7 +186,8 @@ def print_stages(console: Console, stages: Sequence[dict[str, Any]]) -> None:
     table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
     table.add_column("stage", no_wrap=True)
     table.add_column("members", justify="right", no_wrap=True)
-    for title in STAGE_COLUMNS.values():
+    removes = all("removal" in stage for stage in stages)
+    for title in (*STAGE_COLUMNS.values(), *(removal_titles(stages[0]["removal"]) if removes else ())):
         table.add_column(title, justify="right", no_wrap=True)
     for stage in stages:
         several = sum(other["round"] == stage["round"] for other in stages) > 1
@@ -142,6 +197,7 @@ def print_stages(console: Console, stages: Sequence[dict[str, Any]]) -> None:
             f"{name} ({factors})" if factors else name,
             str(stage["members"]),
             *(shown(stage[key]) for key in STAGE_COLUMNS),
+            *(removal_cells(stage["removal"]) if removes else ()),
         )
     console.print(table)
 

@@ -14,11 +14,12 @@ from torch.func import vmap
 from ..data.dataset import Dataset
 from ..distributions.counter_noise import member_key
 from ..errors import CallError
+from ..evidence.prediction import MOST_PREDICTED_ROWS
 from ..evidence.trained import TrainedPopulation
 from ..model.population import build_population
 from ..objective.subset import subset_parameters
 from ..runner.context import RunContext
-from ..runner.evaluate import MOST_PREDICTED_ROWS, load_evaluated
+from ..runner.evaluate import load_evaluated
 from ..runner.select import canonical
 
 NEGLIGIBLE = 1e-9

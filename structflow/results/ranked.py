@@ -53,6 +53,15 @@ class RankedStructure:
         metrics: dict[str, dict[str, float]] = self.entry["metrics"]
         return metrics
 
+    @property
+    def robustness(self) -> dict[str, dict[str, dict[str, dict[str, float]]]]:
+        """Metrics under noise by rows, by what it is on (`inputs`, `weights`) and by its standard deviation as text.
+
+        Nothing but empty mappings where the spec has no `robustness`.
+        """
+        robustness: dict[str, dict[str, dict[str, dict[str, float]]]] = self.entry["robustness"]
+        return robustness
+
     def predict(self, inputs: Any, samples: int = 256) -> Prediction:
         """Predict y for inputs (rows, *input_shape) in original units, averaged over the weights of this structure."""
         return self.predictor.predict(inputs, samples)

@@ -6,19 +6,21 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import CallError, StorageError
+from ..store.certificate_file import read_certificate
 from ..store.run_directory import RunDirectory
 from .marginals import choice_label
 
 
 def read_summary(path: Path) -> dict[str, Any]:
-    """The summary of a run directory; raises `CallError` where there is none."""
+    """The summary of a run directory, with its certificate if it has one; raises `CallError` where there is none."""
     refuse_no_run(path)
     directory = RunDirectory(path)
     if not directory.has("summary.json"):
         again = f"structflow run {path / 'spec.yaml'} -o {path}"
         raise CallError(f"the run in {path} isn't finished; continue it with the command that began it, or: {again}")
     summary: dict[str, Any] = directory.read_json("summary.json")
-    return summary
+    certificate = read_certificate(directory)
+    return summary if certificate is None else {**summary, "certificate": certificate}
 
 
 def refuse_no_run(path: Path) -> None:

@@ -12,7 +12,9 @@ from ..plan.tasks import Task
 from ..runner.context import RunContext
 from ..runner.select import canonical
 from ..spec.study import Setting
+from .estimator_warnings import disagreements, missing_estimates
 from .ranking import rank
+from .relevance import relevance_entries
 
 SHOWN = (
     "score",
@@ -20,11 +22,13 @@ SHOWN = (
     "log_evidence",
     "log_evidence_se",
     "evidence",
+    "evidence_se",
     "c_param",
     "c_struct",
     "relative_density",
     "hyperparameters",
     "metrics",
+    "robustness",
 )
 """What an evaluated member passes on to its entry in the ranking."""
 
@@ -56,6 +60,7 @@ def summarise(context: RunContext, seconds: float) -> dict[str, Any]:
         "criterion": context.study.spec.objective.preset,
         "ranking": first["ranking"],
         "relaxed": first["relaxed"],
+        "relevance": first["relevance"],
         "stages": first["stages"],
         "settings": [
             {key: value for key, value in each.items() if key != "warnings"}
@@ -86,11 +91,12 @@ def summarise_setting(context: RunContext, index: int, setting: Setting) -> dict
     by_structure = {canonical(item["structure"]): item for item in selection if item["structure"] is not None}
     relaxed_selection = next((item for item in selection if item["structure"] is None), None)
     relaxed_rounds = sum(planned.relaxed for planned in context.plan.settings[index].rounds)
-    entries, relaxed, warnings = [], None, []
+    entries, relaxed, warnings, discrete = [], None, [], []
     for _, member, _ in evaluations(context, index):
         if member["structure"] is None:
             relaxed = relaxed_entry(member, relaxed_selection)
             continue
+        discrete.append(member)
         if member["score"] is None:
             continue
         picked = by_structure[canonical(member["structure"])]
@@ -106,17 +112,21 @@ def summarise_setting(context: RunContext, index: int, setting: Setting) -> dict
             }
         )
     ranking = rank(entries, context.study.space, setting.stages[-1])
+    curves = relevance_entries([member for _, member, _ in evaluations(context, index)], ranking)
     diverged, total = selected["diverged"], selected["members"]
     if diverged:
         warnings.append(f"{diverged} of {total} members diverged and were left out; try a smaller optimizer.inner.lr")
     tied = [entry for entry in ranking if entry["tied_with_best"]]
     if tied:
         warnings.append(f"{len(tied)} structure(s) tie with the best: the gap is under two standard errors")
+    warnings += missing_estimates(discrete)
+    warnings += disagreements(ranking, context.study.space, setting.stages[-1])
     return {
         "values": setting.values,
         "criterion": setting.stages[-1].objective.preset,
         "ranking": ranking,
         "relaxed": relaxed,
+        "relevance": curves,
         "stages": stage_complexities(context, index),
         "warnings": warnings,
     }
@@ -126,7 +136,7 @@ def stage_complexities(context: RunContext, setting: int) -> list[dict[str, Any]
     """For every stage of every round that trained anyone the complexities of the member with the best bound at its end.
 
     `bound` is of the samples of the last step, with all c = 1, in the target's original units; `metaparameters` are the
-    round's own.
+    round's own. Where a regime removes weights `removal` says how many are left, and has the member's metrics.
     """
     dataset = context.study.dataset
     shift = dataset.n_train * float(np.log(dataset.target_scale).sum())
@@ -135,6 +145,7 @@ def stage_complexities(context: RunContext, setting: int) -> list[dict[str, Any]
         for stage in range(len(planned.steps)):
             bounds: list[np.ndarray] = []
             values: dict[str, list[np.ndarray]] = {name: [] for name in COMPLEXITIES}
+            removals: list[dict[str, Any]] = []
             for slot in range(planned.slots):
                 record = context.directory.record(Task("train", setting, round_index, stage, slot).name)
                 if record.payload["empty"]:
@@ -144,6 +155,7 @@ def stage_complexities(context: RunContext, setting: int) -> list[dict[str, Any]
                 bounds.append(parts[0] - parts[1] - parts[2])
                 for name in COMPLEXITIES:
                     values[name].append(arrays[f"complexity/{name}"])
+                removals += record.payload.get("removal", [])
             if not bounds:
                 continue
             bound = np.concatenate(bounds)
@@ -156,6 +168,7 @@ def stage_complexities(context: RunContext, setting: int) -> list[dict[str, Any]
                     "metaparameters": dict(planned.metaparameters),
                     "bound": float(bound[best]) - shift,
                     **{name: float(np.concatenate(parts)[best]) for name, parts in values.items()},
+                    **({"removal": removals[best]} if removals else {}),
                 }
             )
     return found
@@ -171,6 +184,7 @@ def relaxed_entry(member: dict[str, Any], selection: dict[str, Any] | None) -> d
         **{key: member[key] for key in COMPLEXITIES},
         "hyperparameters": member["hyperparameters"],
         "metrics": member["metrics"],
+        "robustness": member["robustness"],
         "restarts": restarts,
         "rounded": [] if selection is None else selection["rounded"],
     }

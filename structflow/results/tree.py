@@ -16,12 +16,14 @@ import zarr
 from zarr.errors import ZarrUserWarning
 
 from ..errors import StorageError
+from ..evidence.complexity import masks_of
 from ..plan.tasks import Task
 from ..runner.context import RunContext
 from ..runner.evaluate import load_evaluated
 from ..runner.select import canonical
 from .marginals import choice_label
 from .read import structure_name
+from .relevance import relevance_datasets
 from .summary import COMPLEXITIES
 
 NATS = {"units": "nats"}
@@ -33,7 +35,12 @@ MOST_POSTERIORS = 20
 def build_tree(context: RunContext, summary: dict[str, Any]) -> xarray.DataTree:
     """The results of every setting: ranking, restarts, trajectories, relaxed q(Γ), posteriors and timings."""
     settings = summary.get("settings") or [
-        {"values": {}, "ranking": summary["ranking"], "relaxed": summary.get("relaxed")}
+        {
+            "values": {},
+            "ranking": summary["ranking"],
+            "relaxed": summary.get("relaxed"),
+            "relevance": summary["relevance"],
+        }
     ]
     groups: dict[str, xarray.Dataset] = {
         "/": xarray.Dataset(attrs={"run": summary["run"], "status": summary["status"]})
@@ -49,6 +56,8 @@ def build_tree(context: RunContext, summary: dict[str, Any]) -> xarray.DataTree:
         groups.update(
             {f"{base}/posterior/{name}": part for name, part in posteriors(context, index, setting["ranking"]).items()}
         )
+        curves = relevance_datasets(context, index, setting["relevance"])
+        groups.update({f"{base}/relevance/{name}": part for name, part in curves.items()})
         groups[f"{base}/timing"] = timing(context, index)
     return xarray.DataTree.from_dict(groups)
 
@@ -82,12 +91,35 @@ def ranking_dataset(context: RunContext, ranking: list[dict[str, Any]]) -> xarra
     for key in ranking[0]["structure"] if ranking else {}:
         labels = [choice_label(key, entry["structure"][key]) for entry in ranking]
         data[f"choice {key}"] = ("structure", np.array(labels, dtype=object), {"description": f"what {key} chose"})
+    noisy, deviations = robustness_columns(ranking)
+    data.update(noisy)
     estimators = list(ranking[0]["evidence"]) if ranking else []
     if ranking:
         table = numbers([[entry["evidence"][name] for name in estimators] for entry in ranking])
         data["evidence"] = (("structure", "estimator"), table, {"description": "log evidence by estimator", **NATS})
-    coordinates = {"structure": np.array(names, dtype=object), "estimator": np.array(estimators, dtype=object)}
+    coordinates = {
+        "structure": np.array(names, dtype=object), "estimator": np.array(estimators, dtype=object), **deviations
+    }  # fmt: skip
     return xarray.Dataset(data, coords=coordinates)
+
+
+def robustness_columns(ranking: list[dict[str, Any]]) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """Metrics under noise, such as `test_rmse_input_noise` (structure, input_noise), and the standard deviations."""
+    columns: dict[str, Any] = {}
+    coordinates: dict[str, np.ndarray] = {}
+    for rows, by_place in ranking[0]["robustness"].items() if ranking else ():
+        for place, by_deviation in by_place.items():
+            if not by_deviation:
+                continue
+            noise = f"{place.removesuffix('s')}_noise"
+            coordinates[noise] = np.array([float(label) for label in by_deviation])
+            for metric in next(iter(by_deviation.values())):
+                table = numbers(
+                    [[found[metric] for found in entry["robustness"][rows][place].values()] for entry in ranking]
+                )
+                text = f"{metric} on the {rows} rows under noise on the {place}, in its standard deviation"
+                columns[f"{rows}_{metric}_{noise}"] = (("structure", noise), table, {"description": text})
+    return columns, coordinates
 
 
 def restarts_dataset(context: RunContext, setting: int) -> xarray.Dataset:
@@ -175,6 +207,7 @@ def posteriors(context: RunContext, setting: int, ranking: Sequence[Mapping[str,
     for evaluated in load_evaluated(context, setting):
         bound, population = evaluated.trained.bound, evaluated.trained.bound.population
         means, variances = bound.weights.moments(evaluated.trained.parameters)
+        kept = masks_of(evaluated.trained, means)
         for number, member in enumerate(population.members):
             if member.structure is None:
                 name = title = "relaxed"
@@ -190,7 +223,8 @@ def posteriors(context: RunContext, setting: int, ranking: Sequence[Mapping[str,
                     continue
                 for weight in group.shapes:
                     mean = means[index][weight][position].cpu().numpy()
-                    deviation = variances[index][weight][position].sqrt().cpu().numpy()
+                    spread = variances[index][weight][position].sqrt() * kept[index][weight][position]
+                    deviation = spread.cpu().numpy()
                     label = f"{group.name}.{weight}".replace("/", ":")
                     dims = tuple(f"{label} axis {axis}" for axis in range(mean.ndim))
                     data[f"{label} mean"] = (dims, mean)

@@ -14,7 +14,7 @@ from ..spec.searched import searched_space
 from ..spec.structures import Structure
 from ..store.run_directory import Found
 from .context import RunContext
-from .train import batch_in_slot
+from .parents import batch_in_slot
 
 
 def decide(context: RunContext, task: Task) -> Found:

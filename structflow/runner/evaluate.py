@@ -7,25 +7,23 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-import torch
 
 from ..evidence.complexity import complexities
 from ..evidence.criterion import compare
-from ..evidence.prediction import predict
+from ..evidence.estimates import Estimated, estimate_evidence
+from ..evidence.metrics import member_metrics
+from ..evidence.robustness import member_robustness
 from ..evidence.trained import TrainedPopulation
 from ..objective.subset import subset_parameters
 from ..plan.batching import Batch, make_batches
 from ..plan.tasks import Task
-from ..plugins.registry import registry
 from ..spec.models import Spec
-from ..spec.presets import is_point
 from ..store.run_directory import Found
 from .context import RunContext
+from .parents import batch_in_slot, parameters_in
+from .relevance import member_relevances
 from .select import canonical
-from .train import batch_in_slot, open_probabilities, parameters_in
-
-MOST_PREDICTED_ROWS = 20_000
-"""Rows that metrics are computed on at a time."""
+from .train import open_probabilities
 
 
 def evaluate(context: RunContext, task: Task) -> Found:
@@ -49,7 +47,11 @@ def evaluate(context: RunContext, task: Task) -> Found:
         context.bound(population, spec, integrate=False), parameters, smaller.members, task.setting, task.round
     )
     evaluations = evaluate_members(context, trained, sampled, task)
+    relevances = member_relevances(context, trained, task)
+    for evaluation, curves in zip(evaluations, relevances.curves, strict=True):
+        evaluation["relevance"] = curves
     arrays = {f"parameter/{name}": value.cpu().numpy() for name, value in trained.parameters.items()}
+    arrays.update(relevances.arrays)
     payload = {"empty": False, "batch": smaller.as_json(), "members": evaluations}
     return Found(payload, arrays)
 
@@ -61,17 +63,18 @@ def evaluate_members(
     spec = context.round_stages(task.setting, task.round)[-1]
     samples, dataset = spec.evidence.samples, context.study.dataset
     shift = dataset.n_train * float(np.log(dataset.target_scale).sum())
-    estimates = {}
-    for options in () if is_point(spec) else spec.evidence.estimators:
-        estimate = registry().get("evidence_estimators", options.type).estimate(options, trained, samples)
-        estimates[options.type] = (estimate.value.cpu().numpy() - shift, estimate.standard_error.cpu().numpy())
-    first = next(iter(estimates.values()), (np.full(trained.size, np.nan), np.full(trained.size, np.nan)))
-    score, score_error = first if spec.objective.preset == "evidence" else final_scores(context, trained, spec, task)
+    estimates = estimate_evidence(trained, spec, shift)
+    none = Estimated(np.full(trained.size, np.nan), np.full(trained.size, np.nan), {})
+    first = next(iter(estimates.values()), none)
+    score, score_error = first.value, first.standard_error
+    if spec.objective.preset != "evidence":
+        score, score_error = final_scores(context, trained, spec, task)
     found = {name: value.cpu().numpy() for name, value in complexities(trained, samples).items()}
     population = trained.bound.population
-    metrics = {
-        "train": member_metrics(context, sampled, dataset.train(), samples),
-        "test": member_metrics(context, sampled, dataset.test(), samples),
+    rows = {"train": dataset.train(), "test": dataset.test()}
+    metrics = {name: member_metrics(sampled, part, samples, name) for name, part in rows.items()}
+    noisy = {
+        name: member_robustness(sampled, part, samples, name, spec.robustness, spec.seed) for name, part in rows.items()
     }
     chances = open_probabilities(context, trained)
     evaluations = []
@@ -82,14 +85,18 @@ def evaluate_members(
                 "restart": member.restart,
                 "score": score[number],
                 "score_se": score_error[number],
-                "log_evidence": first[0][number],
-                "log_evidence_se": first[1][number],
-                "evidence": {name: value[number] for name, (value, _) in estimates.items()},
-                "evidence_se": {name: error[number] for name, (_, error) in estimates.items()},
+                "log_evidence": first.value[number],
+                "log_evidence_se": first.standard_error[number],
+                "evidence": {name: each.value[number] for name, each in estimates.items()},
+                "evidence_se": {name: each.standard_error[number] for name, each in estimates.items()},
+                "evidence_missing": {
+                    name: each.missing[number] for name, each in estimates.items() if number in each.missing
+                },
                 **{name: value[number] for name, value in found.items()},
                 "q_probability": chances[number] or {},
                 "hyperparameters": hyperparameters(trained, number),
-                "metrics": {rows: values[number] for rows, values in metrics.items()},
+                "metrics": {name: values[number] for name, values in metrics.items()},
+                "robustness": {name: values[number] for name, values in noisy.items()},
             }
         )
     return evaluations
@@ -122,32 +129,6 @@ def max_of(scores: Sequence[float | None]) -> float:
     return max(score for score in scores if score is not None)
 
 
-def member_metrics(
-    context: RunContext, sampled: TrainedPopulation, rows: tuple[np.ndarray, np.ndarray], samples: int
-) -> list[dict[str, float]]:
-    """Metrics of the mean prediction and the mean log predictive density a row, in original units; {} for no rows."""
-    x, y = rows
-    if len(x) == 0:
-        return [{} for _ in range(sampled.size)]
-    device, dataset = context.execution.device, context.study.dataset
-    shift = float(np.log(dataset.target_scale).sum())
-    means, log_probs = [], []
-    for begin in range(0, len(x), MOST_PREDICTED_ROWS):
-        part = slice(begin, begin + MOST_PREDICTED_ROWS)
-        prediction = predict(
-            sampled, torch.from_numpy(x[part]).to(device), torch.from_numpy(y[part]).to(device), samples
-        )
-        means.append(prediction.mean.cpu().numpy())
-        if prediction.log_prob is not None:
-            log_probs.append(prediction.log_prob.cpu().numpy())
-    mean, log_prob = np.concatenate(means, axis=1), np.concatenate(log_probs, axis=1)
-    likelihood = sampled.bound.likelihood
-    return [
-        {**likelihood.metrics(y, mean[number]), "log_likelihood": float(log_prob[number].mean()) - shift}
-        for number in range(sampled.size)
-    ]
-
-
 def hyperparameters(trained: TrainedPopulation, member: int) -> dict[str, Any]:
     """The learned hyperparameters that belong to a member as a whole, such as its shared log precision."""
     names = ("log_precision", "structure_temperature")
@@ -165,6 +146,8 @@ class Evaluated:
     trained: TrainedPopulation
     sampled: TrainedPopulation
     members: list[dict[str, Any]]
+    task: Task
+    """The task whose record holds them."""
 
 
 def load_evaluated(context: RunContext, setting: int) -> Iterator[Evaluated]:
@@ -172,19 +155,17 @@ def load_evaluated(context: RunContext, setting: int) -> Iterator[Evaluated]:
     for round_index, planned in enumerate(context.plan.settings[setting].rounds):
         spec = context.round_stages(setting, round_index)[-1]
         for slot in range(planned.slots):
-            record = context.directory.record(Task("evaluate", setting, round_index, len(planned.steps) - 1, slot).name)
+            task = Task("evaluate", setting, round_index, len(planned.steps) - 1, slot)
+            record = context.directory.record(task.name)
             if record.payload["empty"]:
                 continue
             batch = Batch.from_json(record.payload["batch"])
             population = context.population(batch, spec)
-            parameters = {
-                name.removeprefix("parameter/"): torch.from_numpy(value)
-                for name, value in context.directory.arrays(record).items()
-            }
+            parameters = parameters_in(context.directory.arrays(record))
             trained, sampled = (
                 context.trained(
                     context.bound(population, spec, integrate), parameters, batch.members, setting, round_index
                 )
                 for integrate in (True, False)
             )
-            yield Evaluated(trained, sampled, record.payload["members"])
+            yield Evaluated(trained, sampled, record.payload["members"], task)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
@@ -15,9 +15,8 @@ from ..evidence.trained import TrainedPopulation
 from ..model.population import Population
 from ..objective.bound import Bound
 from ..objective.inherit import Trained, inherit
-from ..plan.batching import Batch
 from ..plan.tasks import Task
-from ..plugins import Candidate, Parent, Schedule, metaparameter_at
+from ..plugins import Candidate, Schedule, metaparameter_at
 from ..plugins.registry import registry
 from ..spec.models import Spec
 from ..spec.presets import level_factors
@@ -30,6 +29,8 @@ from ..train.outer_level import OuterLevel
 from ..train.stage_inputs import Execution, Minibatching, TrainingData
 from ..train.trainer import train
 from .context import FoldWeights, RunContext
+from .parents import batch_in_slot, parent_batches
+from .removed import removal_report, without_removed
 
 SELECTION_SHARE = 8
 """Restarts are compared on this part of the samples that evidence is estimated with, and on other noise."""
@@ -65,6 +66,7 @@ def train_batch(
     folds = context.fold_weights(batch.members, spec)
     learned = None if folds is None else folds.learned
     parameters = start_at_posterior(bound, parameters, x, y, c_reg, learned)
+    parameters = without_removed(context, task, bound, parameters)
     if task.stage > 0:
         before = context.directory.record(Task("train", task.setting, task.round, task.stage - 1, task.slot).name)
         parameters = warm_start(parameters, context.directory.arrays(before))
@@ -108,13 +110,10 @@ def train_batch(
         payload["objectives"] = over_folds(batch.members, numbers_or_none(compared.objective, usable))
         payload["probabilities"] = open_probabilities(context, trained)
         payload["rounded"] = rounded_structures(context, trained.bound.population, payload["probabilities"])
+        report = removal_report(context, trained, task, samples)
+        if report is not None:
+            payload["removal"] = report
     return Found(payload, arrays)
-
-
-def batch_in_slot(context: RunContext, task: Task) -> Batch | None:
-    """The batch that the round's decision put into the slot, if any."""
-    decision = context.directory.record(Task("decide", task.setting, task.round).name).payload["batches"]
-    return Batch.from_json(decision[task.slot]) if task.slot < len(decision) else None
 
 
 def warm_start(fresh: dict[str, torch.Tensor], stored: dict[str, np.ndarray]) -> dict[str, torch.Tensor]:
@@ -223,49 +222,13 @@ def member_as_json(member: Candidate) -> dict[str, Any]:
         "restart": member.restart,
         **({} if member.open is None else {"open": member.open.as_dict()}),
         **({} if member.fold == 0 else {"fold": member.fold}),
+        **({} if member.removed is None else {"removed": asdict(member.removed)}),
     }
 
 
 def inherited(context: RunContext, task: Task, bound: Bound, fresh: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Starting parameters with those of the members' parents in place, where the two have them in common.
-
-    A member of a fold goes on from its parent's member of the same fold, so that it never sees what it is judged by.
-    """
+    """Starting parameters with those of the members' parents in place, where the two have them in common."""
     started = fresh
-    wanted = {member.parent for member in bound.population.members if member.parent is not None}
-    for round_index in sorted({parent.round for parent in wanted}):
-        planned = context.plan.settings[task.setting].rounds[round_index]
-        for slot in range(planned.slots):
-            earlier = Task("train", task.setting, round_index, len(planned.steps) - 1, slot)
-            batch = batch_in_slot(context, earlier)
-            if batch is None:
-                break
-            numbers = {
-                (as_parent(member, round_index), member.fold): number for number, member in enumerate(batch.members)
-            }
-            pairs = {
-                number: numbers[member.parent, member.fold]
-                for number, member in enumerate(bound.population.members)
-                if member.parent is not None and (member.parent, member.fold) in numbers
-            }
-            if not pairs:
-                continue
-            spec = context.round_stages(task.setting, round_index)[-1]
-            arrays = context.directory.arrays(context.directory.record(earlier.name))
-            parent = Trained(context.bound(context.population(batch, spec), spec), parameters_in(arrays))
-            started = inherit(started, bound, parent, pairs)
+    for parent in parent_batches(context, task.setting, bound.population.members):
+        started = inherit(started, bound, Trained(parent.bound, parent.parameters), parent.pairs)
     return started
-
-
-def as_parent(member: Candidate, round_index: int) -> Parent:
-    """A member of a round as others name it as their parent."""
-    return Parent(round_index, member.structure, member.open, member.restart)
-
-
-def parameters_in(arrays: dict[str, np.ndarray]) -> dict[str, torch.Tensor]:
-    """The parameters among the arrays of a record, in float64."""
-    return {
-        name.removeprefix("parameter/"): torch.from_numpy(value).double()
-        for name, value in arrays.items()
-        if name.startswith("parameter/")
-    }

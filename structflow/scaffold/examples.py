@@ -38,6 +38,7 @@ SECTIONS = {
     "regime": "regime: {type: enumeration}",
     "optimizer": "optimizer: {inner: {steps: 500}, restarts: 2}",
     "evidence": "evidence: {estimators: [elbo]}",
+    "relevance": "",
     "trackers": "",
 }
 """What `spec.yaml` says where no example takes part; left out where empty."""
@@ -83,6 +84,11 @@ EXAMPLES = {
             "regimes", "Regime", "random_search", "RandomSearch", "random_search",
             "structures drawn at random",
             ("regime", "regime: {type: {type}, structures: 2}"),
+        ),
+        Example(
+            "relevances", "Relevance", "information", "Information", "information",
+            "the weights that the data told most of",
+            ("relevance", "relevance: {criteria: [{type}], shares: [0, 0.5, 0.9]}"),
         ),
         Example(
             "trackers", "Tracker", "csv_tracker", "CsvTracker", "csv",

@@ -10,16 +10,19 @@ from pydantic import BaseModel
 from ..errors import Problem
 from ..plugins import Schedule
 from ..plugins.registry import registry
+from .estimator_labels import estimator_labels
 from .models import Spec
 from .objective_checks import fold_problems, objective_conflicts, objective_problems, preset_problems
 from .presets import with_metaparameters
+from .relevance_checks import criterion_problems, criterion_types, repeated_criteria
 from .searched import open_problems, searched_space
 from .structures import StructureSpace
 
 
 def cross_key_problems(spec: Spec, n_stages: int) -> list[Problem]:
     """What is wrong between the keys of one stage's spec."""
-    return objective_problems(spec) + schedule_problems(spec, n_stages) + repeated_estimators(spec)
+    problems = objective_problems(spec) + schedule_problems(spec, n_stages)
+    return problems + repeated_estimators(spec) + repeated_criteria(spec)
 
 
 def schedule_problems(spec: Spec, n_stages: int) -> list[Problem]:
@@ -54,12 +57,13 @@ def schedules_in(value: Any, place: str = "") -> Iterator[tuple[str, Schedule]]:
 
 
 def repeated_estimators(spec: Spec) -> list[Problem]:
-    """A problem for every estimator of evidence that is listed before: results are named by their types."""
-    types = [options.type for options in spec.evidence.estimators]
+    """A problem for every estimator of evidence that is listed before with the same options."""
+    names = estimator_labels(spec.evidence.estimators)
+    remedy = "list every estimator once, or give it other options"
     return [
-        Problem(f"evidence.estimators[{index}]", f"{name!r} is listed before", "list every estimator once")
-        for index, name in enumerate(types)
-        if name in types[:index]
+        Problem(f"evidence.estimators[{index}]", f"{name!r} is listed before", remedy)
+        for index, name in enumerate(names)
+        if name in names[:index]
     ]
 
 
@@ -77,11 +81,11 @@ def conflicts(spec: Spec, space: StructureSpace | None) -> list[Problem]:
     problems: list[Problem] = []
     try:
         outer = registry().get("hypergradients", spec.optimizer.outer.type)
-        problems += inner_problems(spec, outer.follows_path) + outer.conflicts(spec)
+        problems += inner_problems(spec, outer.follows_path) + outer.conflicts(spec) + criterion_problems(spec)
         if space is not None:
             problems += open_problems(spec, space) or search_problems(spec, space)
     except Exception as error:  # a stranger's plugin may raise anything
-        plugins = f"{spec.optimizer.outer.type} or {spec.regime.type}"
+        plugins = " or ".join((spec.optimizer.outer.type, *criterion_types(spec), spec.regime.type))
         problems.append(Problem("", f"a check of plugin {plugins} failed: {type(error).__name__}: {error}"))
     return problems
 

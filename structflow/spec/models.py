@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
@@ -270,6 +271,67 @@ class Evidence(Options):
     samples: int = Field(256, ge=2, le=1_000_000)
 
 
+def _distinct(deviations: tuple[float, ...]) -> tuple[float, ...]:
+    repeated = next((value for index, value in enumerate(deviations) if value in deviations[:index]), None)
+    if repeated is not None:
+        raise ValueError(f"got {repeated:g} twice; list every standard deviation once")
+    return deviations
+
+
+Deviations = Annotated[
+    tuple[Annotated[float, Field(ge=0)], ...],
+    Field(max_length=100, json_schema_extra={"uniqueItems": True}),
+    AfterValidator(_distinct),
+]
+
+
+class Robustness(Options):
+    """Metrics under normal noise, beside those without; see `evidence.robustness`. Nothing by default."""
+
+    inputs: Deviations = Field(
+        (), description="Standard deviations of noise on the inputs, which are in the units that the network sees."
+    )
+    weights: Deviations = Field((), description="Standard deviations of noise on the weights.")
+    samples: int = Field(
+        64, ge=1, le=1_000_000, description="Draws of the noise that every metric is averaged over, for each deviation."
+    )
+
+    @property
+    def is_wanted(self) -> bool:
+        """Whether there is anything to compute."""
+        return bool(self.inputs or self.weights)
+
+
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+def _rising(shares: tuple[float, ...]) -> tuple[float, ...]:
+    if any(later <= earlier for earlier, later in itertools.pairwise(shares)):
+        raise ValueError("expected shares that rise; sort them and give each once")
+    return shares
+
+
+class RelevanceCurves(Options):
+    """Which weights are removed in what order after training, and what is measured of the models that are left."""
+
+    criteria: tuple[Annotated[Any, PluginChoice("relevances")], ...] = Field(
+        min_length=1, max_length=16, description="Criteria of the relevance of weights, each with a curve of its own."
+    )
+    shares: Annotated[tuple[Share, ...], AfterValidator(_rising)] = Field(
+        (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95),
+        min_length=1,
+        max_length=200,
+        description="Shares of the weights that are removed, rising.",
+    )
+    structures: PositiveInteger | Literal["all"] = Field(
+        1, description="How many structures, the best by the score that restarts are chosen by first."
+    )
+    samples: int = Field(64, ge=2, le=100_000, description="Draws of q that bounds and predictions are averaged over.")
+    input_noise: Deviations = Field((), description="Standard deviations of noise on the inputs, as in `robustness`.")
+    weight_noise: Deviations = Field((), description="Standard deviations of noise on the weights that are left.")
+    perturbations: int = Field(8, ge=1, le=1000, description="Draws of that noise, over which metrics are averaged.")
+
+
 class Compute(Options):
     """Where and how it runs; never what is computed, beyond rounding."""
 
@@ -305,6 +367,10 @@ class Spec(Options):
     )
     optimizer: Optimizer = Optimizer()
     evidence: Evidence = Evidence()
+    robustness: Robustness = Robustness()
+    relevance: RelevanceCurves | None = Field(
+        None, description="Curves of quality against the share of weights removed; by default none."
+    )
     compute: Compute = Compute()
     trackers: Annotated[tuple[Annotated[Any, PluginChoice("trackers")], ...], AfterValidator(_without_repetition)] = (
         Field((), max_length=16, description="Who follows the run, such as a logger; never what is computed.")

@@ -9,6 +9,7 @@ import torch
 
 from ..evidence.trained import TrainedPopulation
 from ..plugins import Estimate
+from ..spec.graph import GraphFunction
 from . import evidence_value
 from .check import Check, Rule, checks_of, expect, rule
 from .common import RULES_OF_OPTIONS
@@ -22,9 +23,13 @@ BATCH_MATES = 1e-8
 """Relative influence of other members, by the rounding of sums of other lengths."""
 
 
-def linear_or_bent(restarts: Sequence[int], relaxed: bool) -> TinyModel:
+LINEAR, BENT = candidate("linear", Readout), candidate("bent", Bend)
+
+
+def linear_or_bent(
+    restarts: Sequence[int], relaxed: bool, functions: Sequence[GraphFunction] = (LINEAR, BENT)
+) -> TinyModel:
     """Twelve rows, two inputs, one hidden unit that is linear or bent, normal noise."""
-    functions = [candidate("linear", Readout), candidate("bent", Bend)]
     x = normal(12, 2, seed=21)
     return tiny_model(
         chain(functions, [(2,), (1,), (1,)]), x, x[:, :1].tanh() + 0.3 * normal(12, 1, seed=22), None, restarts, relaxed
@@ -37,9 +42,15 @@ def parameters_of(relaxed: bool) -> Weights:
     return linear_or_bent(RESTARTS, relaxed).trained().parameters
 
 
-def populations() -> Iterator[tuple[str, TrainedPopulation]]:
-    """Discrete members and relaxed ones."""
-    for relaxed in (False, True):
+@cache
+def parameters_of_bent() -> Weights:
+    """Those of members of one structure."""
+    return linear_or_bent(RESTARTS, False, [BENT]).trained().parameters
+
+
+def populations(subject: Subject) -> Iterator[tuple[str, TrainedPopulation]]:
+    """Discrete members, and relaxed ones where the estimator doesn't ask for vectors of weights."""
+    for relaxed in (False,) if subject.plugin.of_weights else (False, True):
         name = "relaxed members" if relaxed else "discrete members"
         yield name, linear_or_bent(RESTARTS, relaxed).evaluated(parameters_of(relaxed))
 
@@ -52,36 +63,58 @@ def estimate(subject: Subject, trained: TrainedPopulation) -> Estimate:
 
 @rule("return Estimate(value, standard_error), both (members,) in float64; the error is 0 where nothing is sampled")
 def estimates_every_member(subject: Subject) -> None:
-    """Value and standard error are (members,) in float64 and finite, the error is not negative."""
-    for name, trained in populations():
+    """Value and standard error are (members,) in float64, the error is finite and not negative."""
+    for name, trained in populations(subject):
         found = estimate(subject, trained)
         for what, value in (("value", found.value), ("standard_error", found.standard_error)):
             expect_shape(value, (trained.size,), f"{what} of {name}")
             expect(value.dtype == DOUBLE, f"{what} of {name} in {value.dtype}")
-            expect_finite(value, f"{what} of {name}")
-        expect(bool((found.standard_error >= 0).all()), f"negative errors of {name}: {found.standard_error.tolist()}")
+        known = found.value.isfinite()
+        expect_finite(found.standard_error[known], f"standard_error of {name}")
+        errors = found.standard_error[known]
+        expect(bool((errors >= 0).all()), f"negative errors of {name}: {errors.tolist()}")
+
+
+@rule("give NaN to members that the method doesn't fit, and say why in Estimate(..., missing={number: reason})")
+def missing_values_have_reasons(subject: Subject) -> None:
+    """Values are finite, but for members whose NaN has a reason in `missing`, and only theirs."""
+    for name, trained in populations(subject):
+        found = estimate(subject, trained)
+        unknown = [number for number, known in enumerate(found.value.isfinite().tolist()) if not known]
+        expect(sorted(found.missing) == unknown, f"values {found.value.tolist()} of {name}, missing {found.missing}")
+        expect(not bool(found.value.isinf().any()), f"values {found.value.tolist()} of {name}")
+        said = all(isinstance(reason, str) and reason.strip() for reason in found.missing.values())
+        expect(said, f"reasons {found.missing} of {name}")
 
 
 @rule("draw noise through the population (sample_terms, structure_samples), which is keyed by member; no torch.randn")
 def repeats_itself(subject: Subject) -> None:
     """The same members give the same estimate, and their parameters stay as they are."""
-    for name, trained in populations():
+    for name, trained in populations(subject):
         before = {key: value.clone() for key, value in trained.parameters.items()}
         first, again = estimate(subject, trained), estimate(subject, trained)
-        expect_close(again.value, first.value, f"the second value of {name}", 0.0)
-        expect_close(again.standard_error, first.standard_error, f"the second standard error of {name}", 0.0)
+        known = first.value.isfinite()
+        expect(bool((again.value.isfinite() == known).all()), f"{again.value.tolist()} after {first.value.tolist()}")
+        expect_close(again.value[known], first.value[known], f"the second value of {name}", 0.0)
+        errors = again.standard_error[known], first.standard_error[known]
+        expect_close(*errors, f"the second standard error of {name}", 0.0)
         for key, value in before.items():
             expect_close(trained.parameters[key], value, f"after the estimate of {name}, parameter {key}", 0.0)
 
 
 @rule("compute every member from its own parameters and noise: nothing is averaged or normalised over members")
 def members_do_not_mix(subject: Subject) -> None:
-    """A relaxed member's estimate doesn't depend on the members beside it."""
-    together = linear_or_bent(RESTARTS, relaxed=True)
-    whole = estimate(subject, together.evaluated(parameters_of(True)))
+    """A member's estimate doesn't depend on the members beside it."""
+    relaxed = not subject.plugin.of_weights
+    functions = (LINEAR, BENT) if relaxed else (BENT,)
+    parameters = parameters_of(True) if relaxed else parameters_of_bent()
+    whole = estimate(subject, linear_or_bent(RESTARTS, relaxed, functions).evaluated(parameters))
     for place, restart in enumerate(RESTARTS):
-        own = {name: value[place : place + 1] for name, value in parameters_of(True).items()}
-        alone = estimate(subject, linear_or_bent([restart], relaxed=True).evaluated(own))
+        own = {name: value[place : place + 1] for name, value in parameters.items()}
+        alone = estimate(subject, linear_or_bent([restart], relaxed, functions).evaluated(own))
+        if not bool(alone.value.isfinite()):
+            expect(place in whole.missing, f"a value for member {place} among others, none alone")
+            continue
         expect_close(alone.value, whole.value[place : place + 1], f"the value of member {place} alone", BATCH_MATES)
         errors = alone.standard_error, whole.standard_error[place : place + 1]
         expect_close(*errors, f"the standard error of member {place} alone", BATCH_MATES)
@@ -91,12 +124,13 @@ def members_do_not_mix(subject: Subject) -> None:
 def leaves_torch_as_it_was(subject: Subject) -> None:
     """Gradients are switched on after an estimate if they were before."""
     with torch.enable_grad():
-        estimate(subject, next(populations())[1])
+        estimate(subject, next(populations(subject))[1])
         expect(torch.is_grad_enabled(), "gradients switched off after the estimate")
 
 
 RULES: tuple[Rule[Subject], ...] = (
     estimates_every_member,
+    missing_values_have_reasons,
     repeats_itself,
     members_do_not_mix,
     leaves_torch_as_it_was,

@@ -26,6 +26,7 @@ MODULES = {
     "hypergradients": "hypergradient",
     "evidence_estimators": "evidence_estimator",
     "regimes": "regime",
+    "relevances": "relevance",
     "trackers": "tracker",
 }
 """The module with the checks of a kind; imported when a plugin of the kind is there, because it imports torch."""

@@ -54,6 +54,10 @@ class QuadraticPoint:
         """How far a number moves for a unit of its gradient, (P,)."""
         return torch.full_like(self.flat, STEP)
 
+    def sizes(self, gradient: Tensor) -> Tensor:
+        """The same, whatever the gradient."""
+        return self.step_sizes
+
     @property
     def path(self) -> QuadraticPath:
         """Steps that led here: they rest, since θ is θ*(h)."""
@@ -79,6 +83,11 @@ class QuadraticPoint:
         along, across = v[:, :THETA], v[:, THETA:]
         by_theta = self._times(self.A, along) - self._times(self.B, across)
         return self._flat(by_theta, -self._times(self.B.mT, along))
+
+    def mixed_product(self, direction: Tensor) -> Tensor:
+        """(∇²_{θh}(−L))ᵀ v = −Bᵀ v_θ, (P,) and zero along θ."""
+        product = self.curvature_product(direction)
+        return torch.where(self.of_theta, torch.zeros_like(product), product)
 
     def dot(self, left: Tensor, right: Tensor) -> Tensor:
         """Every member's inner product, (M,)."""

@@ -21,8 +21,13 @@ def ascend(
     shape of the parameters and zero at the start; `rate` and `step` are 0-d tensors. Returns p, m and v.
     """
     first = BETA1 * first + (1 - BETA1) * gradient
-    second = BETA2 * second + (1 - BETA2) * gradient.square()
+    second = next_second(second, gradient)
     return parameters + rate * (first / correction(BETA1, rate, step)) / deviation(second, step), first, second
+
+
+def next_second(second: Tensor, gradient: Tensor) -> Tensor:
+    """β₂v + (1−β₂)g²."""
+    return BETA2 * second + (1 - BETA2) * gradient.square()
 
 
 def deviation(second: Tensor, step: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ learning of hyperparameters. For other likelihoods it is one Newton step from f 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -22,7 +22,7 @@ from ..model.group_index import to_members
 from ..model.layout import WeightGroup
 from ..objective.bound import Bound
 from ..objective.weights_posterior import FullPosterior, Parameters, split_weights
-from ..spec.graph import INPUT
+from .fixed_features import fixed_nodes, fixed_values
 
 MOST_WEIGHTS = 128
 """Weights of all groups together up to which a model is conditioned: it takes matrices of that size for each member."""
@@ -31,6 +31,9 @@ LEAST_CURVATURE = 1e-6
 
 LEAST_FACTOR = 1e-6
 """In place of a smaller c_reg, under which q would have no variance."""
+
+ALL_WEIGHTS = "weights"
+"""Name of the matrix of all weights of a member."""
 
 ADDED = (0.0, 1e-14, 1e-12, 1e-10, 1e-8, 1e-6)
 """What is added to the diagonal of an ill-conditioned matrix, in parts of it."""
@@ -44,7 +47,7 @@ def is_linear(bound: Bound) -> bool:
         bool(layout.groups)
         and all(bound.weights.integrated)
         and not bound.population.is_relaxed
-        and sources == {INPUT}
+        and sources <= fixed_nodes(layout)
         and sum(group.size for group in layout.groups) <= MOST_WEIGHTS
         and not any(group.is_shared for group in layout.groups)
     )
@@ -114,8 +117,11 @@ def linear_posterior(
 def group_features(bound: Bound, group: WeightGroup, x: Tensor) -> Tensor:
     """What each weight of a group adds to the output: (size, rows, *out_shape), flat over the output's axes."""
     units = split_weights(torch.eye(group.size, dtype=x.dtype, device=x.device).unsqueeze(0), group)
-    function = bound.population.layout.block(*group.users[0]).function
-    features = vmap(function.forward, (0, None))({name: value[0] for name, value in units.items()}, x)
+    layout = bound.population.layout
+    source = layout.graph.edges[group.users[0][0]].source
+    function = layout.block(*group.users[0]).function
+    fixed = fixed_values(layout, source, x)
+    features = vmap(function.forward, (0, None))({name: value[0] for name, value in units.items()}, fixed)
     return features.flatten(2)
 
 
@@ -171,8 +177,8 @@ def start_at_posterior(
 class Coordinates:
     """Between parameters and the coordinates they are trained in. Whitening matrices T go to the program as tensors.
 
-    For a group (C, n, n), or under a full covariance for all weights (M, n, n), T is the Cholesky factor of the
-    posterior's covariance: μ = T m, and L = T R.
+    For a group (C, n, n), or for all weights (M, n, n) under a full covariance and where no edge has a choice, T is the
+    Cholesky factor of the posterior's covariance: μ = T m, and L = T R.
     """
 
     bound: Bound
@@ -184,14 +190,14 @@ class Coordinates:
             return coordinates
         parameters = dict(coordinates)
         if isinstance(self.bound.weights, FullPosterior):
-            matrix = whitening["weights"]
+            matrix = whitening[ALL_WEIGHTS]
             parameters["mean"] = (matrix @ coordinates["mean"].unsqueeze(-1)).squeeze(-1)
             factor = matrix @ cholesky_factor(coordinates["cholesky"])
             log_diagonal = diagonal(matrix).log() + diagonal(coordinates["cholesky"])
             parameters["cholesky"] = factor.tril(-1) + torch.diag_embed(log_diagonal)
             return parameters
-        for group in self.bound.population.layout.groups:
-            parameters.update(self._means(group, coordinates, whitening[group.name].matmul))
+        for name, groups in whitened_together(self.bound).items():
+            parameters.update(self._means(groups, coordinates, whitening[name].matmul))
         return parameters
 
     def whitened(self, parameters: Parameters) -> Parameters:
@@ -200,25 +206,36 @@ class Coordinates:
             return parameters
         coordinates = dict(parameters)
         if isinstance(self.bound.weights, FullPosterior):
-            matrix = self.whitening["weights"].to(parameters["mean"])
+            matrix = self.whitening[ALL_WEIGHTS].to(parameters["mean"])
             coordinates["mean"] = solve(matrix, parameters["mean"].unsqueeze(-1)).squeeze(-1)
             factor = solve(matrix, cholesky_factor(parameters["cholesky"]))
             coordinates["cholesky"] = factor.tril(-1) + torch.diag_embed(diagonal(factor).log())
             return coordinates
-        for group in self.bound.population.layout.groups:
-            matrix = self.whitening[group.name].to(next(iter(parameters.values())))
-            coordinates.update(self._means(group, parameters, partial(solve, matrix)))
+        for name, groups in whitened_together(self.bound).items():
+            matrix = self.whitening[name].to(next(iter(parameters.values())))
+            coordinates.update(self._means(groups, parameters, partial(solve, matrix)))
         return coordinates
 
-    def _means(self, group: WeightGroup, values: Parameters, transform: Callable[[Tensor], Tensor]) -> Parameters:
-        """A group's means, laid end to end (C, n, 1), transformed and split again."""
-        names = {name: f"mean/{group.name}/{name}" for name in group.shapes}
-        flat = torch.cat(
-            [values[key].flatten(1) if values[key].ndim > 1 else values[key].unsqueeze(1) for key in names.values()],
-            dim=1,
-        )
-        changed = transform(flat.unsqueeze(-1)).squeeze(-1).unsqueeze(1)
-        return {names[name]: value.squeeze(1) for name, value in split_weights(changed, group).items()}
+    def _means(
+        self, groups: Sequence[WeightGroup], values: Parameters, transform: Callable[[Tensor], Tensor]
+    ) -> Parameters:
+        """The means of some groups, laid end to end (C, n, 1), transformed and split again."""
+        keys = [f"mean/{group.name}/{name}" for group in groups for name in group.shapes]
+        rows = [values[key].flatten(1) if values[key].ndim > 1 else values[key].unsqueeze(1) for key in keys]
+        changed = transform(torch.cat(rows, dim=1).unsqueeze(-1)).squeeze(-1)
+        parts = changed.split([row.shape[1] for row in rows], dim=1)
+        return {key: part.reshape(values[key].shape) for key, part in zip(keys, parts, strict=True)}
+
+
+def whitened_together(bound: Bound) -> dict[str, Sequence[WeightGroup]]:
+    """The weight groups that have one matrix, by its name: all where no edge has a choice, else each its own.
+
+    It follows from the spec alone, so that what is computed of a member doesn't depend on its batch-mates.
+    """
+    layout = bound.population.layout
+    if len(layout.groups) > 1 and all(edge.space == "all" for edge in layout.graph.edges):
+        return {ALL_WEIGHTS: layout.groups}
+    return {group.name: (group,) for group in layout.groups}
 
 
 def coordinates_for(
@@ -233,8 +250,8 @@ def coordinates_for(
     if not is_linear(bound):
         return Coordinates(bound, {})
     covariance = linear_posterior(bound, parameters, x.double(), y.double(), c_reg, row_weights).covariance
-    if isinstance(bound.weights, FullPosterior):
-        return Coordinates(bound, {"weights": lower_factor(covariance)})
+    if isinstance(bound.weights, FullPosterior) or ALL_WEIGHTS in whitened_together(bound):
+        return Coordinates(bound, {ALL_WEIGHTS: lower_factor(covariance)})
     whitening, begin = {}, 0
     for group, index in zip(bound.population.layout.groups, bound.population.groups, strict=True):
         slots = torch.from_numpy(index.slots).to(x.device)

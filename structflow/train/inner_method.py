@@ -30,10 +30,14 @@ class InnerMethod:
         velocity = self.momentum * first + gradient
         return parameters + rate * velocity, velocity, second
 
-    def step_sizes(self, second: Tensor, rate: Tensor, step: Tensor) -> Tensor:
-        """How far a number moves in the end for a unit of its gradient, (P,): β/(1 − μ), or Adam's rate / (√v̂ + ε)."""
+    def step_sizes(self, second: Tensor, gradient: Tensor, rate: Tensor, step: Tensor) -> Tensor:
+        """How far a number moves in the end for a unit of its gradient, (P,): β/(1 − μ), or Adam's rate / (√v̂ + ε).
+
+        Adam's v̂ takes in the `gradient` (P,) that the step is for, as in a step: without it a number that stood still,
+        whose v is next to 0, would be sent away by the first gradient that it gets.
+        """
         if self.type == "adam":
-            return rate / adam.deviation(second, step)
+            return rate / adam.deviation(adam.next_second(second, gradient), step + 1)
         return (rate / (1 - self.momentum)).expand_as(second)
 
 

@@ -14,16 +14,13 @@ from .conditioning import Coordinates, coordinates_for
 from .flat import FlatLayout
 from .metaparameters import MetaparameterTables
 from .stage_inputs import Execution, Minibatching, StageInputs, TrainingData
-from .step import Objectives
+from .step import HYPERPARAMETER_NAMES, Objectives, is_of
 
 STRUCTURE_NAMES = ("structure", "structure_temperature", "prior_structure")
 """First parts of the names of parameters of q(Γ) and p(Γ)."""
 
 CONCENTRATION_NAMES = ("structure", "prior_structure")
 """First parts of the names of log concentrations."""
-
-HYPERPARAMETER_NAMES = ("log_precision", "prior_structure")
-"""First parts of the names of h; the likelihood's own parameters are raised with θ."""
 
 
 @dataclass(frozen=True)
@@ -94,8 +91,5 @@ def open_stage(
 
 def numbers_of(layout: FlatLayout, parameters: dict[str, Tensor], names: tuple[str, ...]) -> Tensor:
     """Which numbers of the flat vector belong to parameters whose names begin so, booleans (P,)."""
-    flags = {
-        name: torch.full_like(value, name.partition("/")[0] in names, dtype=torch.bool)
-        for name, value in parameters.items()
-    }
+    flags = {name: torch.full_like(value, is_of(name, names), dtype=torch.bool) for name, value in parameters.items()}
     return layout.pack(flags).bool()

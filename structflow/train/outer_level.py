@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -46,13 +47,13 @@ class Begun:
 
 @dataclass(frozen=True)
 class Point:
-    """A point of the two-level problem; see `plugins.TwoLevelPoint`."""
+    """A point of the two-level problem; see `plugins.TwoLevelPoint`. `sizes` gives step sizes from ∇L, (P,) each."""
 
     flat: Tensor
     inputs: Inputs
     iteration: int
     of_theta: Tensor
-    step_sizes: Tensor
+    sizes: Callable[[Tensor], Tensor]
     member_of: Tensor
     members: int
     program: Callable[[str], Callable[..., Tensor]]
@@ -69,8 +70,17 @@ class Point:
         """The point with its numbers moved."""
         return replace(self, flat=self.flat + move)
 
+    @property
+    def step_sizes(self) -> Tensor:
+        """How far a number moves for a unit of its gradient in the step from here."""
+        return self.sizes(self.inner_gradient())
+
     def inner_gradient(self) -> Tensor:
-        """∇ΣL."""
+        """∇ΣL, computed once."""
+        return self._inner_gradient
+
+    @cached_property
+    def _inner_gradient(self) -> Tensor:
         return self.program("inner")(self.flat, *self.inputs)
 
     def outer_gradient(self) -> Tensor:
@@ -80,6 +90,10 @@ class Point:
     def curvature_product(self, direction: Tensor) -> Tensor:
         """∇²(−ΣL) · v."""
         return self.program("curvature")(self.flat, direction, *self.inputs)
+
+    def mixed_product(self, direction: Tensor) -> Tensor:
+        """(∇²_{θh}(−ΣL))ᵀ v, the part of `curvature_product` along h alone, for v along θ."""
+        return self.program("mixed")(self.flat, direction, *self.inputs)
 
     def dot(self, left: Tensor, right: Tensor) -> Tensor:
         """Every member's inner product."""
@@ -102,6 +116,7 @@ class OuterAscent:
     representative: Tensor
     in_use: Tensor
     is_boxed: bool
+    is_tied: bool
     first: Tensor
     second: Tensor
     rates: Tensor
@@ -128,7 +143,7 @@ class OuterAscent:
         """
         moves = ~self.stage.of_h & ~self._held(step)
         rate, number = self.stage.inputs.tables.rate[step], torch.tensor(step, device=flat.device)
-        sizes = self.inner.step_sizes(second, rate, number)
+        sizes = partial(self.inner.step_sizes, second, rate=rate, step=number)
         members = self.stage.objectives.bound.population.size
         path = None
         if self.begun is not None:
@@ -145,36 +160,88 @@ class OuterAscent:
                 self._program,
             )
         point = Point(flat, inputs, len(self.steps), moves, sizes, self.member_of, members, self._program, path)
-        if self.is_boxed:
-            pressed = (flat.abs() >= self.stage.limit) & (point.inner_gradient() * flat > 0)
-            point = replace(point, of_theta=point.of_theta & ~pressed)
-        return point
+        return self._unpressed(point, self.stage.limit)
 
     def move(self, flat: Tensor, step: int, inputs: Inputs, second: Tensor) -> None:
-        """Raise h in place by one step, given the inputs of the objective at this point."""
+        """Raise h in place by one step, given the inputs of the objective at this point.
+
+        One program does all of it for a method that is `flat`; elsewhere one does what comes after the hypergradient.
+        """
         iteration = len(self.steps)
-        held = self._held(step)
-        point = self.point(flat, step, inputs, second)
-        found = self.level.method.gradient(self.level.options, point)
-        gradient = torch.where(self.stage.of_h & ~held, found.gradient, torch.zeros_like(flat))
-        gradient = gradient.new_zeros(len(gradient)).index_add(0, self.representative, gradient)
-        gradient = gradient.index_select(0, self.representative)
-        if iteration == 0:
-            refuse_without_influence(gradient, self.stage.of_h & self.in_use & ~held, self.stage.objectives.layout)
+        free = self.stage.of_h & ~self._held(step)
         number = torch.tensor(iteration, device=flat.device)
-        raised, self.first, self.second = ascend(flat, gradient, self.first, self.second, self.rates[step], number)
-        raised = torch.maximum(torch.minimum(raised, self.stage.limit), -self.stage.limit)
-        usable = self.stage.of_h & torch.isfinite(raised)
-        flat.copy_(torch.where(usable, raised, flat))
+        state = (flat, self.first, self.second, free, self.rates[step], number, self.stage.limit, self.representative)
+        method = self.level.method
+        if method.flat and self.begun is None:
+            rate = self.stage.inputs.tables.rate[step]
+            moves = ~self.stage.of_h & ~self._held(step)
+            point = (second, rate, torch.tensor(step, device=flat.device), moves, self.member_of)
+            kind = f"{method.type}|{self.level.options!r}|{self.inner}"
+            gradient, size, report = self._run(kind, self._whole, (state, point, inputs))
+        else:
+            found = method.gradient(self.level.options, self.point(flat, step, inputs, second))
+            gradient, size = self._run("raise", self._raise, (found.gradient, self.member_of, *state))
+            report = dict(found.report)
+        if iteration == 0:
+            refuse_without_influence(gradient, free & self.in_use, self.stage.objectives.layout)
         self.steps.append(step)
-        self.reports.append({"hypergradient": point.dot(gradient, gradient).sqrt(), **found.report})
+        self.reports.append({"hypergradient": size, **report})
+
+    def _whole(self, state: tuple[Any, ...], at: tuple[Any, ...], inputs: Inputs) -> tuple[Tensor, Tensor, Any]:
+        """Hypergradient and step of h together."""
+        second, rate, number, moves, member_of = at
+        sizes = partial(self.inner.step_sizes, second, rate=rate, step=number)
+        members = self.stage.objectives.bound.population.size
+        functions = self._functions()
+        point = Point(state[0], inputs, 0, moves, sizes, member_of, members, functions.__getitem__)
+        found = self.level.method.gradient(self.level.options, self._unpressed(point, state[6]))
+        return *self._raise(found.gradient, member_of, *state), dict(found.report)
+
+    def _raise(
+        self,
+        found: Tensor,
+        member_of: Tensor,
+        flat: Tensor,
+        first: Tensor,
+        second: Tensor,
+        free: Tensor,
+        rate: Tensor,
+        number: Tensor,
+        limit: Tensor,
+        representative: Tensor,
+    ) -> tuple[Tensor, Tensor]:
+        """A step of Adam up the hypergradient for h that is `free`, in place; what was climbed, and its length (M,)."""
+        gradient = torch.where(free, found, torch.zeros_like(flat))
+        if self.is_tied:
+            gradient = gradient.new_zeros(len(gradient)).index_add(0, representative, gradient)
+            gradient = gradient.index_select(0, representative)
+        raised, new_first, new_second = ascend(flat, gradient, first, second, rate, number)
+        raised = torch.maximum(torch.minimum(raised, limit), -limit)
+        first.copy_(new_first)
+        second.copy_(new_second)
+        flat.copy_(torch.where(free & torch.isfinite(raised), raised, flat))
+        squares = gradient.new_zeros(self.stage.objectives.bound.population.size).index_add(
+            0, member_of, gradient.square()
+        )
+        return gradient, squares.sqrt()
+
+    def _unpressed(self, point: Point, limit: Tensor) -> Point:
+        """The point without numbers of θ at the limit that L presses against it: they don't respond to h."""
+        if not self.is_boxed:
+            return point
+        pressed = (point.flat.abs() >= limit) & (point.inner_gradient() * point.flat > 0)
+        return replace(point, of_theta=point.of_theta & ~pressed)
 
     def _held(self, step: int) -> Tensor:
         """Which numbers stay where they are in a step of θ, (P,)."""
         return self.stage.of_structure & ~self.stage.inputs.tables.structure_moves[step]
 
-    def _program(self, kind: str) -> Callable[..., Tensor]:
-        """The gradient of ΣL (`inner`) or of ΣQ (`outer`), or the product of ∇²(−ΣL) with a direction (`curvature`)."""
+    def _functions(self) -> dict[str, Callable[..., Tensor]]:
+        """What a point asks for, by kind.
+
+        They are the gradient of ΣL (`inner`) and of ΣQ (`outer`), the product of ∇²(−ΣL) with a direction (`curvature`)
+        and its part along h alone (`mixed`).
+        """
         objectives = self.stage.objectives
 
         def curvature(flat: Tensor, direction: Tensor, *inputs: Any) -> Tensor:
@@ -185,21 +252,31 @@ class OuterAscent:
             product: Tensor = torch.func.grad(slope_along)(flat)
             return product
 
-        functions: dict[str, Callable[..., Tensor]] = {
+        def mixed(flat: Tensor, direction: Tensor, *inputs: Any) -> Tensor:
+            product: Tensor = torch.func.grad(objectives.slope_along, 2)(flat, direction, flat, *inputs)
+            return product
+
+        return {
             "inner": torch.func.grad(objectives.total_inner),
             "outer": torch.func.grad(objectives.total_outer),
             "curvature": curvature,
+            "mixed": mixed,
             "path_gradient": torch.func.grad(objectives.total_inner),
             "path_curvature": curvature,
         }
 
-        def call(*arguments: Any) -> Tensor:
-            compiled = self.stage.inputs.execution.compiled
-            program = program_for(f"{kind}|{self.signature}", functions[kind], arguments, compiled)
-            result: Tensor = program(*arguments)
-            return result
+    def _program(self, kind: str) -> Callable[..., Tensor]:
+        """The program of one of `_functions`."""
+        return lambda *arguments: self._run(kind, self._functions()[kind], arguments)
 
-        return call
+    def _run(self, kind: str, function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
+        """What a function gives, as a program that is traced the first time."""
+        compiled = self.stage.inputs.execution.compiled
+
+        def plain(*given: Any) -> Any:  # tracing miscounts the arguments of a bound method
+            return function(*given)
+
+        return program_for(f"{kind}|{self.signature}", plain, arguments, compiled)(*arguments)
 
     def trace(self) -> dict[str, np.ndarray]:
         """What was reported: `step` (T,) and for every name (T, M)."""
@@ -215,17 +292,19 @@ class OuterAscent:
 def outer_ascent(level: OuterLevel, stage: OpenStage, inner: InnerMethod) -> OuterAscent:
     """The ascent of h over a stage whose θ moves by the inner method."""
     bound, layout, inputs = stage.objectives.bound, stage.layout, stage.inputs
+    is_tied = len(set(level.tied)) < len(level.tied)
     shapes = f"{inputs.data.x.shape}{inputs.data.y.shape}"
-    signature = f"{stage.setup}|{level.options.samples}|{inputs.samples}|{inputs.rows}|{shapes}"
+    is_boxed = bool(torch.isfinite(stage.limit).any())
+    sizes = f"{level.options.samples}|{inputs.samples}|{inputs.rows}|{shapes}"
+    signature = f"{stage.setup}|{is_tied}|{is_boxed}|{sizes}"
     device = stage.start.device
     rates = (level.options.rate * cosine_decay(inputs.tables.steps)).to(device, stage.start.dtype)
     member_of = members_of(bound, layout).to(device)
     representative = representatives(bound, layout, level.tied).to(device)
     first, second = torch.zeros_like(stage.start), torch.zeros_like(stage.start)
-    is_boxed = bool(torch.isfinite(stage.limit).any())
     in_use = numbers_in_use(bound, layout).to(device)
     return OuterAscent(
-        level, stage, inner, signature, member_of, representative, in_use, is_boxed, first, second, rates
+        level, stage, inner, signature, member_of, representative, in_use, is_boxed, is_tied, first, second, rates
     )
 
 

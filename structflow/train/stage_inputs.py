@@ -83,6 +83,8 @@ class StageInputs:
     rest: tuple[Any, ...]
     drawn: int = -1
     noise: tuple[Tensor, Tensor] = field(default_factory=lambda: (torch.zeros(0), torch.zeros(0)))
+    outer_drawn: tuple[int, int] = (-1, 0)
+    outer_noise: tuple[Tensor, Tensor] = field(default_factory=lambda: (torch.zeros(0), torch.zeros(0)))
 
     @classmethod
     def of(
@@ -112,10 +114,15 @@ class StageInputs:
         )  # fmt: skip
 
     @property
+    def whitening(self) -> dict[str, Tensor]:
+        """The matrices of the coordinates, in the precision of training."""
+        whitening: dict[str, Tensor] = self.rest[-1]
+        return whitening
+
+    @property
     def block(self) -> int:
         """Steps whose noise is drawn in one call: enough to make the call cheap, few enough to be small."""
-        length = 4 * self.samples * (self.normals.call.numel() + self.uniforms.call.numel())
-        return max(1, min(NOISE_STEPS, NOISE_NUMBERS // max(length, 1)))
+        return block_of(self.normals, self.uniforms, self.samples)
 
     @property
     def rows(self) -> int:
@@ -141,8 +148,13 @@ class StageInputs:
 
     def of_outer(self, step: int, iteration: int, samples: int) -> Inputs:
         """The same for a hypergradient after a step of θ: all rows, and noise of its own for every iteration."""
-        noise = self._draw(self.outer_normals, self.outer_uniforms, self._numbers([iteration]), samples)
-        normals, uniforms = (rows[0] for rows in noise)
+        block = block_of(self.outer_normals, self.outer_uniforms, samples)
+        if (iteration // block, samples) != self.outer_drawn:
+            self.outer_drawn = (iteration // block, samples)
+            first = self.outer_drawn[0] * block
+            numbers = self._numbers(range(first, min(first + block, max(self.tables.steps, iteration + 1))))
+            self.outer_noise = self._draw(self.outer_normals, self.outer_uniforms, numbers, samples)
+        normals, uniforms = (rows[iteration % block] for rows in self.outer_noise)
         data = self.data
         factor = self._factor(data.rows)
         return (self.tables.values[step], normals, uniforms, data.x, data.y, factor, data.weights, *self.rest)
@@ -158,3 +170,9 @@ class StageInputs:
 
     def _factor(self, rows: int) -> Tensor:
         return torch.tensor(self.data.rows / rows, dtype=self.execution.dtype, device=self.execution.device)
+
+
+def block_of(normals: NoiseSource, uniforms: NoiseSource, samples: int) -> int:
+    """Draws of so many samples that one call makes."""
+    length = 4 * samples * (normals.call.numel() + uniforms.call.numel())
+    return max(1, min(NOISE_STEPS, NOISE_NUMBERS // max(length, 1)))

@@ -16,6 +16,9 @@ from .conditioning import Coordinates
 from .flat import FlatLayout
 from .inner_method import InnerMethod
 
+HYPERPARAMETER_NAMES = ("log_precision", "prior_structure")
+"""First parts of the names of h; the likelihood's own parameters are raised with θ."""
+
 StepTerms = tuple[Tensor, Tensor, Tensor, Tensor, Tensor]
 """Terms of every member, (M,) each, in the order of `Terms`."""
 
@@ -46,13 +49,20 @@ class Objectives:
         edge_indices: Any,
         group_indices: Any,
         whitening: dict[str, Tensor],
+        *,
+        hyper: Tensor | None = None,
     ) -> tuple[Terms, Metaparameters]:
         """The terms at coordinates (P,), with the rows of a level weighed as `row_weights` says for it.
 
-        `whitening` are the matrices of the coordinates, which another population of the same signature has its own of.
+        `hyper` (P,) holds h in place of `flat`, where it is given. `whitening` are the matrices of the coordinates,
+        which another population of the same signature has its own of.
         """
         at = Metaparameters.of_row(metaparameters)
-        parameters = self.coordinates.plain(self.layout.unpack(flat), whitening)
+        values = self.layout.unpack(flat)
+        if hyper is not None:
+            named = self.layout.unpack(hyper)
+            values |= {name: named[name] for name in values if is_of(name, HYPERPARAMETER_NAMES)}
+        parameters = self.coordinates.plain(values, whitening)
         indices, noise = Indices(edge_indices, group_indices), Noise(normals, uniforms)
         weights = row_weights.get(level)
         return self.bound.terms(parameters, noise, x, y, at.c_temp, indices, factor, weights, against), at
@@ -61,9 +71,27 @@ class Objectives:
         """ΣL over members."""
         return inner_level(*self.terms("inner", flat, *inputs)).sum()
 
+    def slope_along(self, flat: Tensor, direction: Tensor, hyper: Tensor, *inputs: Any) -> Tensor:
+        """∇_θ(−ΣL) · v with h from `hyper` (P,) and v along θ, as a function of `hyper` alone where θ is held.
+
+        What of L doesn't depend on h, such as the likelihood, drops out of a derivative by `hyper`, and out of its
+        program.
+        """
+
+        def total(theta: Tensor) -> Tensor:
+            return inner_level(*self.terms("inner", theta, *inputs, hyper=hyper)).sum()
+
+        slope: Tensor = torch.func.grad(total)(flat)
+        return -(slope * direction).sum()
+
     def total_outer(self, flat: Tensor, *inputs: Any) -> Tensor:
         """ΣQ over members."""
         return outer_level(*self.terms("outer", flat, *inputs)).sum()
+
+
+def is_of(name: str, names: tuple[str, ...]) -> bool:
+    """Whether the name of a parameter begins with one of `names`."""
+    return name.partition("/")[0] in names
 
 
 def make_step(objectives: Objectives, levels: int, inner: InnerMethod) -> Callable[..., StepTerms]:

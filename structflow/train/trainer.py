@@ -16,6 +16,7 @@ from .metaparameters import MetaparameterTables
 from .open_stage import open_stage
 from .outer_level import OuterAscent, OuterLevel, outer_ascent
 from .program import Program, prepare_compiler, program_for
+from .reconditioning import reconditioning
 from .stage_inputs import Execution, Minibatching, TrainingData
 from .step import make_step
 
@@ -84,6 +85,7 @@ def train(
     ascent: OuterAscent | None = None
     if outer is not None and levels == 2 and bool(stage.of_h.any()):
         ascent = outer_ascent(outer, stage, inner)
+    coordinates = reconditioning(stage)
     program: Program | None = None
     resumable = {"state": state, "first": first, "second": second, "diverged_at": diverged_at}
     stored = checkpoints.load() if checkpoints is not None else None
@@ -107,6 +109,7 @@ def train(
             trace.append(torch.stack(terms))
         if ascent is not None:
             ascent.after(step, state, second)
+            coordinates.after(step, state)
         if on_step is not None and ((step + 1) % inputs.block == 0 or step + 1 == tables.steps):
             on_step(step + 1)
         if checkpoints is not None and checkpoints.is_due(step + 1, tables.steps):

@@ -16,8 +16,8 @@ import yaml
 from structflow.cli.group import cli as group
 
 COMMANDS = [
-    "doctor", "gc", "init", "list", "plan", "plot", "plugins", "predict", "render", "run", "schema", "show", "validate",
-    "verify",
+    "certify", "doctor", "gc", "init", "list", "plan", "plot", "plugins", "predict", "render", "run", "schema", "show",
+    "validate", "verify",
 ]  # fmt: skip
 
 
@@ -150,7 +150,7 @@ def test_show_json_has_the_fields_of_the_design(cli, finished):
     assert answer["seconds"] > 0
     named = {
         "rank", "structure", "log_evidence", "log_evidence_se", "evidence", "probability", "restarts",
-        "restart_agreement", "c_param", "c_struct", "metrics",
+        "restart_agreement", "c_param", "c_struct", "metrics", "robustness",
     }  # fmt: skip
     for number, entry in enumerate(answer["ranking"], start=1):
         assert set(entry) == named | {"tied_with_best", "hyperparameters", "score", "score_se", "relative_density"}
@@ -164,7 +164,8 @@ def test_show_json_has_the_fields_of_the_design(cli, finished):
         assert entry["evidence"] == {"elbo": entry["log_evidence"]}
         assert entry["c_struct"] == 0.0  # a discrete structure has no entropy
         for rows in ("train", "test"):
-            assert {"rmse", "log_likelihood"} <= set(entry["metrics"][rows])
+            assert set(entry["metrics"][rows]) == {"rmse", "mae", "log_likelihood", "calibration_error"}
+        assert entry["robustness"] == {"train": {}, "test": {}}  # the spec doesn't ask for it
     assert math.isclose(sum(entry["probability"] for entry in answer["ranking"]), 1.0)
 
 
@@ -211,6 +212,7 @@ def test_predict_classes(cli, tmp_path):
     assert set(strict(cli("show", "run", "--json").out)["ranking"][0]["metrics"]["test"]) >= {
         "accuracy",
         "log_likelihood",
+        "calibration_error",
     }
     assert cli("predict", "run", tmp_path / "table.csv", "-o", "out.csv", "--best").code == 0
     found = pandas.read_csv("out.csv")

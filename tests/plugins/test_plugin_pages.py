@@ -32,6 +32,7 @@ SPEC = {
         "restarts": 2,
     },
     "evidence": {"estimators": ["cautious_bound", "elbo"], "samples": 32},
+    "relevance": {"criteria": ["magnitude"], "shares": [0, 0.5, 0.9], "samples": 8},
     "trackers": ["best_so_far"],
     "compute": {"compile": False},
 }
@@ -106,6 +107,7 @@ def test_a_spec_uses_them(installed: Path, tmp_path: Path) -> None:
     shown = json.loads(python(installed, tmp_path, "structflow", "show", "run", "--json").stdout)
     assert sorted(entry["structure"]["x->h"][0] for entry in shown["ranking"]) == ["squared_linear", "wave:1"]
     first = shown["ranking"][0]
+    assert shown["relevance"][0]["criteria"]["magnitude"]["share"] == [0, 0.5, 0.9]
     assert set(first["evidence"]) == {"cautious_bound", "elbo"}
     assert first["evidence"]["cautious_bound"] < first["evidence"]["elbo"]
     assert first["structure"]["x->h"][0] in (tmp_path / "run" / "best.txt").read_text()

@@ -33,6 +33,7 @@ def entry(rank: int, name: str, width: int, tied: bool = False) -> dict:
         "c_param": 12.0,
         "c_struct": 0.0,
         "metrics": {"train": {"rmse": 1.0, "log_likelihood": -1.0}, "test": {"rmse": 1.25, "log_likelihood": None}},
+        "robustness": {"train": {}, "test": {}},
     }
 
 
@@ -63,6 +64,56 @@ def test_a_summary_fits_80_columns(capsys, monkeypatch):
     assert "1234.5" not in out
     assert "-1235.50" in out
     assert "warning: one thing to know" in out
+
+
+def with_calibration(summary: dict) -> dict:
+    """Every structure with a calibration error of 0.0625 on both kinds of rows."""
+    changed = copy.deepcopy(summary)
+    for each in changed["ranking"]:
+        for metrics in each["metrics"].values():
+            metrics["calibration_error"] = 0.0625
+    return changed
+
+
+@pytest.mark.parametrize(("columns", "shown"), [(80, False), (100, True)])
+def test_the_calibration_error_is_shown_where_it_fits(capsys, monkeypatch, columns, shown):
+    """Three choices leave no room for it in 80 columns; nothing else is left out."""
+    monkeypatch.setenv("COLUMNS", str(columns))
+    print_summary(with_calibration(SUMMARY), most=10)
+    out = capsys.readouterr().out
+    assert all(len(line) <= columns for line in out.splitlines())
+    assert ("0.06250" in out) == ("calib." in out) == shown
+    assert "log lik." in out
+    assert "dense:softplus1 " in out
+
+
+def test_one_choice_leaves_room_for_the_calibration_error(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    summary = with_calibration(SUMMARY)
+    for each in summary["ranking"]:
+        each["structure"] = {"x->h": each["structure"]["x->h"]}
+    print_summary(summary, most=10)
+    out = capsys.readouterr().out
+    assert "0.06250" in out
+    assert all(len(line) <= 80 for line in out.splitlines())
+
+
+def test_metrics_under_noise_are_a_table_of_the_best_structure(capsys, monkeypatch):
+    """Test rows if there are any; a line without noise first; nothing where the spec doesn't ask for it."""
+    monkeypatch.setenv("COLUMNS", "80")
+    print_summary(SUMMARY, most=3)
+    assert "noise" not in capsys.readouterr().out
+    summary = copy.deepcopy(SUMMARY)
+    noisy = {
+        "inputs": {"0.5": {"rmse": 2.5, "log_likelihood": -3.0}},
+        "weights": {"1": {"rmse": 9.0, "log_likelihood": None}},
+    }
+    summary["ranking"][0]["robustness"] = {"train": noisy, "test": noisy}
+    print_summary(summary, most=3)
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert ["structure", "1", "under", "noise"] in lines
+    assert lines.index(["nothing", "1.250"]) < lines.index(["inputs", "0.5", "2.500", "-3.000"])
+    assert ["weights", "1", "9.000"] in lines
 
 
 def test_text_without_a_terminal_is_not_cut(capsys, monkeypatch):

@@ -80,6 +80,31 @@ def test_the_ranking_is_the_summary_s(run, tree):
     assert first["x->h"][0] in str(ranking["structure"].values[0])
 
 
+def test_metrics_under_noise_have_the_deviations_as_a_dimension(tmp_path):
+    """`test_rmse_input_noise` (structure, input_noise); without noise they are the metrics without it."""
+    document = studies.spec(
+        optimizer={"inner": {"steps": 2}, "restarts": 1},
+        robustness={"inputs": [0, 0.5, 1], "weights": [0.25], "samples": 3},
+    )
+    found = studies.run(document, tmp_path / "run")
+    ranking = xarray.open_datatree(found.path / "result.zarr", engine="zarr")["setting_0/ranking"]
+    assert ranking["test_rmse_input_noise"].dims == ("structure", "input_noise")
+    assert ranking["train_log_likelihood_weight_noise"].dims == ("structure", "weight_noise")
+    assert ranking["input_noise"].values.tolist() == [0, 0.5, 1]
+    assert ranking["weight_noise"].values.tolist() == [0.25]
+    for number, entry in enumerate(found.ranking):
+        for rows in ("train", "test"):
+            for place, noise in (("inputs", "input_noise"), ("weights", "weight_noise")):
+                by_deviation = entry["robustness"][rows][place]
+                for metric in ("rmse", "mae", "log_likelihood"):
+                    values = ranking[f"{rows}_{metric}_{noise}"].values[number].tolist()
+                    assert values == [metrics[metric] for metrics in by_deviation.values()]
+            plain = {name: value for name, value in entry["metrics"][rows].items() if name != "calibration_error"}
+            assert entry["robustness"][rows]["inputs"]["0"] == plain
+            assert entry["robustness"][rows]["inputs"]["1"] != plain
+    assert found.best.robustness == found.ranking[0]["robustness"]
+
+
 def test_scores_of_restarts_are_the_records_(run, tree):
     selection = studies.records(run.path)["setting0-select"]["payload"]["structures"]
     restarts = tree["setting_0/restarts"]

@@ -167,9 +167,15 @@ def test_likelihoods_of_counts_and_events(tmp_path, likelihood, formula, metric)
         data={"source": "npz", "path": str(tmp_path / "table.npz"), "split": {"test": 0.25}},
         model={**LINEAR, "likelihood": {"type": likelihood}},
         optimizer={"inner": {"steps": 200, "lr": 0.05}, "restarts": 1},
+        robustness={"weights": [0.5], "samples": 4},
     )
     run = studies.run(document, tmp_path / "run")
-    assert metric in run.ranking[0]["metrics"]["test"]
+    found = run.ranking[0]["metrics"]["test"]
+    assert metric in found
+    assert 0 <= found["calibration_error"] < 0.5
+    noisy = run.ranking[0]["robustness"]["test"]["weights"]["0.5"]
+    assert set(noisy) == set(found) - {"calibration_error"}
+    assert noisy["log_likelihood"] < found["log_likelihood"]
     mean = run.predict(x).mean[:, 0]
     assert np.corrcoef(mean, x[:, 0])[0, 1] > 0.6
 

@@ -12,7 +12,8 @@ import torch
 from structflow.plan.tasks import Task
 from structflow.plugins import Candidate, Parent
 from structflow.runner import run_task
-from structflow.runner.train import batch_in_slot, inherited, parameters_in
+from structflow.runner.parents import batch_in_slot, parameters_in
+from structflow.runner.train import inherited
 from structflow.spec.structures import OpenSet, Structure
 
 MODEL = studies.model([studies.EDGE, studies.LAST, studies.SKIP], h={"shape": [2]})

@@ -16,9 +16,12 @@ SMALL = ["optimizer.inner.steps=20", "optimizer.restarts=1", "evidence.samples=8
 N_STRUCTURES = {
     "quickstart": 24,  # 4 activations × 3 widths × with or without the straight part
     "e1-simplex": 3,
+    "e4-boston-one-layer": 1,
+    "e4-boston-three-layers": 1,
     "e6a-masks": 2**4,
     "e6b-activation": 2**6,
     "e6d-polynomials": 9,
+    "e7-real-table": 2 * 3 * 2 * 2,  # activations × widths × second layer or not × straight part or not
     "classification": 6 * 2,
     "own-csv/spec": 2 * 3 * 2,  # activations × widths × with or without the straight part
     "theory/t1-subsample": 1,

@@ -63,6 +63,14 @@ EXAMPLES: dict[str, Sequence[Example]] = {
     "synthetic": [DataSourceExample({"rows": 10, "inputs": 1, "formula": "x0", "noise": 0.1})],
     "memory": [],  # a spec by itself has no rows in memory
     "gumbel_softmax": [Example({"concentration": 0.5, "temperature": 0.7})],
+    "iwelbo": [Example({"k": 4})],
+    "laplace": [Example({"hessian": hessian}) for hessian in ("full", "ggn", "diagonal")],
+    "sgd_entropy": [  # from far away it is a looser bound than the kit allows where the weight is 3 and the spread 1
+        Example({"start": "posterior", "restarts": 4, "steps": 12}),
+        Example({"start": 3.0, "steps": 25, "patience": 8}),
+    ],
+    "sgld_entropy": [Example({"restarts": 6, "steps": 25, "patience": 10})],
+    "ais": [Example({"temperatures": 20, "chains": 8}), Example({"from": "posterior", "temperatures": 5, "chains": 4})],
     "enumeration": [Example(), Example({"form": "repulsive"}), Example({"open": {"x->h": ["a", "c"]}})],
     "growth": [Example(), Example({"form": "continuous", "points": 3})],
     "pruning": [Example(), Example({"form": "continuous", "points": 3})],

@@ -137,6 +137,27 @@ class Random(EvidenceEstimator):
         return Estimate(found.value + 1e-10 * torch.rand(()), found.standard_error)
 
 
+class Silent(EvidenceEstimator):
+    """Has no value for the first member and doesn't say why."""
+
+    @staticmethod
+    def estimate(options, trained, samples):
+        found = Elbo.estimate(options, trained, samples)
+        first = torch.arange(trained.size) == 0
+        return Estimate(torch.where(first & (trained.size > 2), torch.nan, found.value), found.standard_error)
+
+
+class MixesWeights(EvidenceEstimator):
+    """Looks at vectors of weights, and takes the mean over members."""
+
+    of_weights = True
+
+    @staticmethod
+    def estimate(options, trained, samples):
+        found = Elbo.estimate(options, trained, samples)
+        return Estimate(found.value + trained.weights.mean.mean(), found.standard_error)
+
+
 class SwitchesOff(EvidenceEstimator):
     """Leaves gradients switched off."""
 
@@ -153,6 +174,8 @@ class SwitchesOff(EvidenceEstimator):
         (Single, {"estimates_every_member"}),
         (NegativeError, {"estimates_every_member"}),
         (Random, {"repeats_itself"}),
+        (Silent, {"missing_values_have_reasons", "members_do_not_mix"}),
+        (MixesWeights, {"members_do_not_mix", "value_is_the_evidence"}),
         (SwitchesOff, {"leaves_torch_as_it_was"}),
     ],
     ids=lambda value: getattr(value, "__name__", ""),

@@ -49,8 +49,7 @@ def ascent_of(bound, parameters, name: str = "hoag", values=VALUES, tied=None, s
 
 def point_of(ascent, flat, inputs) -> Point:
     members = ascent.stage.objectives.bound.population.size
-    sizes = torch.ones_like(flat)
-    return Point(flat, inputs, 0, ~ascent.stage.of_h, sizes, ascent.member_of, members, ascent._program)
+    return Point(flat, inputs, 0, ~ascent.stage.of_h, torch.ones_like, ascent.member_of, members, ascent._program)
 
 
 def levels_at(bound, parameters, values=VALUES) -> tuple[torch.Tensor, torch.Tensor]:

@@ -160,15 +160,17 @@ def test_drmad_visits_every_so_many_steps_of_a_line():
         torch.testing.assert_close(each.rate, 5.25 * path.rate(each.step))
 
 
-def test_greedy_is_the_derivative_through_one_more_step():
-    """Central differences of Q(θ + β ∇L(θ, h), h) by h, with the noise of the hypergradient."""
+def test_greedy_is_the_derivative_through_the_last_step():
+    """Central differences by h of Q(θ⁺ + β (∇L(θ⁺, h) − ∇L(θ⁺, h⁺)), h): the step that led to θ⁺ with another h."""
     of = problem("greedy")
     point = of.point()
     rate, of_h = point.step_sizes, of.ascent.stage.of_h
+    inner = torch.func.grad(of.ascent.stage.objectives.total_inner)
+    there = inner(point.flat, *point.inputs)
 
-    def value(flat: Tensor) -> float:
-        slope = torch.func.grad(of.ascent.stage.objectives.total_inner)(flat, *point.inputs)
-        moved = flat + torch.where(of_h, torch.zeros_like(slope), rate * slope)
+    def value(unit: Tensor) -> float:
+        change = inner(point.flat + unit, *point.inputs) - there
+        moved = point.flat + unit + torch.where(of_h, torch.zeros_like(change), rate * change)
         return float(of.ascent.stage.objectives.total_outer(moved, *point.inputs))
 
     found = of.ascent.level.method.gradient(of.ascent.level.options, point).gradient
@@ -176,19 +178,57 @@ def test_greedy_is_the_derivative_through_one_more_step():
     for place in torch.nonzero(of_h).flatten():
         unit = torch.zeros_like(of.flat)
         unit[place] = 1e-5
-        expected = (value(point.flat + unit) - value(point.flat - unit)) / 2e-5
+        expected = (value(unit) - value(-unit)) / 2e-5
         assert float(found[place]) == pytest.approx(expected, rel=1e-6, abs=1e-7)
 
 
+@pytest.mark.parametrize("name", ["greedy", "first_order"])
+def test_one_program_for_all_of_a_step_does_the_same(name, monkeypatch):
+    """A method that is flat raises h to the same numbers when its gradient is asked for apart from the step."""
+    ends = []
+    for flat in (True, False):
+        monkeypatch.setattr(registry().of_kind("hypergradients")[name].plugin, "flat", flat)
+        of = problem(name, inner=ADAM, momentum=0.5)
+        at, second = of.flat.clone(), torch.full_like(of.flat, 0.04)
+        for iteration in range(3):
+            of.ascent.move(at, iteration, of.ascent.stage.inputs.of_outer(iteration, iteration, 2), second)
+        ends.append(at)
+        assert [report["hypergradient"].shape for report in of.ascent.reports] == [(2,)] * 3
+    torch.testing.assert_close(*ends, rtol=1e-12, atol=1e-14)
+    assert float((ends[0] - of.flat)[of.ascent.stage.of_h].abs().min()) > 1e-3
+
+
 def test_step_sizes_are_those_of_the_inner_method():
-    """β/(1 − μ) of gradient steps; Adam's rate over √v̂ with v̂ = v / (1 − 0.999^t)."""
+    """β/(1 − μ) of gradient steps; Adam's rate over √v̂, v̂ = (0.999 v + 0.001 g²) / (1 − 0.999^t) after t steps."""
     sgd = problem("greedy", momentum=0.75)
     rate = float(sgd.ascent.stage.inputs.tables.rate[STEPS - 1])
     assert sgd.point().step_sizes.tolist() == pytest.approx([4 * rate] * len(sgd.flat))
     adam = problem("greedy", inner=ADAM)
     second = torch.full_like(adam.flat, 0.04)
-    expected = rate / ((0.04 / (1 - 0.999**STEPS)) ** 0.5 + 1e-8)
-    assert adam.point(second).step_sizes.tolist() == pytest.approx([expected] * len(adam.flat))
+    point = adam.point(second)
+    mean_square = (0.999 * second + 0.001 * point.inner_gradient() ** 2) / (1 - 0.999 ** (STEPS + 1))
+    torch.testing.assert_close(point.step_sizes, rate / (mean_square**0.5 + 1e-8), rtol=1e-12, atol=0)
+
+
+def test_a_number_that_stood_still_is_not_sent_away():
+    """Adam's first step has the length of the rate, however small v was: |sizes · ∇L| ≤ rate at v = 0 and t = 1."""
+    of = problem("greedy", inner=ADAM, steps=1)
+    of.ascent.before(0, of.flat, of.flat)
+    point = of.ascent.point(of.flat, 0, of.ascent.stage.inputs.of_outer(0, 0, 2), torch.zeros_like(of.flat))
+    rate = float(of.ascent.stage.inputs.tables.rate[0])
+    moved = (point.step_sizes * point.inner_gradient()).abs()
+    # v̂ = 0.001 g² / (1 − 0.999²) after two steps, of which the first had no gradient
+    assert float(moved.max()) == pytest.approx(rate * (0.001999 / 0.001) ** 0.5, rel=1e-6)
+
+
+def test_the_mixed_product_is_the_part_of_the_curvature_along_h():
+    of = problem("greedy")
+    point = of.point()
+    direction = torch.where(of.ascent.stage.of_h, 0.0, normal(len(of.flat), seed=5))
+    whole = point.curvature_product(direction)
+    expected = torch.where(of.ascent.stage.of_h, whole, torch.zeros_like(whole))
+    torch.testing.assert_close(point.mixed_product(direction), expected, rtol=1e-9, atol=1e-12)
+    assert float(expected.abs().max()) > 0.01
 
 
 def test_only_a_method_that_says_so_has_the_path():

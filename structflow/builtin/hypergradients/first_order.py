@@ -32,6 +32,7 @@ class FirstOrder(Hypergradient):
     type = "first_order"
     Options = FirstOrderOptions
     levels = 2
+    flat = True
 
     @staticmethod
     def conflicts(spec: Any) -> list[Problem]:

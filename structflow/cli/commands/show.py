@@ -24,3 +24,7 @@ def command(run: Path, top: int, as_json: bool) -> None:
     from ...report.text import print_summary
 
     print_summary(summary, top)
+    if "certificate" in summary:
+        from ...report.certificate_table import certificate_line
+
+        click.echo(certificate_line(summary["certificate"]))

@@ -1,0 +1,1 @@
+"""The built-in criteria of the relevance of weights, one a file."""

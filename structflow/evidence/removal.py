@@ -1,0 +1,95 @@
+"""Weights removed in the order of a relevance criterion, and the bound of the smaller model that is left.
+
+A removed weight is held at zero: in every draw w ~ q(w) it is replaced by 0, and its divergence leaves the bound. The
+hyperparameters stay as they were trained.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..errors import PluginError
+from ..plugins import Estimate, Relevance
+from .weight_vectors import PopulationWeights
+
+CHUNK_NUMBERS = 2_000_000
+"""Numbers of a node's values that are held at a time: it bounds memory, never what is computed."""
+
+
+def removal_places(criterion: type[Relevance], options: Any, weights: PopulationWeights, kept: Tensor) -> Tensor:
+    """When each weight is removed, (M, n): 0 for the first, and so on; n for places that `kept` (M, n) calls false."""
+    size = kept.shape[1]
+    if not criterion.sequential:
+        order = checked_scores(criterion, options, weights, kept).argsort(dim=1, stable=True)
+        return torch.argsort(order, dim=1).where(kept, size)
+    places, left = torch.full_like(kept, size, dtype=torch.int64), kept.clone()
+    for place in range(int(kept.sum(1).max())):
+        scores = checked_scores(criterion, options, weights, left)
+        chosen = scores.argsort(dim=1, stable=True)[:, :1]
+        places.scatter_(1, chosen, torch.where(left.gather(1, chosen), place, size))
+        left.scatter_(1, chosen, False)
+    return places
+
+
+def checked_scores(criterion: type[Relevance], options: Any, weights: PopulationWeights, kept: Tensor) -> Tensor:
+    """Scores of the weights that are left, infinite elsewhere; raises `PluginError` where they aren't finite numbers.
+
+    Places without a weight have their own infinity, so that they come last.
+    """
+    with torch.no_grad():
+        scores = criterion.scores(options, weights, kept)
+    if scores.shape != kept.shape or not bool(torch.isfinite(scores[kept]).all()):
+        got = "NaN or infinities" if scores.shape == kept.shape else f"the shape {tuple(scores.shape)}"
+        raise PluginError(
+            f"relevance {criterion.type!r} broke its contract: scores returned {got}; expected a finite number for each "
+            f"of {tuple(kept.shape)} weights"
+        )
+    return scores.where(kept, torch.inf)
+
+
+def kept_after(places: Tensor, share: float) -> Tensor:
+    """Which weights are left, (M, n), once a share of them is removed: of N, the first round(share · N)."""
+    present = places < places.shape[1]
+    removed = (share * present.sum(1, keepdim=True)).round()
+    return present & (places >= removed)
+
+
+def draws_without(weights: PopulationWeights, kept: Tensor, samples: int, phase: str) -> Tensor:
+    """Draws of q(w) with the removed weights at zero, (M, samples, n)."""
+    return weights.draws(samples, phase).where(kept.unsqueeze(1), 0.0)
+
+
+def bound_without(weights: PopulationWeights, kept: Tensor, draws: Tensor) -> Estimate:
+    """E_q log p(y | X, w) − KL(q(w_kept) ‖ p(w_kept | h)) by draws (M, S, n), (M,) each with its standard error.
+
+    It is a lower bound on the log evidence of the model without the removed weights, in the units it was trained in.
+    """
+    parts = [weights.log_likelihood(part) for part in in_chunks(weights, draws, weights.rows)]
+    found = Estimate.of_samples(parts)
+    return Estimate(found.value - kept_divergence(weights, kept), found.standard_error)
+
+
+def kept_divergence(weights: PopulationWeights, kept: Tensor) -> Tensor:
+    """KL(q ‖ p) of the weights that are left, whose q is the marginal of q(w), (M,).
+
+    ½ [tr(A Σ) + μᵀ A μ − n − log|A| − log|Σ|] over those weights.
+    """
+    precision = weights.log_precision.exp()
+    square = precision * (weights.variance + weights.mean.square()) - 1 - weights.log_precision
+    covariance = weights.covariance
+    if covariance is None:
+        log_variance = weights.variance.where(kept, 1.0).log()
+        return 0.5 * (square - log_variance).where(kept, 0.0).sum(1)
+    both = kept.unsqueeze(-1) & kept.unsqueeze(-2)
+    filled = covariance.where(both, 0.0) + torch.diag_embed((~kept).to(covariance))
+    return 0.5 * (square.where(kept, 0.0).sum(1) - torch.linalg.slogdet(filled).logabsdet)
+
+
+def in_chunks(weights: PopulationWeights, draws: Tensor, rows: int) -> Iterator[Tensor]:
+    """Draws (M, S, n) in pieces along S that fit into memory for so many rows."""
+    widest = max(shape.numel() for shape in map(torch.Size, weights.bound.population.layout.node_shapes.values()))
+    yield from draws.split(max(1, CHUNK_NUMBERS // max(1, len(draws) * rows * widest)), dim=1)

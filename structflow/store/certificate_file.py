@@ -1,0 +1,23 @@
+"""Where a run keeps the certificate of its hypergradients, if it has one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from .run_directory import RunDirectory
+
+CERTIFICATE = "certificate.json"
+
+
+def write_certificate(directory: RunDirectory, certificate: Mapping[str, Any]) -> None:
+    """Put a certificate into a run, in place of an earlier one."""
+    directory.write_json(CERTIFICATE, dict(certificate))
+
+
+def read_certificate(directory: RunDirectory) -> dict[str, Any] | None:
+    """The certificate of a run; None where it has none."""
+    if not directory.has(CERTIFICATE):
+        return None
+    certificate: dict[str, Any] = directory.read_json(CERTIFICATE)
+    return certificate

@@ -1,0 +1,167 @@
+"""What a criterion of relevance promises of the weights of trained members."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import cache
+
+import torch
+from torch import Tensor
+
+from ..errors import CallError, Problem
+from ..evidence.removal import removal_places
+from ..evidence.trained import TrainedPopulation
+from ..objective.subset import subset_parameters
+from ..plugins.registry import registry
+from ..spec.models import Posterior, WeightsPosterior
+from .check import Check, Rule, checks_of, expect, expect_refusal, rule
+from .common import RULES_OF_OPTIONS
+from .default_spec import default_spec
+from .numbers import DOUBLE, Weights, copies, expect_all_close, expect_close, expect_finite, expect_shape, normal
+from .subject import Subject
+from .tiny_model import Bend, TinyModel, candidate, chain, tiny_model
+
+RESTARTS = (0, 1)
+BATCH_MATES = 1e-8
+"""Relative influence of other members, by the rounding of sums of other lengths."""
+
+POSTERIORS = {
+    "a diagonal posterior": WeightsPosterior(),
+    "a full posterior": WeightsPosterior(covariance="full"),
+    "a point": WeightsPosterior(type="point"),
+}
+
+
+def bent_or_constant(posterior: WeightsPosterior, restarts: Sequence[int]) -> TinyModel:
+    """Twelve rows and two inputs; one hidden unit of 3 weights, or, where a batch may hold both, a constant of 1."""
+    constant = registry().of_kind("basis_functions")["constant"]
+    functions = [candidate("bent", Bend)]
+    if posterior.covariance == "diagonal":
+        functions.append(candidate("constant", constant.plugin, constant.options.model_validate({"type": "constant"})))
+    x = normal(12, 2, seed=31)
+    y = x[:, :1].tanh() + 0.3 * normal(12, 1, seed=32)
+    return tiny_model(chain(functions, [(2,), (1,), (1,)]), x, y, None, restarts, posterior=posterior)
+
+
+@cache
+def parameters_of(posterior: WeightsPosterior) -> Weights:
+    """The model's parameters after a few steps."""
+    return bent_or_constant(posterior, RESTARTS).trained().parameters
+
+
+def populations(subject: Subject) -> Iterator[tuple[str, TrainedPopulation]]:
+    """Members with every posterior that the criterion has no conflict with."""
+    for name, posterior in POSTERIORS.items():
+        if not conflicts(subject, posterior):
+            yield name, bent_or_constant(posterior, RESTARTS).evaluated(parameters_of(posterior))
+
+
+def conflicts(subject: Subject, posterior: WeightsPosterior) -> list[Problem]:
+    """What the criterion says of a spec with this posterior."""
+    found: list[Problem] = subject.plugin.conflicts(default_spec(posterior=Posterior(weights=posterior)))
+    return found
+
+
+def scores(subject: Subject, trained: TrainedPopulation, kept: Tensor | None = None) -> Tensor:
+    """What the criterion says of the weights."""
+    left = trained.weights.used if kept is None else kept
+    found: Tensor = subject.plugin.scores(subject.options, trained.weights, left)
+    return found
+
+
+@rule("return a list of structflow.errors.Problem from `conflicts`, empty where all is well, with a path and a remedy")
+def conflicts_are_problems(subject: Subject) -> None:
+    """`conflicts` is a list of problems, and empty for one of a diagonal posterior, a full one and a point at least."""
+    for name, posterior in POSTERIORS.items():
+        found = conflicts(subject, posterior)
+        expect(isinstance(found, list), f"{type(found).__name__} for {name}: {found!r}")
+        expect(all(isinstance(problem, Problem) for problem in found), f"{found!r} for {name}")
+        silent = [problem for problem in found if not (problem.path and problem.message and problem.suggestion)]
+        expect(not silent, f"problems without path, message or suggestion for {name}: {silent}")
+    expect(any(populations(subject)), "conflicts with every posterior")
+
+
+@rule("raise structflow.errors.CallError in `scores` where `conflicts` names the posterior")
+def conflicting_posteriors_are_refused(subject: Subject) -> None:
+    """Where `conflicts` has a problem with the posterior, so has `scores`."""
+    for name, posterior in POSTERIORS.items():
+        if conflicts(subject, posterior):
+            trained = bent_or_constant(posterior, RESTARTS).evaluated(parameters_of(posterior))
+            expect_refusal(CallError, lambda trained=trained: scores(subject, trained), f"scores for {name}")  # type: ignore[misc]
+
+
+@rule("return (M, n) numbers in float64, also where members have fewer weights than n")
+def scores_every_weight(subject: Subject) -> None:
+    """Scores are (M, n) in float64, and finite where a weight is kept."""
+    for name, trained in populations(subject):
+        found = scores(subject, trained)
+        expect_shape(found, tuple(trained.weights.used.shape), f"scores for {name}")
+        expect(found.dtype == DOUBLE, f"scores for {name} in {found.dtype}")
+        expect_finite(found[trained.weights.used], f"scores for {name}")
+
+
+@rule("score the weights that are left, whichever they are; one that is `sequential` is asked down to the last one")
+def every_weight_is_removed_once(subject: Subject) -> None:
+    """Removed in the order of the scores, every weight goes exactly once, also the last ones of a member."""
+    for name, trained in populations(subject):
+        used = trained.weights.used
+        places = removal_places(subject.plugin, subject.options, trained.weights, used)
+        for member in range(trained.size):
+            found, count = sorted(places[member][used[member]].tolist()), int(used[member].sum())
+            expect(found == list(range(count)), f"places {found} of {count} weights of member {member} for {name}")
+
+
+@rule("draw noise through `weights.normals`, which is keyed by member, and keep no state; change nothing in place")
+def repeats_itself(subject: Subject) -> None:
+    """The same members give the same scores, and their parameters and `kept` stay as they are."""
+    for name, trained in populations(subject):
+        before, kept = copies(trained.parameters), trained.weights.used.clone()
+        first, again = scores(subject, trained, kept), scores(subject, trained, kept)
+        expect_close(again[kept], first[kept], f"the second scores for {name}", 0.0)
+        expect(bool((kept == trained.weights.used).all()), f"`kept` changed for {name}")
+        expect_all_close(trained.parameters, before, f"after the scores for {name}, parameters")
+
+
+@rule("compute every member from its own weights and noise: nothing is averaged or normalised over members")
+def members_do_not_mix(subject: Subject) -> None:
+    """A member's scores don't depend on the members beside it."""
+    for name, posterior in POSTERIORS.items():
+        if conflicts(subject, posterior):
+            continue
+        together = bent_or_constant(posterior, RESTARTS).evaluated(parameters_of(posterior))
+        whole, used = scores(subject, together), together.weights.used
+        fewer, mine = bent_or_constant(posterior, RESTARTS[1:]), slice(1, None, len(RESTARTS))
+        alone = fewer.evaluated(only(together, fewer))
+        found = scores(subject, alone)
+        expect_close(found[used[mine]], whole[mine][used[mine]], f"the scores alone for {name}", BATCH_MATES)
+
+
+def only(together: TrainedPopulation, fewer: TinyModel) -> Weights:
+    """The parameters of the members that a model has of those of a larger one."""
+    members = together.bound.population.members
+    numbers = [members.index(member) for member in fewer.bound.population.members]
+    return subset_parameters(together.parameters, together.bound, fewer.bound.population, numbers)
+
+
+@rule("open no context that outlives the call: torch.no_grad() as `with`, not set_grad_enabled")
+def leaves_torch_as_it_was(subject: Subject) -> None:
+    """Gradients are switched on after the scores if they were before."""
+    with torch.enable_grad():
+        scores(subject, next(populations(subject))[1])
+        expect(torch.is_grad_enabled(), "gradients switched off after the scores")
+
+
+RULES: tuple[Rule[Subject], ...] = (
+    conflicts_are_problems,
+    conflicting_posteriors_are_refused,
+    scores_every_weight,
+    every_weight_is_removed_once,
+    repeats_itself,
+    members_do_not_mix,
+    leaves_torch_as_it_was,
+)
+
+
+def checks(subject: Subject) -> list[Check]:
+    """The checks of one example."""
+    return checks_of(subject.prefix, subject.about, subject, (*RULES_OF_OPTIONS, *RULES))

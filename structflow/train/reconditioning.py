@@ -1,0 +1,70 @@
+"""Coordinates that follow h: a linear model is whitened anew where its precisions have moved far.
+
+In the coordinates of the start the curvature of −L is 1 at the precisions of the start. A precision that rises by a
+factor can raise it by that factor, and gradient steps at a rate that suited the start then diverge.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from .conditioning import coordinates_for
+from .open_stage import OpenStage
+from .outer_level import members_of
+
+FAR = 1.0
+"""Change of a log precision beyond which a member gets new coordinates."""
+
+LEAST_STEPS = 20
+"""Steps of θ between two looks at how far h has moved."""
+
+
+@dataclass
+class Reconditioning:
+    """`whitened_at` (P,) holds h of the last whitening; `looked_at` is the step after which h was looked at."""
+
+    stage: OpenStage
+    member_of: Tensor
+    whitened_at: Tensor
+    looked_at: int = 0
+
+    def after(self, step: int, state: Tensor) -> None:
+        """After a step of h that followed step `step` of θ: give members whose h is far new coordinates, in place.
+
+        The parameters are those of before in other coordinates; the state of the inner method stays. Whether a member
+        is whitened anew depends on its own h alone.
+        """
+        coordinates = self.stage.coordinates
+        if not coordinates.whitening or step + 1 - self.looked_at < LEAST_STEPS:
+            return
+        self.looked_at = step + 1
+        bound, inputs = self.stage.objectives.bound, self.stage.inputs
+        far = self.stage.of_h & ((state - self.whitened_at).abs() > FAR)
+        counts = torch.zeros(bound.population.size, device=state.device)
+        members = counts.index_add(0, self.member_of, far.to(counts.dtype)) > 0
+        if not bool(members.any()):
+            return
+        parameters = self.stage.parameters(state)
+        data, c_reg = inputs.data, float(inputs.tables.column("c_reg")[step])
+        fresh = coordinates_for(bound, parameters, data.x, data.y, c_reg, data.inner_weights).whitening
+        slots = {
+            group.name: index.slots for group, index in zip(bound.weights.groups, bound.population.groups, strict=True)
+        }
+        for name, matrix in coordinates.whitening.items():
+            owners = torch.from_numpy(slots[name]).to(state.device) if name in slots else None
+            chosen = members if owners is None else members.index_select(0, owners)
+            matrix.copy_(torch.where(chosen[:, None, None], fresh[name], matrix))
+            inputs.whitening[name].copy_(matrix)
+        moved = self.stage.layout.pack(coordinates.whitened(parameters)).to(state.dtype)
+        own = members.index_select(0, self.member_of)
+        state.copy_(torch.where(own, moved, state))
+        self.whitened_at.copy_(torch.where(own, state, self.whitened_at))
+
+
+def reconditioning(stage: OpenStage) -> Reconditioning:
+    """The coordinates of a stage that begins."""
+    member_of = members_of(stage.objectives.bound, stage.layout).to(stage.start.device)
+    return Reconditioning(stage, member_of, stage.start.clone())

@@ -1,0 +1,163 @@
+"""Several estimators in one run: their names, who is asked of them, and the warnings about what they say."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import studies
+from rich.console import Console
+
+from structflow.errors import SpecError
+from structflow.plugins.registry import registry
+from structflow.report.estimates_table import estimates_table
+from structflow.results.estimator_warnings import disagreements, missing_estimates
+from structflow.spec.estimator_labels import estimator_labels
+
+KIND = registry().of_kind("evidence_estimators")
+RELU, TANH = {"x->h": ["dense:relu"]}, {"x->h": ["dense:tanh"]}
+
+
+def options(name, **values):
+    return KIND[name].options.model_validate(values)
+
+
+def smooth():
+    """tanh or sin in two hidden units, whose modes are reached in a few steps."""
+    edge = {**studies.EDGE, "basis": [{"type": "dense"}, {"type": "dense", "activation": "sin"}]}
+    return studies.model([edge, studies.LAST], h={"shape": [2]})
+
+
+def evidence(*estimators, samples=16):
+    return {"estimators": list(estimators), "samples": samples}
+
+
+def test_names_tell_estimators_of_one_type_apart():
+    listed = (options("laplace"), options("elbo"), options("laplace", hessian="ggn"), options("iwelbo", k=4))
+    assert estimator_labels(listed) == ("laplace", "elbo", "laplace(hessian=ggn)", "iwelbo")
+    annealed = (options("ais", **{"from": "posterior", "chains": 8}), options("ais", schedule="power"))
+    assert estimator_labels(annealed) == ("ais(from=posterior, chains=8)", "ais(schedule=power)")
+
+
+def test_the_same_estimator_twice_is_refused():
+    """With its default written out it is still the same."""
+    with pytest.raises(SpecError, match=r"estimators\[1\]: 'laplace' is listed before") as refused:
+        studies.study(studies.spec(evidence=evidence("laplace", {"type": "laplace", "hessian": "full"})))
+    assert "other options" in str(refused.value)
+
+
+def test_a_run_shows_all_and_ranks_by_the_first(tmp_path):
+    ggn, few = {"type": "laplace", "hessian": "ggn"}, {"type": "iwelbo", "k": 2}
+    names = ["iwelbo", "elbo", "laplace", "laplace(hessian=ggn)"]
+    document = studies.spec(model=smooth(), evidence=evidence(few, "elbo", "laplace", ggn))
+    run = studies.run(document, tmp_path / "run")
+    for entry in run.ranking:
+        assert list(entry["evidence"]) == list(entry["evidence_se"]) == names
+        assert entry["score"] == entry["log_evidence"] == entry["evidence"]["iwelbo"]
+        assert entry["evidence"]["iwelbo"] is not None
+        assert entry["evidence_se"]["iwelbo"] > 0
+    assert run.dataset["setting_0/ranking"]["estimator"].values.tolist() == names
+
+
+def test_relaxed_members_have_their_bound_whatever_is_listed(tmp_path):
+    """Under the regime evidence: q(Γ) by the bound, the structures that it rounds to by Laplace."""
+    run = studies.run(studies.spec(model=smooth(), regime="evidence", evidence=evidence("laplace")), tmp_path / "run")
+    assert math.isfinite(run.summary["relaxed"]["bound"])
+    assert run.summary["relaxed"]["bound_se"] > 0
+    for entry in run.ranking:
+        assert list(entry["evidence"]) == ["laplace"]
+
+
+def test_where_q_is_a_point_what_needs_no_density_is_shown(tmp_path):
+    """Under the preset map structures are ranked by log p(y, w); Laplace's log evidence stands beside it."""
+    prior, objective = {"weights": {"precision": 1.0}}, {"preset": "map"}
+    document = studies.spec(model=smooth(), objective=objective, prior=prior, evidence=evidence("elbo", "laplace"))
+    run = studies.run(document, tmp_path / "run")
+    for entry in run.ranking:
+        assert list(entry["evidence"]) == ["laplace"]
+        assert entry["log_evidence"] == entry["evidence"]["laplace"] != entry["score"]
+
+
+def test_structures_without_an_estimate_are_named(tmp_path):
+    """Of a linear structure and a tanh, `exact` has a value of the first, which alone is ranked."""
+    edges = [{"from": "x", "to": "y", "choose": "one", "basis": ["linear", "dense"]}]
+    run = studies.run(studies.spec(model=studies.model(edges), evidence=evidence("exact", "elbo")), tmp_path / "run")
+    assert [entry["structure"] for entry in run.ranking] == [{"x->y": ["linear"]}]
+    assert run.summary["warnings"] == [
+        "exact has no value for 1 structure(s), which are left out of the ranking; x->y dense:tanh: the model isn't "
+        "linear in its weights with normal noise"
+    ]
+
+
+def entry(structure, **values):
+    """An entry of the ranking: (estimate, standard error) by estimator."""
+    return {
+        "structure": structure,
+        "evidence": {name: value for name, (value, _) in values.items()},
+        "evidence_se": {name: error for name, (_, error) in values.items()},
+    }
+
+
+def said(*entries):
+    study = studies.study(studies.spec())
+    return disagreements(entries, study.space, study.spec)
+
+
+def test_a_disagreement_beyond_two_errors_is_told():
+    """3 nats against errors of 0.5 each, √2 · 0.5 · 2 = 1.41; Laplace, without an error, prefers relu by 1.25."""
+    both = entry(TANH, elbo=(-10, 0.5), laplace=(-8.25, 0)), entry(RELU, elbo=(-13, 0.5), laplace=(-7, 0))
+    assert said(*both) == [
+        "estimators disagree on the best structure: elbo says x->h dense:tanh, by 3.00 nats; laplace says "
+        "x->h dense:relu, by 1.25"
+    ]
+
+
+def test_the_terminal_shows_every_estimate():
+    """A column for each, options on a line of their own; an error only where there is one, a dash for no value."""
+    entries = [
+        {"rank": 1, **entry(TANH, **{"elbo": (-10, 0.5), "laplace(hessian=ggn)": (-8.256, 0)})},
+        {"rank": 2, **entry(RELU, **{"elbo": (-13, 0.25), "laplace(hessian=ggn)": (None, 0)})},
+    ]
+    console = Console(width=80, record=True)
+    console.print(estimates_table(entries, 10))
+    lines = [line.split() for line in console.export_text().splitlines() if line.strip("─ ")]
+    assert lines == [
+        ["laplace"],
+        ["rank", "elbo", "(hessian=ggn)"],
+        ["1", "-10.00", "±", "0.50", "-8.26"],
+        ["2", "-13.00", "±", "0.25", "–"],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("tanh", "relu"),
+    [
+        ({"elbo": (-10, 0.5), "ais": (-8, 0.5)}, {"elbo": (-11.4, 0.5), "ais": (-5, 0.5)}),  # the bound may be mistaken
+        ({"elbo": (-10, 0.5), "ais": (-8, 0.5)}, {"elbo": (-13, 0.5), "ais": (-6.7, 0.5)}),  # the other may be
+        ({"elbo": (-10, 0.5), "ais": (-5, 0.5)}, {"elbo": (-13, 0.5), "ais": (-8, 0.5)}),  # they agree
+        ({"elbo": (-10, 0.5), "ais": (None, None)}, {"elbo": (-13, 0.5), "ais": (-5, 0.5)}),  # unknown
+    ],
+)
+def test_nothing_is_told_of_what_isn_t_sure(tanh, relu):
+    assert said(entry(TANH, **tanh), entry(RELU, **relu)) == []
+
+
+def test_structures_count_with_their_prior():
+    """One function is ahead by 0.5 nats by the bound, but odds of e² for each function of `any` put both first."""
+    edges = [{"from": "x", "to": "y", "choose": "any", "basis": ["linear", "dense"]}]
+    prior = {"structure": {"concentration": math.exp(2)}}
+    study = studies.study(studies.spec(model=studies.model(edges), prior=prior))
+    one, both = {"x->y": ["linear"]}, {"x->y": ["linear", "dense:tanh"]}
+    entries = entry(one, elbo=(-10, 0), laplace=(-10, 0)), entry(both, elbo=(-10.5, 0), laplace=(-13, 0))
+    assert disagreements(entries, study.space, study.spec) == [
+        "estimators disagree on the best structure: elbo says x->y linear + dense:tanh, by 1.50 nats; laplace says "
+        "x->y linear, by 1.00"
+    ]
+
+
+def test_a_value_that_is_no_number_is_told_too():
+    """As where a bound overflows, without a reason of the estimator's own."""
+    member = {"structure": TANH, "evidence": {"elbo": -1.0, "iwelbo": None}, "evidence_missing": {}}
+    assert missing_estimates([member]) == [
+        "iwelbo has no value for 1 structure(s); x->h dense:tanh: its estimate isn't a finite number"
+    ]
