@@ -28,7 +28,12 @@ def main() -> None:
     sys.exit(code if isinstance(code, int) else 0)
 
 
+def continues(arguments: list[str]) -> str:
+    """What to say of a command that was stopped: only `run` goes on where it was."""
+    return "; the same command continues the run" if "run" in arguments[1:3] else ""
+
+
 def leave_on_signal(number: int, frame: FrameType | None) -> Any:
     """SIGTERM ends the program by an exception, so that what is open is closed."""
-    sys.stderr.write("\nterminated; the same command continues the run\n")
+    sys.stderr.write(f"\nterminated{continues(sys.argv)}\n")
     raise SystemExit(TERMINATED)

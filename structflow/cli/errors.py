@@ -22,7 +22,9 @@ def report_error(error: BaseException, debug: bool) -> int:
     if isinstance(error, click.exceptions.Exit):
         return error.exit_code
     if isinstance(error, KeyboardInterrupt | click.Abort):
-        sys.stderr.write("\ninterrupted; the same command continues the run\n")
+        from . import continues
+
+        sys.stderr.write(f"\ninterrupted{continues(sys.argv)}\n")
         return INTERRUPTED
     if isinstance(error, click.ClickException):
         error.show()
