@@ -52,6 +52,7 @@ INPUT_NOISE = 0.5
 
 NOISE_DRAWS = 20
 VALIDATION_SHARE = 0.2
+PARTS = ("sgd", "sgld", "validation", "mean-field")
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,7 @@ class Settings:
     restarts: int = 10
     search_restarts: int = 2
     steps: int = 3000
+    search_steps: int = 3000
     check_every: int = 100
     patience: int = 300
     measure_every: int = 10
@@ -73,7 +75,10 @@ class Settings:
     mean_field_rates: tuple[float, ...] = (0.01, 0.003)
 
 
-DEFAULTS = {"one": Settings(), "three": Settings(steps=1000, rates=(0.15, 0.07), batch_size=101)}
+DEFAULTS = {
+    "one": Settings(),
+    "three": Settings(steps=4000, search_steps=2500, rates=(0.15, 0.07), batch_size=101),
+}
 """λ_max grows threefold in the deeper network, which takes smaller steps on a quarter of the rows each."""
 
 
@@ -229,20 +234,25 @@ class Study:
         with torch.no_grad():
             return follow(descent.looks(start), criterion, self.settings, stop), joint
 
-    def chosen(self, table: Table, kind: str, variances: tuple[float, ...]) -> tuple[float, float]:
-        """(variance, share) of the best member of the grid by two restarts."""
+    def search(self, table: Table, kind: str) -> Callable[[tuple[float, ...]], tuple[float, float]]:
+        """Two restarts of the whole grid; the result gives the best (variance, share) of some variances."""
         grid = [(variance, share) for variance in (*self.settings.variances, NO_PRIOR) for share in self.settings.rates]
-        kept, _ = self.train(table, grid, self.settings.search_restarts, kind)
-        allowed = torch.tensor([variance in variances for variance, _ in grid])
-        return grid[int(torch.where(allowed, kept.criterion, -torch.inf).argmax())]
+        searching = replace(self, settings=replace(self.settings, steps=self.settings.search_steps))
+        kept, _ = searching.train(table, grid, self.settings.search_restarts, kind)
+
+        def best(variances: tuple[float, ...]) -> tuple[float, float]:
+            allowed = torch.tensor([variance in variances for variance, _ in grid])
+            return grid[int(torch.where(allowed, kept.criterion, -torch.inf).argmax())]
+
+        return best
 
     def by_validation(self) -> dict[str, Any]:
         """The columns without a bound: no stop on all rows; stopped by validation rows; the same with a prior."""
         validated = self.table.validated()
-        plain = self.chosen(validated, "validation", (NO_PRIOR,))
-        with_prior = self.chosen(validated, "validation", self.settings.variances)
+        best = self.search(validated, "validation")
+        plain, with_prior = best((NO_PRIOR,)), best(self.settings.variances)
         kept, joint = self.train(validated, [plain, with_prior], self.settings.restarts, "validation")
-        last, on_all = self.train(self.table, [plain, plain], self.settings.restarts, "validation", stop=False)
+        last, on_all = self.train(self.table, [plain], self.settings.restarts, "validation", stop=False)
         return {
             "none": self.column(last, on_all, 0, plain),
             "validation": self.column(kept, joint, 0, plain),
@@ -251,8 +261,8 @@ class Study:
 
     def by_bound(self, kind: str) -> dict[str, Any]:
         """A column with a bound on the evidence, of all training rows."""
-        best = self.chosen(self.table, kind, self.settings.variances)
-        kept, joint = self.train(self.table, [best, best], self.settings.restarts, kind)
+        best = self.search(self.table, kind)(self.settings.variances)
+        kept, joint = self.train(self.table, [best], self.settings.restarts, kind)
         return self.column(kept, joint, 0, best)
 
     def column(self, kept: Kept, joint: LogJoint, member: int, choice: tuple[float, float]) -> dict[str, Any]:
@@ -330,22 +340,25 @@ def study_of(layers: str, inputs: str, split: int, settings: Settings) -> tuple[
     return Study(spec, Table.of(dataset, split), settings), dataset
 
 
-def add_results(done: dict[str, Any], layers: str, inputs: str, split: int, settings: Settings) -> None:
-    """All columns of a depth and a split, printed one by one."""
+def add_results(output: Path, layers: str, inputs: str, split: int, settings: Settings, wanted: list[str]) -> None:
+    """The parts that are wanted, of a depth and a split, printed and written one by one."""
     study, dataset = study_of(layers, inputs, split, settings)
-    parts: list[Callable[[], dict[str, Any]]] = [
-        study.by_validation,
-        lambda: {"SGD entropy": study.by_bound("sgd")},
-        lambda: {"SGLD entropy": study.by_bound("sgld")},
-        lambda: {"mean-field normal": study.mean_field(dataset)},
-    ]
-    for part in parts:
+    parts: dict[str, Callable[[], dict[str, Any]]] = {
+        "sgd": lambda: {"SGD entropy": study.by_bound("sgd")},
+        "sgld": lambda: {"SGLD entropy": study.by_bound("sgld")},
+        "validation": study.by_validation,
+        "mean-field": lambda: {"mean-field normal": study.mean_field(dataset)},
+    }
+    output.parent.mkdir(parents=True, exist_ok=True)
+    for part in (parts[name] for name in wanted):
+        done = json.loads(output.read_text()) if output.exists() else {}
         began = time.perf_counter()
         for column, found in part().items():
             done[f"{layers}/{inputs}/{split}/{column}"] = found
             shown = {name: value if value is None else round(value, 3) for name, value in found.items()}
             print(f"{layers} {inputs} {split} {column}: {shown}", flush=True)
         print(f"    {time.perf_counter() - began:.0f} s", flush=True)
+        output.write_text(json.dumps(done, indent=1) + "\n")
 
 
 def main() -> None:
@@ -354,20 +367,17 @@ def main() -> None:
     parser.add_argument("--inputs", choices=("standardised", "raw"), default="standardised")
     parser.add_argument("--layers", choices=("one", "three"), nargs="+", default=["one", "three"])
     parser.add_argument("--splits", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--steps", type=int, help="of a trajectory; by default 3000, or 1000 of three layers")
+    parser.add_argument("--steps", type=int, help="of a trajectory; by default 3000, or 4000 of three layers")
+    parser.add_argument("--parts", choices=PARTS, nargs="+", default=list(PARTS), help="which columns")
     parser.add_argument("--output", type=Path, default=Path(__file__).with_suffix(".json"))
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    output: Path = arguments.output
-    done = json.loads(output.read_text()) if output.exists() else {}
     for split in arguments.splits:
         for layers in arguments.layers:
             settings = DEFAULTS[layers]
             if arguments.steps is not None:
-                settings = replace(settings, steps=arguments.steps)
-            add_results(done, layers, arguments.inputs, split, settings)
-            output.parent.mkdir(parents=True, exist_ok=True)
-            output.write_text(json.dumps(done, indent=1))
+                settings = replace(settings, steps=arguments.steps, search_steps=arguments.steps)
+            add_results(arguments.output, layers, arguments.inputs, split, settings, arguments.parts)
 
 
 if __name__ == "__main__":

@@ -6,8 +6,8 @@
 `wine` runs specs/e5-wine.yaml for so many splits of the rows (20), and prints for every criterion the mean accuracy on
 the test rows by the share of weights removed, with its standard error, and its fall from the whole network, paired by
 split. `once` runs the specs in which weights are removed without training again, specs/e5-*-at-once.yaml, and prints
-their curves. The numbers go into `wine.json` and `once.json` in FOLDER, by default runs/e5; docs/figures/weight_pruning.py
-draws them. Half an hour on one core for `wine`, a quarter for `once`.
+their curves. The numbers go into `wine.json` and `once.json` in FOLDER, by default runs/e5, from where
+docs/figures/weight_pruning.py draws them. Half an hour on one core for `wine`, a quarter for `once`.
 """
 
 from __future__ import annotations

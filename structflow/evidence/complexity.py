@@ -58,7 +58,10 @@ def parametric_complexity(trained: TrainedPopulation) -> Tensor:
         fitted = torch.where(count > 0, count * (total / count.clamp(min=1)).log(), torch.zeros_like(count))
     elif grouping == "per_function":
         fitted = add_up(
-            [torch.special.xlogy(size, total / size.clamp(min=1)) for size, total in zip(sizes, of_groups(second_moments), strict=True)]
+            [
+                torch.where(size > 0, size * (total / size.clamp(min=1)).log(), torch.zeros_like(size))
+                for size, total in zip(sizes, of_groups(second_moments), strict=True)
+            ]
         )
     else:
         filled = [

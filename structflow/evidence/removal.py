@@ -45,8 +45,8 @@ def checked_scores(criterion: type[Relevance], options: Any, weights: Population
     if scores.shape != kept.shape or not bool(torch.isfinite(scores[kept]).all()):
         got = "NaN or infinities" if scores.shape == kept.shape else f"the shape {tuple(scores.shape)}"
         raise PluginError(
-            f"relevance {criterion.type!r} broke its contract: scores returned {got}; expected a finite number for each "
-            f"of {tuple(kept.shape)} weights"
+            f"relevance {criterion.type!r} broke its contract: scores returned {got}; expected a finite number for "
+            f"each of {tuple(kept.shape)} weights"
         )
     return scores.where(kept, torch.inf)
 
@@ -83,10 +83,12 @@ def kept_divergence(weights: PopulationWeights, kept: Tensor) -> Tensor:
     covariance = weights.covariance
     if covariance is None:
         log_variance = weights.variance.where(kept, 1.0).log()
-        return 0.5 * (square - log_variance).where(kept, 0.0).sum(1)
+        divergence: Tensor = 0.5 * (square - log_variance).where(kept, 0.0).sum(1)
+        return divergence
     both = kept.unsqueeze(-1) & kept.unsqueeze(-2)
     filled = covariance.where(both, 0.0) + torch.diag_embed((~kept).to(covariance))
-    return 0.5 * (square.where(kept, 0.0).sum(1) - torch.linalg.slogdet(filled).logabsdet)
+    whole: Tensor = 0.5 * (square.where(kept, 0.0).sum(1) - torch.linalg.slogdet(filled).logabsdet)
+    return whole
 
 
 def in_chunks(weights: PopulationWeights, draws: Tensor, rows: int) -> Iterator[Tensor]:

@@ -160,9 +160,9 @@ def metrics_under_weight_noise(
     settings: CurveSettings,
 ) -> Metrics:
     """Metrics with weights w + σ ε in all draws of w, removed ones at zero, in their mean over perturbations ε."""
-    noise = weights.normals(settings.perturbations, "weight_noise")
+    noise = weights.normals(settings.perturbations, "weight_noise").where(kept.unsqueeze(1), 0.0)
     return mean_metrics(
-        metrics_of(weights, draws + (deviation * noise[:, [number]]).where(kept.unsqueeze(1), 0.0), rows, settings.shift)
+        metrics_of(weights, draws + deviation * noise[:, [number]], rows, settings.shift)
         for number in range(settings.perturbations)
     )
 

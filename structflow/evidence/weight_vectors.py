@@ -211,9 +211,7 @@ class PopulationWeights:
 
     def by_group(self, values: Tensor) -> list[Weights]:
         """Numbers of weights (M, n) → for every group (C, *shape), 0 in spare slots and for removed weights."""
-        return [
-            {name: value.squeeze(1) for name, value in group.items()} for group in self._split(values.unsqueeze(1))
-        ]
+        return [{name: value.squeeze(1) for name, value in group.items()} for group in self._split(values.unsqueeze(1))]
 
     def _groups(self) -> list[tuple[WeightGroup, GroupIndex]]:
         """The weight groups with their slots."""

@@ -201,9 +201,7 @@ class Bound:
         """
         draw, output, structure = self._forward(parameters, noise, x, c_temp, indices, against)
         log_likelihood = self._log_likelihood(parameters, y, output, row_weights)
-        kl = self._add_up(
-            self.weights.log_ratio(*self._posterior_and_prior(parameters, x, indices), draw), x, indices
-        )
+        kl = self._add_up(self.weights.log_ratio(*self._posterior_and_prior(parameters, x, indices), draw), x, indices)
         kl = kl if kl.ndim == 2 else kl.unsqueeze(1)
         none = torch.zeros_like(kl)
         values = (

@@ -2,7 +2,8 @@
 
 Which weights are kept is data with a member axis, 1 or 0 in `kept/<group>/<weight>` (C, *shape) beside the parameters,
 so that members with other weights removed share a program. A removed weight is drawn as 0. Under the bound its q is
-set to the standard normal and so is its prior, so that its divergence is 0, and nothing has a gradient by it.
+set to the standard normal and so is its prior, so that its divergence is 0, and nothing has a gradient by it. Of a
+point, whose divergence is −log p(w), the prior's density at 0 is set to 1.
 """
 
 from __future__ import annotations
@@ -13,8 +14,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ..distributions.normal import HALF_LOG_TWO_PI
 from ..model.layout import WeightGroup
-from .weights_posterior import Draw, GroupValues, Parameters, WeightsPosterior
+from .weights_posterior import Draw, GroupValues, Parameters, PointPosterior, WeightsPosterior
 
 KEPT = "kept"
 """First part of the names of masks."""
@@ -26,6 +28,7 @@ class KeptWeights:
 
     groups: Sequence[WeightGroup]
     values: Sequence[Mapping[str, Tensor]]
+    log_precision_of_removed: float = 0.0
 
     @classmethod
     def of(cls, parameters: Parameters, posterior: WeightsPosterior) -> KeptWeights | None:
@@ -35,7 +38,9 @@ class KeptWeights:
         if not any(name in parameters for row in names for name in row):
             return None
         return cls(
-            groups, [{weight: parameters[mask_name(group, weight)].detach() for weight in group.shapes} for group in groups]
+            groups,
+            [{weight: parameters[mask_name(group, weight)].detach() for weight in group.shapes} for group in groups],
+            2 * HALF_LOG_TWO_PI if isinstance(posterior, PointPosterior) else 0.0,
         )
 
     def posterior(self, parameters: Parameters) -> Parameters:
@@ -55,9 +60,10 @@ class KeptWeights:
         return changed
 
     def precision(self, log_precision: GroupValues) -> GroupValues:
-        """log A, 0 where a weight was removed."""
+        """log A, where a weight was removed that of a prior under which it adds nothing."""
+        other = self.log_precision_of_removed
         return [
-            {weight: row[weight] * kept for weight, kept in values.items()}
+            {weight: row[weight] * kept + other * (1 - kept) for weight, kept in values.items()}
             for row, values in zip(log_precision, self.values, strict=True)
         ]
 

@@ -90,6 +90,10 @@ class TwoLevelPoint(Protocol):
         """The same of a step along another gradient, (P,): Adam's √v̂ takes in the gradient that a step is along."""
 
     @property
+    def previous(self) -> TwoLevelPoint:
+        """The point before the last step of θ, with the same noise, for a method that `looks_back`."""
+
+    @property
     def path(self) -> InnerPath:
         """How θ came here, for a method that `follows_path`."""
 
@@ -129,11 +133,13 @@ class Hypergradient(Plugin):
     A method with one level raises θ and h together and needs no `gradient`; with none, h stays where it starts. One
     with two levels is asked for it every `every` steps of θ; its options extend `TwoLevelOptions`. One that
     `follows_path` differentiates through those steps, which have to be gradient steps, with or without momentum. One
-    that is `flat` never branches on values nor looks at `point.iteration`: it is compiled together with the step of h.
+    that `looks_back` is given `point.previous`. One that is `flat` never branches on values nor looks at
+    `point.iteration`: it is compiled together with the step of h.
     """
 
     levels: ClassVar[Literal[0, 1, 2]]
     follows_path: ClassVar[bool] = False
+    looks_back: ClassVar[bool] = False
     flat: ClassVar[bool] = False
 
     @staticmethod

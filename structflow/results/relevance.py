@@ -91,9 +91,7 @@ def noise_columns(criteria: Mapping[str, Any]) -> dict[str, Any]:
     return data
 
 
-def removal_order(
-    context: RunContext, setting: int, entry: Mapping[str, Any]
-) -> tuple[np.ndarray, list[str]]:
+def removal_order(context: RunContext, setting: int, entry: Mapping[str, Any]) -> tuple[np.ndarray, list[str]]:
     """When each criterion removes each weight, (criteria, n), and the names of the weights."""
     wanted = canonical(entry["structure"])
     for evaluated in load_evaluated(context, setting):
@@ -110,4 +108,3 @@ def removal_order(
 def table(values: list[Any]) -> np.ndarray:
     """Floats, NaN for None."""
     return np.array(values, dtype=float)
-

@@ -59,6 +59,11 @@ class QuadraticPoint:
         return self.step_sizes
 
     @property
+    def previous(self) -> QuadraticPoint:
+        """The point itself: θ rests."""
+        return self
+
+    @property
     def path(self) -> QuadraticPath:
         """Steps that led here: they rest, since θ is θ*(h)."""
         return QuadraticPath(self)

@@ -58,6 +58,12 @@ class Point:
     members: int
     program: Callable[[str], Callable[..., Tensor]]
     travelled: Path | None = None
+    came_from: Tensor | None = None
+
+    @property
+    def previous(self) -> Point:
+        """The point before the last step of θ, with the same noise; this one where that isn't known."""
+        return self if self.came_from is None else replace(self, flat=self.came_from)
 
     @property
     def path(self) -> Path:
@@ -121,11 +127,16 @@ class OuterAscent:
     second: Tensor
     rates: Tensor
     begun: Begun | None = None
+    last: tuple[int, Tensor] | None = None
     steps: list[int] = field(default_factory=list)
     reports: list[dict[str, Tensor]] = field(default_factory=list)
 
     def before(self, step: int, flat: Tensor, velocity: Tensor) -> None:
-        """Keep where the steps of θ up to the next step of h begin, for a method that follows them."""
+        """Keep what a step of θ starts from: for a method that follows the steps up to the next step of h, and for one
+        that looks at the last of them.
+        """
+        if self.level.method.looks_back and (step + 1) % self.level.options.every == 0:
+            self.last = step, flat.clone()
         if self.level.method.follows_path and step % self.level.options.every == 0:
             self.begun = Begun(step, flat.clone(), velocity.clone())
 
@@ -159,7 +170,10 @@ class OuterAscent:
                 self.stage.inputs,
                 self._program,
             )
-        point = Point(flat, inputs, len(self.steps), moves, sizes, self.member_of, members, self._program, path)
+        came_from = self._before(step, flat) if self.level.method.looks_back else None
+        point = Point(
+            flat, inputs, len(self.steps), moves, sizes, self.member_of, members, self._program, path, came_from
+        )
         return self._unpressed(point, self.stage.limit)
 
     def move(self, flat: Tensor, step: int, inputs: Inputs, second: Tensor) -> None:
@@ -175,7 +189,14 @@ class OuterAscent:
         if method.flat and self.begun is None:
             rate = self.stage.inputs.tables.rate[step]
             moves = ~self.stage.of_h & ~self._held(step)
-            point = (second, rate, torch.tensor(step, device=flat.device), moves, self.member_of)
+            point = (
+                second,
+                rate,
+                torch.tensor(step, device=flat.device),
+                moves,
+                self.member_of,
+                self._before(step, flat),
+            )
             kind = f"{method.type}|{self.level.options!r}|{self.inner}"
             gradient, size, report = self._run(kind, self._whole, (state, point, inputs))
         else:
@@ -189,11 +210,11 @@ class OuterAscent:
 
     def _whole(self, state: tuple[Any, ...], at: tuple[Any, ...], inputs: Inputs) -> tuple[Tensor, Tensor, Any]:
         """Hypergradient and step of h together."""
-        second, rate, number, moves, member_of = at
+        second, rate, number, moves, member_of, came_from = at
         sizes = partial(self.inner.step_sizes, second, rate=rate, step=number)
         members = self.stage.objectives.bound.population.size
         functions = self._functions()
-        point = Point(state[0], inputs, 0, moves, sizes, member_of, members, functions.__getitem__)
+        point = Point(state[0], inputs, 0, moves, sizes, member_of, members, functions.__getitem__, None, came_from)
         found = self.level.method.gradient(self.level.options, self._unpressed(point, state[6]))
         return *self._raise(found.gradient, member_of, *state), dict(found.report)
 
@@ -232,6 +253,10 @@ class OuterAscent:
         pressed = (point.flat.abs() >= limit) & (point.inner_gradient() * point.flat > 0)
         return replace(point, of_theta=point.of_theta & ~pressed)
 
+    def _before(self, step: int, flat: Tensor) -> Tensor:
+        """Where step `step` of θ started; where it led if that wasn't kept."""
+        return self.last[1] if self.last is not None and self.last[0] == step else flat
+
     def _held(self, step: int) -> Tensor:
         """Which numbers stay where they are in a step of θ, (P,)."""
         return self.stage.of_structure & ~self.stage.inputs.tables.structure_moves[step]
@@ -253,7 +278,9 @@ class OuterAscent:
             return product
 
         def mixed(flat: Tensor, direction: Tensor, *inputs: Any) -> Tensor:
-            product: Tensor = torch.func.grad(objectives.slope_along, 2)(flat, direction, flat, *inputs)
+            # a pullback and not the gradient of ∇L · v, whose value would keep the likelihood in the program
+            _, pullback = torch.func.vjp(lambda hyper: objectives.inner_slope(flat, hyper, *inputs), flat)
+            product: Tensor = pullback(-direction)[0]
             return product
 
         return {

@@ -71,18 +71,17 @@ class Objectives:
         """ΣL over members."""
         return inner_level(*self.terms("inner", flat, *inputs)).sum()
 
-    def slope_along(self, flat: Tensor, direction: Tensor, hyper: Tensor, *inputs: Any) -> Tensor:
-        """∇_θ(−ΣL) · v with h from `hyper` (P,) and v along θ, as a function of `hyper` alone where θ is held.
+    def inner_slope(self, flat: Tensor, hyper: Tensor, *inputs: Any) -> Tensor:
+        """∇ΣL along `flat`, (P,), with h from `hyper` (P,).
 
-        What of L doesn't depend on h, such as the likelihood, drops out of a derivative by `hyper`, and out of its
-        program.
+        What of L doesn't depend on h, such as the likelihood, drops out of a derivative by `hyper`.
         """
 
         def total(theta: Tensor) -> Tensor:
             return inner_level(*self.terms("inner", theta, *inputs, hyper=hyper)).sum()
 
         slope: Tensor = torch.func.grad(total)(flat)
-        return -(slope * direction).sum()
+        return slope
 
     def total_outer(self, flat: Tensor, *inputs: Any) -> Tensor:
         """ΣQ over members."""

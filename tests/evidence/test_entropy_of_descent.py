@@ -271,7 +271,7 @@ def test_starts():
 @pytest.mark.parametrize("name", ["sgd_entropy", "sgld_entropy"])
 def test_members_are_independent_of_batch_mates(name):
     """Members alone have the same estimate as together, though they stop at other steps than the others."""
-    options = {"restarts": 4, "steps": 30, "patience": 8}
+    options = {"restarts": 4, "steps": 20, "patience": 6}
     together = estimate(name, bent([0, 1, 0], [0, 0, 1]), **options)
     assert len(set(together.value.tolist())) == 3
     for number, (structure, restart) in enumerate([(0, 0), (1, 0), (0, 1)]):
@@ -292,20 +292,20 @@ def test_the_default_rate_follows_the_curvature():
     """Targets around 20: the output's weights grow and λ_max with them. Steps of 0.65 / λ_max at the start become too
     large, which is noticed; the default goes back and finds rates that don't."""
     trained = bent([1], [0], y=20 + 8 * Y)
-    joint, options = LogJoint(trained.weights), DescentOptions(restarts=4, steps=60)
-    begin = descent_start(trained.weights, options.start, 4, "sgd_entropy/start")
+    joint, options = LogJoint(trained.weights), DescentOptions(restarts=2, steps=40)
+    begin = descent_start(trained.weights, options.start, 2, "sgd_entropy/start")
     steepest = curvature(joint, begin.draws, 0, "sgd_entropy/start").largest.amax(1)
     broken = run(joint, options, 0.65 / steepest, False, "sgd_entropy")
     assert float(broken.largest_step) > LARGEST_STEP
     assert not bool(broken.valid)
-    found = estimate("sgd_entropy", trained, restarts=4, steps=60)
+    found = estimate("sgd_entropy", trained, restarts=2, steps=40)
     assert not found.missing
     assert bool(found.value.isfinite())
 
 
 @pytest.mark.parametrize("name", ["sgd_entropy", "sgld_entropy"])
 def test_a_bent_model_with_one_weight(name):
-    """y = tanh(w x) + noise: log ∫ p(y | w) p(w) dw on a grid of 20,001 points is above the bound, by at most 2 nats."""
+    """y = tanh(w x) + noise: log ∫ p(y | w) p(w) dw on a grid of 20,001 points exceeds the bound, by at most 2 nats."""
     of = graph({"x": (1,), "y": (1,)}, edge("x", "y", "all", fn("dense", bias=False)))
     x = X[:, :1]
     y = (1.5 * x).tanh() + NOISE * normal(8, 1, seed=9)

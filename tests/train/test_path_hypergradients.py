@@ -160,26 +160,24 @@ def test_drmad_visits_every_so_many_steps_of_a_line():
         torch.testing.assert_close(each.rate, 5.25 * path.rate(each.step))
 
 
-def test_greedy_is_the_derivative_through_the_last_step():
-    """Central differences by h of Q(θ⁺ + β (∇L(θ⁺, h) − ∇L(θ⁺, h⁺)), h): the step that led to θ⁺ with another h."""
-    of = problem("greedy")
-    point = of.point()
-    rate, of_h = point.step_sizes, of.ascent.stage.of_h
-    inner = torch.func.grad(of.ascent.stage.objectives.total_inner)
-    there = inner(point.flat, *point.inputs)
-
-    def value(unit: Tensor) -> float:
-        change = inner(point.flat + unit, *point.inputs) - there
-        moved = point.flat + unit + torch.where(of_h, torch.zeros_like(change), rate * change)
-        return float(of.ascent.stage.objectives.total_outer(moved, *point.inputs))
-
+@pytest.mark.parametrize("steps", [1, 4])
+def test_greedy_is_exact_through_the_last_step(steps):
+    """Of one step it is what autograd gives through it: 1e-9. Of more it is that of the last one, θ_{η−1} held."""
+    of = problem("greedy", steps=steps)
+    states = of.states(of.flat)
+    of.ascent.before(steps - 1, states[-2], torch.zeros_like(of.flat))
+    inputs = of.ascent.stage.inputs.of_outer(steps - 1, 0, 2)
+    point = of.ascent.point(states[-1], steps - 1, inputs, torch.zeros_like(of.flat))
     found = of.ascent.level.method.gradient(of.ascent.level.options, point).gradient
-    assert (found[~of_h] == 0).all()
-    for place in torch.nonzero(of_h).flatten():
-        unit = torch.zeros_like(of.flat)
-        unit[place] = 1e-5
-        expected = (value(unit) - value(-unit)) / 2e-5
-        assert float(found[place]) == pytest.approx(expected, rel=1e-6, abs=1e-7)
+    assert (found[~of.ascent.stage.of_h] == 0).all()
+    start = states[-2].clone().requires_grad_()
+    slope = of.inner_slope(start, steps - 1, differentiable=True)
+    end = start + of.ascent.stage.inputs.tables.rate[steps - 1] * slope
+    (expected,) = torch.autograd.grad(of.outer(end), start)
+    of_h = of.ascent.stage.of_h
+    torch.testing.assert_close(found[of_h], expected[of_h], rtol=1e-9, atol=1e-10)
+    if steps == 1:
+        torch.testing.assert_close(found[of_h], of.unrolled(), rtol=1e-9, atol=1e-10)
 
 
 @pytest.mark.parametrize("name", ["greedy", "first_order"])
@@ -191,6 +189,7 @@ def test_one_program_for_all_of_a_step_does_the_same(name, monkeypatch):
         of = problem(name, inner=ADAM, momentum=0.5)
         at, second = of.flat.clone(), torch.full_like(of.flat, 0.04)
         for iteration in range(3):
+            of.ascent.before(iteration, 0.9 * at, second)
             of.ascent.move(at, iteration, of.ascent.stage.inputs.of_outer(iteration, iteration, 2), second)
         ends.append(at)
         assert [report["hypergradient"].shape for report in of.ascent.reports] == [(2,)] * 3

@@ -118,11 +118,14 @@ def printed(results: Sequence[TableResult]) -> str:
     symmetry = statistics.median(each.symmetry.value for each in results)
     better = [each.name for each in results if each.difference.value > 0]
     clear = [each.name for each in results if abs(each.difference.value) > 2 * each.difference.error]
+    fitted = [each.name for each in results if each.refit.value < each.evidence.value]
     lines += [
         "",
         f"median regret over tables: evidence {median:.4f}, cross-validation {rival:.4f}, "
         f"evidence with the symmetry term {symmetry:.4f} nats a row",
         f"the evidence is better on {len(better)} of {len(results)} tables: {', '.join(better) or 'none'}",
         f"differences of more than two standard errors: {', '.join(clear) or 'none'}",
+        f"cross-validation's own network predicts better than the evidence's structure on {len(fitted)} of "
+        f"{len(results)} tables: {', '.join(fitted) or 'none'}",
     ]
     return "\n".join(lines)

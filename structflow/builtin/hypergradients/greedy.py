@@ -20,17 +20,18 @@ class GreedyOptions(TwoLevelOptions):
 
 
 class Greedy(Hypergradient):
-    """d/dh Q(T(θ, h), h) = ∇_h Q(θ⁺, h) − (∇²_{θh}(−L))ᵀ (β ∇_θ Q(θ⁺, h)) with θ⁺ = T(θ, h) = θ + β ∇_θ L(θ, h).
+    """d/dh Q(T(θ, h), h) = ∇_h Q(θ⁺, h) − (∇²_{θh}(−L)(θ, h))ᵀ (β ∇_θ Q(θ⁺, h)) with θ⁺ = T(θ, h) = θ + β ∇_θ L(θ, h).
 
     "T1 − T2": what h does to θ before the last step is left out, as if H were the identity. Luketina et al., "Scalable
-    gradient-based tuning of continuous regularization hyperparameters" (2016). θ⁺ is where the step of θ just led, and
-    the mixed derivative is taken there instead of at θ, so that one gradient is enough; β is the size of a step of the
-    inner method, that of Adam number by number.
+    gradient-based tuning of continuous regularization hyperparameters" (2016). θ → θ⁺ is the step that was just taken,
+    and β its size, that of Adam number by number. It costs one gradient of the size of an inner step's, since the
+    mixed derivative takes the divergence from the prior alone.
     """
 
     type = "greedy"
     Options = GreedyOptions
     levels = 2
+    looks_back = True
     flat = True
 
     @staticmethod
@@ -39,5 +40,5 @@ class Greedy(Hypergradient):
 
         of_q = point.outer_gradient()
         step = torch.where(point.of_theta, point.sizes(of_q) * of_q, torch.zeros_like(of_q))
-        total = of_q - point.mixed_product(step)
+        total = of_q - point.previous.mixed_product(step)
         return OuterGradient(torch.where(point.of_theta, torch.zeros_like(total), total))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import AfterValidator, Field
@@ -92,7 +93,7 @@ class WeightPruning(Regime):
         ordered = sorted(usable(before), key=lambda record: (kept_place(record, kept), record.candidate.restart))
         return Decision(
             [
-                Candidate(record.candidate.structure, record.candidate.restart, parent=parent_of(record), removed=removal)
+                replace(record.candidate, parent=parent_of(record), removed=removal)
                 for record in ordered
                 if record.candidate.structure in kept
             ]

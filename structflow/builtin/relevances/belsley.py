@@ -56,7 +56,8 @@ def standardised(covariance: Tensor, left: Tensor, present: Tensor) -> Tensor:
     chosen = rows.gather(2, left.unsqueeze(1).expand(-1, left.shape[1], -1))
     chosen = chosen.where(present.unsqueeze(-1) & present.unsqueeze(-2), 0.0) + torch.diag_embed((~present).to(rows))
     scale = chosen.diagonal(dim1=-2, dim2=-1).rsqrt()
-    return chosen * scale.unsqueeze(-1) * scale.unsqueeze(-2)
+    correlation: Tensor = chosen * scale.unsqueeze(-1) * scale.unsqueeze(-2)
+    return correlation
 
 
 def collinear_shares(correlation: Tensor) -> Tensor:
@@ -65,4 +66,5 @@ def collinear_shares(correlation: Tensor) -> Tensor:
 
     values, vectors = torch.linalg.eigh(correlation)  # ascending: the first is that of the largest condition index
     parts = vectors.square() / values.clamp(min=torch.finfo(values.dtype).tiny).unsqueeze(-2)
-    return parts[..., 0] / parts.sum(-1)
+    shares: Tensor = parts[..., 0] / parts.sum(-1)
+    return shares

@@ -1,0 +1,198 @@
+"""Runs that remove single weights: the regime `weight_pruning`, and curves of relevance after training."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import studies
+import torch
+
+from structflow.builtin.regimes.weight_pruning import WeightPruning, WeightPruningOptions
+from structflow.errors import SpecError
+from structflow.plugins import Candidate, MemberRecord, Parent, Removal
+from structflow.results.run import Run
+from structflow.spec.structures import StructureSpace
+
+FULL = {"weights": {"covariance": "full"}}
+SHARES = [0.3, 0.6]
+
+
+def pruned(**sections: Any) -> dict[str, Any]:
+    """The small study under `weight_pruning`: 9 weights a structure (2·2 + 2 and 2 + 1), of which 3 and 5 go."""
+    regime = {"type": "weight_pruning", "criterion": "graves", "shares": SHARES, "tolerance": None}
+    return studies.spec(**{"regime": regime, **sections})
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    return studies.run(pruned(), tmp_path_factory.mktemp("pruned") / "run")
+
+
+def trained_rounds(run: Run) -> dict[str, list[tuple[dict[str, Any], dict[str, np.ndarray]]]]:
+    """Payloads and arrays of the batches of every round."""
+    context = run.context
+    found: dict[str, list[tuple[dict[str, Any], dict[str, np.ndarray]]]] = {}
+    for name, record in studies.records(run.path).items():
+        if record["payload"].get("removal"):
+            found.setdefault(name.split("-")[1], []).append(
+                (record["payload"], context.directory.arrays(context.directory.record(name)))
+            )
+    return found
+
+
+def test_weights_go_round_by_round(run: Run) -> None:
+    """All 9 weights of both structures, then 6 and 4 of the better one; what was removed stays removed, at zero."""
+    rounds = trained_rounds(run)
+    assert list(rounds) == ["round0", "round1", "round2"]
+    assert [[m["left"] for p, _ in rounds[key] for m in p["removal"]] for key in rounds] == [[9] * 4, [6] * 2, [4] * 2]
+    chosen = {json.dumps(m["structure"]) for p, _ in rounds["round1"] for m in p["members"]}
+    assert len(chosen) == 1
+    before: dict[str, np.ndarray] | None = None
+    for key in ("round1", "round2"):
+        ((_, arrays),) = rounds[key]
+        masks = {name: value for name, value in arrays.items() if name.startswith("parameter/kept/")}
+        for name, kept in masks.items():
+            assert set(np.unique(kept)) <= {0.0, 1.0}
+            mean = arrays[name.replace("/kept/", "/mean/")]
+            assert (mean[kept == 0] == 0).all()
+            assert (mean[kept == 1] != 0).all()
+            if before is not None:
+                assert (kept <= before[name]).all()
+        before = masks
+
+
+def test_the_order_is_that_of_the_criterion_on_the_parent(run: Run) -> None:
+    """Of the members of round 1 the three weights of the least |μ|/√α in round 0 are gone."""
+    rounds = trained_rounds(run)
+    ((payload, arrays),) = rounds["round1"]
+    parents = [(p, a, n) for p, a in rounds["round0"] for n in range(len(p["members"]))]
+    for number, member in enumerate(payload["members"]):
+        (parent,) = [
+            (p, a, n)
+            for p, a, n in parents
+            if p["members"][n]["structure"] == member["structure"] and p["members"][n]["restart"] == member["restart"]
+        ]
+        names = [name for name in arrays if name.startswith("parameter/kept/")]
+        ratio, kept = [], []
+        for name in names:
+            index = slot_of(parent[0], parent[1][name].shape[0], parent[2])
+            mean, log_sd = (parent[1][name.replace("/kept/", f"/{kind}/")][index] for kind in ("mean", "log_sd"))
+            ratio.append((np.abs(mean) / np.exp(log_sd)).ravel())
+            kept.append(arrays[name][number].ravel())
+        least = np.argsort(np.concatenate(ratio))[:3]
+        assert sorted(np.flatnonzero(np.concatenate(kept) == 0).tolist()) == sorted(least.tolist())
+
+
+def slot_of(payload: dict[str, Any], slots: int, number: int) -> int:
+    """A member's slot of a group: its own number where all members use it, else its place among its structure's."""
+    if slots == len(payload["members"]):
+        return number
+    own = [n for n, m in enumerate(payload["members"]) if m["structure"] == payload["members"][number]["structure"]]
+    return own.index(number)
+
+
+def test_rounds_are_shown_with_what_is_left(run: Run) -> None:
+    stages = run.summary["stages"]
+    assert [stage["round"] for stage in stages] == ["whole", "without-0.3", "without-0.6"]
+    assert [stage["removal"]["left"] for stage in stages] == [9, 6, 4]
+    assert all(math.isfinite(stage["removal"]["metrics"]["test"]["rmse"]) for stage in stages)
+
+
+def test_a_module_and_predictions_have_the_weights_at_zero(tmp_path: Path) -> None:
+    """log p(y, w) with a prior of variance 10⁶ rises by 7.8 nats for each of the 5 of 9 weights that go: 4 are left.
+
+    The module has 5 zeros, and predicts what the run does, whose posterior is a point.
+    """
+    regime = {"type": "weight_pruning", "criterion": "optimal_brain_damage", "shares": [0.55], "tolerance": None}
+    sections = {"objective": {"preset": "map"}, "prior": {"weights": {"precision": 1e-6}}}
+    found = studies.run(pruned(regime=regime, **sections), tmp_path / "run")
+    assert found.summary["stages"][1]["removal"]["left"] == 4
+    module = found.best.module(torch.float64)
+    assert sum(int((value == 0).sum()) for value in module.parameters()) == 5
+    inputs = found.context.study.dataset.test()[0]
+    expected = found.best.predict(inputs).mean
+    np.testing.assert_allclose(module(torch.from_numpy(inputs)).detach().numpy(), expected, rtol=1e-9, atol=1e-9)
+
+
+def test_it_stops_when_the_score_falls() -> None:
+    """Scores −10 (whole), −10.5 and −12: within 1 nat the next round goes on, after −12 it passes through."""
+    space = studies.study(studies.spec()).space
+    structure = next(iter(space))
+    options = WeightPruningOptions(shares=(0.2, 0.4, 0.6))
+    records = [record(structure, 0, -10.0)]
+    first = WeightPruning.decide(options, space, 1, 1, records)
+    assert first.candidates == [
+        Candidate(structure, 0, parent=Parent(0, structure, None, 0), removed=Removal("graves", 0.2))
+    ]
+    records.append(record(structure, 1, -10.5))
+    assert len(WeightPruning.decide(options, space, 1, 2, records).candidates) == 1
+    records.append(record(structure, 2, -12.0))
+    assert WeightPruning.decide(options, space, 1, 3, records).candidates == []
+    patient = WeightPruningOptions(shares=(0.2, 0.4, 0.6), tolerance=None)
+    assert len(WeightPruning.decide(patient, space, 1, 3, records).candidates) == 1
+
+
+def record(structure: Any, round_index: int, score: float) -> MemberRecord:
+    return MemberRecord(Candidate(structure, 0), round_index, score, score)
+
+
+def test_only_the_best_structures_lose_weights() -> None:
+    space: StructureSpace = studies.study(studies.spec()).space
+    one, two = space
+    records = [record(one, 0, -10.0), record(two, 0, -9.0)]
+    for most, expected in ((1, [two]), (2, [two, one])):
+        options = WeightPruningOptions(structures=most)
+        assert [c.structure for c in WeightPruning.decide(options, space, 1, 1, records).candidates] == expected
+
+
+def test_curves_are_in_the_summary_and_the_arrays(tmp_path: Path) -> None:
+    """One structure's curves for two criteria and three shares; the order has every weight once."""
+    relevance = {"criteria": ["graves", "belsley"], "shares": [0, 0.5, 1], "samples": 8, "input_noise": [0.5]}
+    found = studies.run(studies.spec(relevance=relevance, posterior=FULL), tmp_path / "run")
+    (entry,) = found.summary["relevance"]
+    assert entry["structure"] == found.ranking[entry["rank"] - 1]["structure"]
+    for curve in entry["criteria"].values():
+        assert curve["removed"] == [0, 4, 9]  # round(4.5) is even
+        assert (
+            len(curve["bound"])
+            == len(curve["metrics"]["test"]["rmse"])
+            == len(curve["input_noise"]["0.5"]["rmse"])
+            == 3
+        )
+    same = [curve["bound"][2] for curve in entry["criteria"].values()]
+    assert same[0] == pytest.approx(same[1])
+    arrays = found.dataset[f"setting_0/relevance/structure_{entry['rank'] - 1}"]
+    assert dict(arrays.sizes) == {"criterion": 2, "share": 3, "weight": 9, "input_noise": 1}
+    assert [sorted(row) for row in arrays["removed_at"].values.tolist()] == [list(range(9))] * 2
+    assert arrays["test_rmse"].sel(criterion="graves").values.tolist() == pytest.approx(
+        entry["criteria"]["graves"]["metrics"]["test"]["rmse"]
+    )
+    assert studies.run(studies.spec(), tmp_path / "none").summary["relevance"] == []
+
+
+@pytest.mark.parametrize(
+    ("sections", "message"),
+    [
+        ({"relevance": {"criteria": ["belsley"]}}, "posterior.weights.covariance: got diagonal"),
+        ({"relevance": {"criteria": ["graves", "graves"]}}, "'graves' is listed before"),
+        ({"relevance": {"criteria": ["graves"], "shares": [0.5, 0.2]}}, "expected shares that rise"),
+        (
+            {
+                "relevance": {"criteria": ["graves"]},
+                "objective": {"preset": "map"},
+                "prior": {"weights": {"precision": 1.0}},
+            },
+            "posterior.weights.type: got a point",
+        ),
+        ({"regime": {"type": "weight_pruning", "criterion": "gravis"}}, "there is no criterion 'gravis'"),
+        ({"regime": {"type": "weight_pruning", "criterion": "belsley"}}, "posterior.weights.covariance: got diagonal"),
+    ],
+)
+def test_what_can_t_be_is_refused(sections: dict[str, Any], message: str) -> None:
+    with pytest.raises(SpecError, match=message.replace("(", "\\(")):
+        studies.study(studies.spec(**sections))
