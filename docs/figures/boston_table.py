@@ -73,7 +73,8 @@ def draw(results: dict[str, dict[str, Any]], path: Path) -> None:
         axes.set_xticks(range(len(COLUMNS)), [column.replace(" ", "\n") for column in COLUMNS], fontsize=8)
         axes.set_ylabel("test RMSE")
         axes.grid(axis="y", alpha=0.3)
-        axes.legend(fontsize=8)
+        axes.set_ylim(0, 10.5)
+        axes.legend(fontsize=8, loc="upper right")
     figure.savefig(path, dpi=120)
 
 

@@ -14,7 +14,8 @@ from .conditioning import Coordinates, coordinates_for
 from .flat import FlatLayout
 from .metaparameters import MetaparameterTables
 from .stage_inputs import Execution, Minibatching, StageInputs, TrainingData
-from .step import HYPERPARAMETER_NAMES, Objectives, is_of
+from .step import HYPERPARAMETER_NAMES as HYPERPARAMETER_NAMES
+from .step import Objectives, is_of
 
 STRUCTURE_NAMES = ("structure", "structure_temperature", "prior_structure")
 """First parts of the names of parameters of q(Γ) and p(Γ)."""

@@ -279,7 +279,7 @@ class OuterAscent:
 
         def mixed(flat: Tensor, direction: Tensor, *inputs: Any) -> Tensor:
             # a pullback and not the gradient of ∇L · v, whose value would keep the likelihood in the program
-            _, pullback = torch.func.vjp(lambda hyper: objectives.inner_slope(flat, hyper, *inputs), flat)
+            pullback = torch.func.vjp(lambda hyper: objectives.inner_slope(flat, hyper, *inputs), flat)[1]
             product: Tensor = pullback(-direction)[0]
             return product
 

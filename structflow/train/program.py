@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch._ops import OpOverload
+from torch.fx import GraphModule, Node
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.utils._pytree import tree_map
 
@@ -37,12 +39,39 @@ def program_for(signature: str, function: Callable[..., Any], example: tuple[Any
     if key not in _programs and len(_programs) >= MOST_PROGRAMS:
         _programs.clear()
     if key not in _programs:
-        traced: Program = make_fx(function)(*tree_map(torch.clone, example))
+        traced: Program = without_unused(make_fx(function)(*tree_map(torch.clone, example)))
         if compiled:
             prepare_compiler()
             traced = torch.compile(traced, dynamic=False, fullgraph=True)
         _programs[key] = traced
     return _programs[key]
+
+
+def without_unused(traced: GraphModule) -> GraphModule:
+    """The program without operations that nothing depends on but the shape of what they give.
+
+    A derivative starts from ones of the shape of a value, for which a traced program computes that value. The mixed
+    derivative ∇²_{θh} L, which doesn't depend on the likelihood, would compute it for that alone.
+    """
+    aten = torch.ops.aten
+    filled = {aten.ones_like.default: 1, aten.zeros_like.default: 0}
+    for node in traced.graph.nodes:
+        if node.target not in filled:
+            continue
+        value = node.meta["val"]
+        options = {"dtype": value.dtype, "device": value.device}
+        with traced.graph.inserting_before(node):
+            constant = traced.graph.call_function(aten.full.default, (list(value.shape), filled[node.target]), options)
+        constant.meta = node.meta
+        node.replace_all_uses_with(constant)
+    traced.graph.eliminate_dead_code(changes_something)
+    traced.recompile()
+    return traced
+
+
+def changes_something(node: Node) -> bool:
+    """Whether an operation does more than give a value, such as one that works in place."""
+    return node.is_impure() or (isinstance(node.target, OpOverload) and node.target._schema.is_mutable)
 
 
 @cache

@@ -36,8 +36,8 @@ boston, figure = load("experiments/boston"), load("figures/boston_table")
 def tiny(layers: str = "one", **changes):
     """30 training and 10 test rows, one prior variance and two rates."""
     settings = boston.Settings(
-        restarts=2, steps=8, search_steps=8, check_every=4, patience=8, measure_every=2, variances=(10.0,), rates=(0.3, 0.1),
-        compiled=False, **changes,
+        restarts=2, steps=8, search_steps=8, check_every=4, patience=8, measure_every=2,
+        variances=(10.0,), rates=(0.3, 0.1), compiled=False, **changes,
     )  # fmt: skip
     study, _ = boston.study_of(layers, "standardised", 0, settings)
     table = study.table

@@ -121,3 +121,17 @@ def test_the_order_of_the_parameters_does_not_matter():
     assert packed.tolist() == [3.0, 4.0, 1.0, 2.0, 5.0]
     for name, value in layout.unpack(packed).items():
         assert torch.equal(value, parameters[name])
+
+
+def test_what_is_wanted_for_its_shape_alone_is_not_computed():
+    """ones_like(x xᵀ) needs no product; an operation in place stays though nothing uses what it gives."""
+
+    def function(x: torch.Tensor, kept: torch.Tensor) -> torch.Tensor:
+        kept.add_(1.0)
+        return 2.0 * torch.ones_like(x @ x.T)
+
+    x, kept = normal(3, 2, seed=1), torch.zeros(1, dtype=DOUBLE)
+    program = program_for("shape alone", function, (x, kept), False)
+    assert not [node for node in program.graph.nodes if "mm" in str(node.target)]
+    assert torch.equal(program(x, kept), torch.full((3, 3), 2.0, dtype=DOUBLE))
+    assert kept.item() == 1.0
