@@ -8,8 +8,8 @@ from .hypergradient import Hypergradient, InnerPath, OuterGradient, TwoLevelOpti
 from .likelihood import Likelihood, TargetKind
 from .options import Options
 from .plugin import INTERFACE_VERSION, Plugin
-from .relevance import Relevance
 from .regime import Candidate, Decision, MemberRecord, Parent, Regime, RegimeOptions, Removal, RoundBound
+from .relevance import Relevance
 from .schedule import (
     Metaparameter,
     NonNegativeMetaparameter,
