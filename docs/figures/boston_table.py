@@ -2,7 +2,7 @@
 
     python docs/figures/boston_table.py
 
-It reads docs/experiments/boston.json, which docs/experiments/boston.py writes.
+It reads docs/experiments/boston_houses.json, which docs/experiments/boston_houses.py writes.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 HERE = Path(__file__).parent
-RESULTS = HERE.parent / "experiments" / "boston.json"
+RESULTS = HERE.parent / "experiments" / "boston_houses.json"
 COLUMNS = ("none", "validation", "validation + prior", "SGD entropy", "SGLD entropy", "mean-field normal")
 PUBLISHED = {
     "one": {"rmse": (8.1, 5.9, 5.2, 3.7, 6.7, 5.0), "rmse_noisy": (43.9, 18.6, 15.8, 11.9, 20.3, 18.2)},

@@ -29,7 +29,18 @@ class Reconditioning:
     stage: OpenStage
     member_of: Tensor
     whitened_at: Tensor
-    looked_at: int = 0
+    looked_at: Tensor
+
+    @property
+    def tensors(self) -> dict[str, Tensor]:
+        """What changes on the way, by names of its own: for checkpoints."""
+        whitening = self.stage.coordinates.whitening
+        return {
+            "whitened_at": self.whitened_at,
+            "looked_at": self.looked_at,
+            **{f"whitening/{name}": value for name, value in whitening.items()},
+            **{f"inner_whitening/{name}": self.stage.inputs.whitening[name] for name in whitening},
+        }
 
     def after(self, step: int, state: Tensor) -> None:
         """After a step of h that followed step `step` of θ: give members whose h is far new coordinates, in place.
@@ -38,9 +49,9 @@ class Reconditioning:
         is whitened anew depends on its own h alone.
         """
         coordinates = self.stage.coordinates
-        if not coordinates.whitening or step + 1 - self.looked_at < LEAST_STEPS:
+        if not coordinates.whitening or step + 1 - int(self.looked_at) < LEAST_STEPS:
             return
-        self.looked_at = step + 1
+        self.looked_at.fill_(step + 1)
         bound, inputs = self.stage.objectives.bound, self.stage.inputs
         far = self.stage.of_h & ((state - self.whitened_at).abs() > FAR)
         counts = torch.zeros(bound.population.size, device=state.device)
@@ -67,4 +78,4 @@ class Reconditioning:
 def reconditioning(stage: OpenStage) -> Reconditioning:
     """The coordinates of a stage that begins."""
     member_of = members_of(stage.objectives.bound, stage.layout).to(stage.start.device)
-    return Reconditioning(stage, member_of, stage.start.clone())
+    return Reconditioning(stage, member_of, stage.start.clone(), torch.zeros((), dtype=torch.int64))  # on the CPU: read

@@ -85,9 +85,10 @@ def train(
     ascent: OuterAscent | None = None
     if outer is not None and levels == 2 and bool(stage.of_h.any()):
         ascent = outer_ascent(outer, stage, inner)
-    coordinates = reconditioning(stage)
+    coordinates = reconditioning(stage) if ascent is not None else None
     program: Program | None = None
     resumable = {"state": state, "first": first, "second": second, "diverged_at": diverged_at}
+    resumable.update({} if coordinates is None else coordinates.tensors)
     stored = checkpoints.load() if checkpoints is not None else None
     done = 0 if stored is None else restore(stored, resumable, trace, ascent)
 
@@ -109,6 +110,7 @@ def train(
             trace.append(torch.stack(terms))
         if ascent is not None:
             ascent.after(step, state, second)
+        if coordinates is not None:
             coordinates.after(step, state)
         if on_step is not None and ((step + 1) % inputs.block == 0 or step + 1 == tables.steps):
             on_step(step + 1)

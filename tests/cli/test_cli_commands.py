@@ -149,7 +149,7 @@ def test_show_json_has_the_fields_of_the_design(cli, finished):
     assert answer["settings"] == []  # no sweep
     assert answer["seconds"] > 0
     named = {
-        "rank", "structure", "log_evidence", "log_evidence_se", "evidence", "probability", "restarts",
+        "rank", "structure", "log_evidence", "log_evidence_se", "evidence", "evidence_se", "probability", "restarts",
         "restart_agreement", "c_param", "c_struct", "metrics", "robustness",
     }  # fmt: skip
     for number, entry in enumerate(answer["ranking"], start=1):

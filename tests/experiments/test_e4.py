@@ -1,4 +1,4 @@
-"""Evidence as the criterion: the parts of docs/experiments/boston.py on few rows with few steps, and its figure."""
+"""Evidence as the criterion: docs/experiments/boston_houses.py on few rows with few steps, and its figure."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def load(file: str) -> ModuleType:
     return module
 
 
-boston, figure = load("experiments/boston"), load("figures/boston_table")
+boston, figure = load("experiments/boston_houses"), load("figures/boston_table")
 
 
 def tiny(layers: str = "one", **changes):

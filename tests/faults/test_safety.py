@@ -48,7 +48,7 @@ BOMB = "".join(f"{name}: &{name} [{', '.join([inside] * 9)}]\n" for name, inside
 @pytest.mark.parametrize(
     ("text", "line"),
     [
-        (BOMB, 1),
+        (BOMB, 2),
         ("structflow: 1\ndata: !!python/object/apply:os.system ['touch ran']\n", 2),
         ("structflow: 1\nname: a\nname: b\n", 3),
         ("structflow: 1\nseed: .nan\n", 2),

@@ -200,7 +200,7 @@ def learned(tmp_path_factory):
             model={"likelihood": {"type": "gaussian", "noise": 1.0}, **studies.model(SEARCHED)},
             prior={"weights": {"precision": "shared"}},
             objective={"preset": "cross_validation", "folds": 4},
-            optimizer={"inner": {"steps": 600, "lr": 0.05}, "restarts": 2,
+            optimizer={"inner": {"steps": 900, "lr": 0.05}, "restarts": 2,
                        "outer": {"type": "hoag", "every": 6, "rate": 0.1, "tolerance": 1e-6}},
         ),
         tmp_path_factory.mktemp("folds") / "run",

@@ -182,11 +182,11 @@ def test_an_interrupted_run_continues(pruned, tmp_path, monkeypatch):
     """It fails at its sixth task; the same call does the rest, and ends with the same records."""
     perform, calls = run_task.perform, []
 
-    def fail_once(context, task):
+    def fail_once(context, task, slots):
         calls.append(task.name)
         if len(calls) == 6:
             raise RuntimeError("out of luck")
-        return perform(context, task)
+        return perform(context, task, slots)
 
     monkeypatch.setattr(run_task, "perform", fail_once)
     with pytest.raises(RuntimeError, match="out of luck"):

@@ -165,11 +165,11 @@ def test_a_continued_run_replays_what_was_there(recorder, tmp_path, monkeypatch)
     train_batch = run_task.train_batch
     trained = []
 
-    def fail_in_second(context, task, on_step):
+    def fail_in_second(context, task, *rest):
         if trained:
             raise Interrupted("power\nfailure")
         trained.append(task)
-        return train_batch(context, task, on_step)
+        return train_batch(context, task, *rest)
 
     with monkeypatch.context() as patch:
         patch.setattr(run_task, "train_batch", fail_in_second)

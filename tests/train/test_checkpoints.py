@@ -64,6 +64,12 @@ METHODS = {
     "relaxed": {"regime": {"type": "evidence"}},
     "momentum": {"inner": {"type": "sgd", "momentum": 0.5, "lr": 0.001}},
     "hoag": {"optimizer": {"outer": {"type": "hoag", "every": 4}}},
+    "whitened": {
+        "model": studies.model([{"from": "x", "to": "y", "basis": ["linear"]}]),
+        "prior": {"weights": {"precision": "per_parameter", "start_range": [0.1, 1000.0]}},
+        "inner": {"steps": 60, "type": "sgd", "momentum": 0.5, "lr": 0.1},
+        "optimizer": {"outer": {"type": "hoag", "every": 2, "rate": 0.5}},
+    },
     "drmad": {
         "inner": {"type": "sgd", "momentum": 0.5, "lr": 0.001},
         "optimizer": {"outer": {"type": "drmad", "every": 4}},
@@ -77,8 +83,9 @@ def test_from_any_step_to_the_very_same_end(tmp_path, name):
     context, task = opened(tmp_path, **METHODS[name])
     undisturbed = EveryStep()
     whole = train_batch(context, task, None, undisturbed)
-    assert set(undisturbed.kept) == set(range(1, STEPS + 1))
-    for stop in (1, 6, 8, STEPS):
+    steps = METHODS[name].get("inner", {}).get("steps", STEPS)
+    assert set(undisturbed.kept) == set(range(1, steps + 1))
+    for stop in (1, 6, 8, steps - 5, steps):
         first = EveryStep(stop_after=stop)
         with pytest.raises(StoppedError):
             train_batch(context, task, None, first)

@@ -1,11 +1,12 @@
 """Evidence as the criterion: houses in Boston, six ways to train a network of softplus units and to choose its prior.
 
-    python docs/experiments/boston.py [--inputs standardised|raw] [--layers one three] [--splits 0 1 2] [--output FILE]
+    python docs/experiments/boston_houses.py [--inputs standardised|raw] [--layers one three] [--splits 0 1 2]
+        [--output FILE]
 
 The model is that of specs/e4-boston-one-layer.yaml and specs/e4-boston-three-layers.yaml. Every column has r = 10
 restarts from N(0, s²), s the spread of the functions' own starts, and plain gradient steps; the prior's variance (10 to
 10⁹) and the step's rate are chosen by the column's own criterion on trajectories of two restarts. Prediction: the mean
-over restarts, or over q. Results are added to FILE, by default docs/experiments/boston.json, which
+over restarts, or over q. Results are added to FILE, by default docs/experiments/boston_houses.json, which
 docs/figures/boston_table.py draws.
 """
 
