@@ -19,7 +19,7 @@ import os
 import time
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import Any, Literal
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the command line does; before torch is loaded
 
@@ -39,7 +39,7 @@ from structflow.train.stage_inputs import Execution, Minibatching, TrainingData
 from structflow.train.trainer import train
 
 EVERY = 20
-METHODS: dict[str, tuple[dict[str, Any], str]] = {
+METHODS: dict[str, tuple[dict[str, Any], Literal["adam", "sgd"]]] = {
     "plain": ({"type": "random_search"}, "adam"),
     "greedy": ({"type": "greedy"}, "adam"),
     "first_order": ({"type": "first_order", "every": 1, "samples": 1}, "adam"),

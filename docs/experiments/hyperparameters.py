@@ -186,6 +186,12 @@ def print_tables(results: list[Result]) -> None:
             f"{np.mean([each.rmse for each in found]):8.3f}{np.median(differences):12.4f}"
             f"{np.mean([each.noisy_rmse for each in found]):8.1f}"
         )
+    for name in names:
+        short = np.concatenate([result.optimum - result.methods[name].bounds for result in results])
+        print(
+            f"single starts of {name}: {np.mean(short <= 1):.0%} within 1 nat, median {np.median(short):.2f}, "
+            f"worst {short.max():.2f}"
+        )
     own = [np.mean([getattr(result, field) for result in results]) for field in ("optimum", "boxed", "rmse")]
     print(f"optimum: mean Q {own[0]:.2f}, within {START} {own[1]:.2f}, RMSE {own[2]:.3f}")
     by_gradient = [name for name in names if name != "random_search"]

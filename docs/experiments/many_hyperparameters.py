@@ -53,7 +53,7 @@ def found_by(run: Run, setting: int, metric: str) -> Found:
     ranking = run.summary["settings"][setting]["ranking"]
     value, held_out = (ranking[0]["log_evidence"], ranking[0]["metrics"]["test"][metric]) if ranking else (np.nan,) * 2
     return Found(
-        spec.optimizer.outer.type, value, held_out, spec.optimizer.restarts, record.seconds,
+        spec.optimizer.outer.type, value, held_out, spec.optimizer.restarts, record.seconds or 0.0,
         arrays["trajectory/steps"] + 1, bounds.max(axis=1),
     )  # fmt: skip
 
