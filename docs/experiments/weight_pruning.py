@@ -7,8 +7,8 @@
 the test rows by the share of weights removed, with its standard error, and its fall from the whole network, paired by
 split. `once` runs the specs in which weights are removed without training again, specs/e5-*-at-once.yaml, and prints
 their curves. The numbers go into `wine.json` and `once.json` in FOLDER, by default runs/e5, from where
-docs/figures/weight_pruning.py draws them. A run that is there is left as it
-is, so that splits can be run apart and be put together. Hours rather than minutes where the cores are shared.
+docs/figures/weight_pruning.py draws them. A run that is there is left as it is, so that splits can be run apart and put
+together. Hours rather than minutes where the cores are shared.
 """
 
 from __future__ import annotations
