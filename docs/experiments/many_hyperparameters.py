@@ -3,8 +3,8 @@
     python docs/experiments/many_hyperparameters.py [FOLDER] [KEY=VALUE ...]
 
 Prints, for each method, the log evidence of its best start (the bound, with fresh noise), the metric on the held-out
-rows and the seconds of training, and draws docs/figures/e3_many_hyperparameters.png where no KEY is given. An hour on
-one core that is shared, most of it for the digits.
+rows and the seconds of training, and draws docs/figures/e3_many_hyperparameters.png where no KEY is given. Ten
+minutes on one core that is shared.
 """
 
 from __future__ import annotations

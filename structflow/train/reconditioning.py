@@ -1,7 +1,8 @@
 """Coordinates that follow h: a linear model is whitened anew where its precisions have moved far.
 
 In the coordinates of the start the curvature of −L is 1 at the precisions of the start. A precision that rises by a
-factor can raise it by that factor, and gradient steps at a rate that suited the start then diverge.
+factor can raise it by that factor, and gradient steps at a rate that suited the start then diverge. It is for them
+alone: Adam sizes its steps by itself, and its averages would be of other coordinates.
 """
 
 from __future__ import annotations
@@ -45,8 +46,8 @@ class Reconditioning:
     def after(self, step: int, state: Tensor) -> None:
         """After a step of h that followed step `step` of θ: give members whose h is far new coordinates, in place.
 
-        The parameters are those of before in other coordinates; the state of the inner method stays. Whether a member
-        is whitened anew depends on its own h alone.
+        The parameters are those of before in other coordinates; the velocity stays as it is. Whether a member is
+        whitened anew depends on its own h alone.
         """
         coordinates = self.stage.coordinates
         if not coordinates.whitening or step + 1 - int(self.looked_at) < LEAST_STEPS:

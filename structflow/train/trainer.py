@@ -85,7 +85,7 @@ def train(
     ascent: OuterAscent | None = None
     if outer is not None and levels == 2 and bool(stage.of_h.any()):
         ascent = outer_ascent(outer, stage, inner)
-    coordinates = reconditioning(stage) if ascent is not None else None
+    coordinates = reconditioning(stage) if ascent is not None and inner.type == "sgd" else None
     program: Program | None = None
     resumable = {"state": state, "first": first, "second": second, "diverged_at": diverged_at}
     resumable.update({} if coordinates is None else coordinates.tensors)
