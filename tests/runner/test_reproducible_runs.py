@@ -103,11 +103,11 @@ def test_a_task_that_fails_leaves_a_run_that_continues(here, tmp_path, monkeypat
     """The third batch fails once; the same call ends with the records of a run where nothing failed."""
     perform, calls = run_task.perform, []
 
-    def fail_once(context, task):
+    def fail_once(context, task, slots):
         calls.append(task.name)
         if len(calls) == 4:
             raise RuntimeError("out of luck")
-        return perform(context, task)
+        return perform(context, task, slots)
 
     monkeypatch.setattr(run_task, "perform", fail_once)
     with pytest.raises(RuntimeError, match="out of luck"):
