@@ -140,11 +140,12 @@ class Plan:
         return cls(stored["n_structures"], settings, execution, estimate["seconds"], estimate["batch_bytes"])
 
 
-def make_plan(study: Study, device: str, can_compile: bool, threads: int) -> Plan:
+def make_plan(study: Study, device: str, can_compile: bool, threads: int, extends: ExecutionPlan | None = None) -> Plan:
     """Plan a study for a `device`, where `can_compile` says whether native code can be made there.
 
     `threads` are the threads of one task. Compilation is worth it where the forecast of what it saves exceeds what
-    it costs.
+    it costs. A run that `extends` another one is executed as that was, and has more slots: members of which the same
+    stages are known share no batch with others.
     """
     settings, works = [], []
     for setting in study.settings:
@@ -153,7 +154,7 @@ def make_plan(study: Study, device: str, can_compile: bool, threads: int) -> Pla
         bounds = regime.rounds(spec.regime, searched_space(study.space, spec.regime), spec.optimizer.restarts)
         rounds = []
         for index, bound in enumerate(bounds):
-            planned, work = plan_round(study, setting, regime, bound, index)
+            planned, work = plan_round(study, setting, regime, bound, index, extends is not None)
             rounds.append(planned)
             works.append(work)
         settings.append(SettingPlan(setting.values, tuple(rounds), spec.regime.type))
@@ -166,7 +167,7 @@ def make_plan(study: Study, device: str, can_compile: bool, threads: int) -> Pla
     return Plan(
         searched_space(study.space, study.settings[0].stages[0].regime).count,
         tuple(settings),
-        ExecutionPlan(device, dtype, compiles, threads),
+        extends or ExecutionPlan(device, dtype, compiles, threads),
         compiled if compiles else eager,
         max(
             planned.members_per_batch * work.cost.bytes(dtype, covariance)
@@ -175,7 +176,9 @@ def make_plan(study: Study, device: str, can_compile: bool, threads: int) -> Pla
     )
 
 
-def plan_round(study: Study, setting: Setting, regime: Any, bound: RoundBound, index: int) -> tuple[RoundPlan, Work]:
+def plan_round(
+    study: Study, setting: Setting, regime: Any, bound: RoundBound, index: int, extends: bool
+) -> tuple[RoundPlan, Work]:
     """One round with its batches, and the work it is."""
     spec, graph = setting.stages[0], study.graph
     space = searched_space(study.space, spec.regime)
@@ -190,14 +193,16 @@ def plan_round(study: Study, setting: Setting, regime: Any, bound: RoundBound, i
     bound = replace(bound, most=bound.most * copies)
     most = max(copies, min(members_per_batch(dearest, spec), max(1, bound.most)) // copies * copies)
     alone = spec.posterior.weights.covariance == "full" and not bound.relaxed
-    if bound.exact and index == 0:
+    kinds = 1 if bound.relaxed else min(bound.most // copies, space.count if alone else len(assignments))
+    if extends:  # in each kind members of which 0, 1, …, all stages are known
+        slots = most_batches(bound.most, kinds * (len(setting.stages) + 1), most)
+    elif bound.exact and index == 0:
         decision = regime.decide(spec.regime, space, spec.optimizer.restarts, 0, [])
         decision = with_open_set(decision, study.space, spec.regime)
         slots = len(make_batches(graph, with_folds(decision.candidates, spec), most, alone, copies))
     elif bound.relaxed:  # all members over one open set
         slots = -(-bound.most // most)
     else:
-        kinds = min(bound.most // copies, space.count if alone else len(assignments))
         slots = most_batches(bound.most, kinds, most)
     programs = min(slots, space.count if alone else len(assignments)) * len(setting.stages)
     steps = tuple(stage.optimizer.inner.steps for stage in setting.stages)

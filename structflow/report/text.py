@@ -51,6 +51,8 @@ def print_summary(summary: dict[str, Any], most: int) -> None:
         f"run {summary['run']}: {summary['status']}, {summary['n_structures']:,} structures, {summary['seconds']:.0f} s"
     )
     settings = summary.get("settings", [])
+    if summary.get("extension"):  # runs of earlier versions have none
+        print_extension(console, summary["extension"])
     if ranking:
         if settings:
             console.print(setting_title(settings[0]["values"]))
@@ -70,6 +72,14 @@ def print_summary(summary: dict[str, Any], most: int) -> None:
             print_robustness(console, setting["ranking"][0])
     for warning in summary["warnings"]:
         console.print(Text("warning:", "yellow"), warning)
+
+
+def print_extension(console: Console, extension: dict[str, Any]) -> None:
+    """What changed since the run was opened before, how many members were trained then, and why the others are."""
+    for change in extension["changes"]:
+        console.print(f"extended by {change}", highlight=False)
+    reasons = "".join(f"; {number:,}: {reason}" for reason, number in extension["reasons"].items())
+    console.print(f"{extension['taken_over']:,} of {extension['members']:,} members were trained before{reasons}")
 
 
 def setting_title(values: dict[str, Any]) -> str:

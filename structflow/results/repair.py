@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from ..errors import StorageError
@@ -12,16 +13,20 @@ from ..runner.context import open_context
 from ..runner.driver import carry_out
 from ..runner.executors import place_for
 from ..runner.progress import Listener
-from ..store.inspection import Damage, damage, withdraw_record, withdraw_results
+from ..store.inspection import Damage, damage, remove, withdraw_record, withdraw_results
+from ..store.openings import damage_of_all, earlier_openings
 from ..store.run_directory import RunDirectory
 from ..store.run_lock import locked
 from .read import refuse_no_run
 
 
 def inspect(path: Path) -> list[Damage]:
-    """What is damaged in a run directory; raises `CallError` where there is none."""
+    """What is damaged in a run directory and in its earlier openings; raises `CallError` where there is none."""
     refuse_no_run(path)
-    return list(damage(RunDirectory(path)))
+    directory = RunDirectory(path)
+    return [
+        found if opening == directory else replace(found, part="earlier") for opening, found in damage_of_all(directory)
+    ]
 
 
 def repair(path: Path, cluster: ClusterOptions | None, listener: Listener) -> list[str]:
@@ -29,12 +34,13 @@ def repair(path: Path, cluster: ClusterOptions | None, listener: Listener) -> li
 
     A task gives the same numbers again on the same kind of machine. Where it doesn't, all that follows from it is
     done again, too. Raises `StorageError` where what the run was opened with is damaged, since nothing can be made
-    from that.
+    from that. What is damaged of earlier openings is dropped: the run has its own copy of what it took over.
     """
     from .run import finish
 
     directory = RunDirectory(path)
     with locked(path):
+        drop_damage_of_earlier(directory)
         found = inspect(path)
         opening = [each for each in found if each.part == "opened"]
         if opening:
@@ -64,6 +70,20 @@ def repair(path: Path, cluster: ClusterOptions | None, listener: Listener) -> li
         if found:
             finish(directory, seconds)
         return done
+
+
+def drop_damage_of_earlier(directory: RunDirectory) -> None:
+    """Remove damaged records and results of earlier openings, and openings that can't be read any more."""
+    for opening in earlier_openings(directory):
+        found = list(damage(opening))
+        if any(each.part == "opened" for each in found):
+            remove(opening.path)
+            continue
+        for each in found:
+            if each.task is None:
+                withdraw_results(opening)
+            else:
+                withdraw_record(opening, each.task)
 
 
 def again(directory: RunDirectory, plan: Plan, cluster: ClusterOptions | None, listener: Listener) -> float:

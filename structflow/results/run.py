@@ -15,7 +15,7 @@ from ..errors import CallError
 from ..plan.plan import Plan
 from ..runner.cluster_options import ClusterOptions, Local, read_cluster_file
 from ..runner.context import RunContext, open_context
-from ..runner.driver import carry_out, opened, refuse_foreign_folder
+from ..runner.driver import carry_out, is_done, opened, refuse_foreign_folder
 from ..runner.executors import Place, place_for, run_here
 from ..runner.progress import Listener
 from ..runner.tracking import following
@@ -127,11 +127,11 @@ def carried_out(
 
     The place comes first, because a plan is made for it.
     """
-    if RunDirectory(path).has("summary.json"):
+    refuse_foreign_folder(path)
+    if is_done(study, path):
         with opened(study, path, written) as (directory, plan):
             yield directory, plan, None
         return
-    refuse_foreign_folder(path)
     with (
         place_for(cluster, study.spec.compute.device) as place,
         opened(study, path, written, place.site) as (directory, plan),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -66,9 +67,34 @@ def summarise(context: RunContext, seconds: float) -> dict[str, Any]:
             {key: value for key, value in each.items() if key != "warnings"}
             for each in (settings if any(each["values"] for each in settings) else [])
         ],
+        "extension": extension(context),
         "warnings": warnings_of(settings),
         "seconds": round(seconds, 2),
     }
+
+
+def extension(context: RunContext) -> dict[str, Any] | None:
+    """How the run extends an earlier opening: what changed, and who was trained why; None where there is none.
+
+    `members` counts all, `taken_over` those that were trained before, `reasons` the others.
+    """
+    changes = context.directory.read_json("run.json").get("extended_by")
+    if not changes:
+        return None
+    members = taken_over = 0
+    reasons: Counter[str] = Counter()
+    for setting, planned in enumerate(context.plan.settings):
+        for round_index, each in enumerate(planned.rounds):
+            reasons.update(
+                context.directory.record(Task("decide", setting, round_index).name).payload.get("reasons", {})
+            )
+            for slot in range(each.slots):
+                task = Task("train", setting, round_index, len(each.steps) - 1, slot)
+                payload = context.directory.record(task.name).payload
+                if not payload["empty"]:
+                    members += len(payload["members"])
+                    taken_over += len(payload["members"]) if "taken_over" in payload else 0
+    return {"changes": changes, "members": members, "taken_over": taken_over, "reasons": dict(sorted(reasons.items()))}
 
 
 def warnings_of(settings: Sequence[dict[str, Any]]) -> list[str]:

@@ -203,4 +203,6 @@ def refuse_another_run(study: Study, path: Path) -> None:
     directory = RunDirectory(path)
     if not directory.has("plan.json"):
         raise CallError(f"{path} is not a run directory; expected one made by `structflow run`")
-    refuse_another_study(directory, study)
+    changes = refuse_another_study(directory, study)
+    if changes.kind == "extension":
+        raise CallError(f"{path} holds a run of a spec that this one extends:\n  {changes.refusal}\nrun it first")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -126,7 +127,11 @@ class RunContext:
         )
 
     def keys(self, members: tuple[Candidate, ...], setting: int, round_index: int, stage: int) -> Any:
-        """Philox keys of members, (M, 2): of (seed, canonical structure, restart, fold, stage) and nothing else.
+        """Philox keys of members, (M, 2), made of their noise keys."""
+        return member_keys(self.noise_keys(members, setting, round_index, stage))
+
+    def noise_keys(self, members: Sequence[Candidate], setting: int, round_index: int, stage: int) -> list[str]:
+        """Of every member (seed, canonical structure, restart, fold, round and stage) as text, and nothing else.
 
         The structure of a relaxed member is its open set, where that isn't everything.
         """
@@ -137,7 +142,7 @@ class RunContext:
             structure = "relaxed" if member.structure is None else member.structure.canonical
             parts = [spec.seed, structure, member.restart, member.fold, name]
             texts.append(canonical_json(parts if member.open is None else [*parts, member.open.canonical]))
-        return member_keys(texts)
+        return texts
 
     def trained(
         self,
@@ -164,7 +169,11 @@ class RunContext:
 def open_context(path: str) -> RunContext:
     """The context of a run directory; read once a process."""
     directory = RunDirectory(Path(path))
-    dataset = Dataset.load(directory.data)
+    return context_of(directory, Dataset.load(directory.data))
+
+
+def context_of(directory: RunDirectory, dataset: Dataset) -> RunContext:
+    """The context of a run directory whose prepared data are at hand."""
     settings = tuple(
         Setting(stored["values"], tuple(Spec.model_validate(stage) for stage in stored["stages"]))
         for stored in directory.read_json("settings.json")

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
+from typing import Any
 
-from ..plan.batching import make_batches
+from ..plan.batching import Batch, make_batches
 from ..plan.plan import with_folds, with_open_set
 from ..plan.tasks import Task
 from ..plugins import MemberRecord
@@ -15,10 +17,15 @@ from ..spec.structures import Structure
 from ..store.run_directory import Found
 from .context import RunContext
 from .parents import batch_in_slot
+from .reuse import parted_by_reuse, places_as_json
 
 
 def decide(context: RunContext, task: Task) -> Found:
-    """Ask the regime for the members of the round, given the records of the rounds before, and cut them."""
+    """Ask the regime for the members of the round, given the records of the rounds before, and cut them.
+
+    In a run that was extended `known` says for the batches, by number, how many of their stages an earlier opening has
+    trained, and where; `reasons` why the other members are trained, with their numbers.
+    """
     spec = context.stages(task.setting)[0]
     regime = registry().get("regimes", spec.regime.type)
     records = member_records(context, task.setting, task.round)
@@ -27,17 +34,27 @@ def decide(context: RunContext, task: Task) -> Found:
     decision = with_open_set(decision, context.study.space, spec.regime)
     planned = context.plan.settings[task.setting].rounds[task.round]
     alone = spec.posterior.weights.covariance == "full" and not planned.relaxed
-    candidates = with_folds(decision.candidates, spec)
+    decision = replace(decision, candidates=with_folds(decision.candidates, spec))
     together = fold_count(spec) + 1
-    batches = make_batches(context.study.graph, candidates, planned.members_per_batch, alone, together)
+    parts, reasons = parted_by_reuse(context, task, decision)
+    batches: list[Batch] = []
+    known: dict[str, Any] = {}
+    for part in parts:
+        for batch in make_batches(context.study.graph, part.candidates, planned.members_per_batch, alone, together):
+            places = places_as_json(part, batch)
+            if places is not None:
+                known[str(len(batches))] = places
+            batches.append(batch)
     if len(batches) > planned.slots:
         raise RuntimeError(
             f"regime {spec.regime.type} wants {len(batches)} batches where its bound allows {planned.slots}"
         )
-    payload = {
+    payload: dict[str, Any] = {
         "batches": [batch.as_json() for batch in batches],
         "against": [structure.as_dict() for structure in decision.against],
     }
+    if known or reasons:
+        payload.update(known=known, reasons=dict(sorted(reasons.items())))
     return Found(payload)
 
 

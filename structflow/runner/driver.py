@@ -15,8 +15,10 @@ from ..spec.render import render_spec
 from ..spec.spec_hash import spec_hash
 from ..spec.study import Study
 from ..store.inspection import seal_opening
-from ..store.run_directory import RunDirectory
+from ..store.openings import PLAN, earlier_openings, set_aside
+from ..store.run_directory import EARLIER, RunDirectory
 from ..store.run_lock import LOCK, locked
+from .changes import SENTENCE, Changes, changes_of, spec_as_json
 from .context import open_context
 from .executors import Place, Site, run_here, site_here
 from .machine import environment
@@ -26,34 +28,72 @@ OURS = (LOCK, "records", "attempts", "spec.yaml", "resolved.yaml")
 """What an opening that was interrupted may have left in a run directory, before its settings."""
 
 
-def plan_study(study: Study, site: Site | None = None, threads: int | None = None) -> Plan:
-    """The plan of a study for the place where it will run, by default this process, with its threads or others."""
+def plan_study(
+    study: Study, site: Site | None = None, threads: int | None = None, earlier: RunDirectory | None = None
+) -> Plan:
+    """The plan of a study for the place where it will run, by default this process, with its threads or others.
+
+    Where it extends an `earlier` opening, tasks run as they did there, and each batch is of what is known alike.
+    """
     site = site or site_here(study.spec.compute.device)
-    return make_plan(study, site.device, site.compiles, threads or site.threads)
+    threads = threads or site.threads
+    if earlier is None:
+        return make_plan(study, site.device, site.compiles, threads)
+    execution = Plan.from_json(earlier.read_json(PLAN)).execution
+    return make_plan(study, site.device, site.compiles, threads, execution)
 
 
 def open_run(study: Study, path: Path, written: str | None, plan: Plan | None = None) -> tuple[RunDirectory, Plan]:
     """The run directory of a study with its plan: a new one, or the one that is there if it holds the same spec.
 
-    `written` is the text of the spec file; `plan` is that of a new run, where it was made already. Raises `CallError`
-    if the directory holds another study.
+    A run of a spec that this one extends is set aside, and the extension opened in its place. `written` is the text of
+    the spec file; `plan` is that of a new run, where it was made already. Raises `CallError` if the directory holds
+    another study.
     """
     directory = RunDirectory(path)
-    if directory.has("plan.json"):
-        refuse_another_study(directory, study)
-        return directory, Plan.from_json(directory.read_json("plan.json"))
+    earlier = newest_opening(directory)
+    changes = Changes("none") if earlier is None else refuse_another_study(earlier, study)
+    if earlier == directory and changes.kind != "extension":
+        return directory, Plan.from_json(directory.read_json(PLAN))
     refuse_foreign_folder(path)
-    plan = plan or plan_study(study)
+    plan = plan or plan_study(study, earlier=earlier)
+    set_aside(directory)
     directory.create()
     directory.write_text("spec.yaml", written if written is not None else render_spec(study.spec))
     directory.write_text("resolved.yaml", render_spec(study.spec))
     directory.write_json("settings.json", settings_as_json(study))
     directory.write_json("environment.json", environment())
-    study.dataset.save(directory.data)
-    directory.write_json("run.json", {"spec_hash": spec_hash(study.spec), "data_digest": study.dataset.digest})
-    directory.write_json("plan.json", plan.as_json())
+    if earlier is None:
+        study.dataset.save(directory.data)
+    directory.write_json("run.json", run_as_json(study, changes))
+    directory.write_json(PLAN, plan.as_json())
     seal_opening(directory)
     return directory, plan
+
+
+def newest_opening(directory: RunDirectory) -> RunDirectory | None:
+    """What a run directory was opened with last, which may be set aside already; None where nothing was."""
+    if directory.has(PLAN):
+        return directory
+    return next((opening for opening in earlier_openings(directory) if opening.has(PLAN)), None)
+
+
+def run_as_json(study: Study, changes: Changes) -> dict[str, Any]:
+    """What identifies an opening, and how its spec differs from that of the opening before."""
+    return {
+        "spec_hash": spec_hash(study.spec),
+        "data_digest": study.dataset.digest,
+        "spec": spec_as_json(study.spec),
+        "extended_by": list(changes.lines),
+    }
+
+
+def is_done(study: Study, path: Path) -> bool:
+    """Whether a directory holds the finished run of a study; raises `CallError` if it is of another one."""
+    directory = RunDirectory(path)
+    if not (directory.has(PLAN) and directory.has("summary.json")):
+        return False
+    return refuse_another_study(directory, study).kind != "extension"
 
 
 @contextmanager
@@ -66,10 +106,12 @@ def opened(
     """
     refuse_foreign_folder(path)
     directory = RunDirectory(path)
-    if directory.has("summary.json"):
+    if is_done(study, path):
         yield open_run(study, path, written)
         return
-    plan = None if directory.has("plan.json") else plan_study(study, site)  # what it refuses leaves nothing behind
+    earlier = newest_opening(directory)
+    going_on = earlier == directory and refuse_another_study(directory, study).kind != "extension"
+    plan = None if going_on else plan_study(study, site, earlier=earlier)  # what it refuses leaves nothing behind
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -82,7 +124,7 @@ def refuse_foreign_folder(path: Path) -> None:
     """Raise `CallError` where a run directory can't be, because something else is there."""
     if path.exists() and not path.is_dir():
         raise CallError(f"{path} is a file; expected a folder for the run: choose another with -o")
-    if path.is_dir() and not RunDirectory(path).has("settings.json"):
+    if path.is_dir() and newest_opening(RunDirectory(path)) is None and not RunDirectory(path).has("settings.json"):
         foreign = [entry.name for entry in path.iterdir() if not entry.name.startswith(".") and entry.name not in OURS]
         if foreign:
             raise CallError(f"{path} is not empty and not a run directory; choose another with -o")
@@ -101,41 +143,13 @@ def settings_as_json(study: Study) -> list[dict[str, Any]]:
     ]
 
 
-def refuse_another_study(directory: RunDirectory, study: Study) -> None:
-    """Raise `CallError` naming what differs between the run's spec and data and the study's."""
-    before = directory.read_json("settings.json")
-    now = json.loads(json.dumps(settings_as_json(study)))
-    changes = differences(before, now)
-    if directory.read_json("run.json")["data_digest"] != study.dataset.digest:
-        changes.append("the data: other values than when the run began")
-    if changes:
-        shown = "\n  ".join(changes[:10])
-        raise CallError(
-            f"{directory.path} holds a run of another study:\n  {shown}\nuse another directory (-o) or undo the change"
-        )
-
-
-def differences(before: Any, now: Any, path: str = "") -> list[str]:
-    """`field: old → new` for every value that differs between two JSON values."""
-    if isinstance(before, dict) and isinstance(now, dict):
-        changes = []
-        for key in sorted({*before, *now}):
-            place = f"{path}.{key}" if path else str(key)
-            changes += differences(before.get(key), now.get(key), place)
-        return changes
-    if isinstance(before, list) and isinstance(now, list) and len(before) == len(now):
-        return [
-            change
-            for index, (old, new) in enumerate(zip(before, now, strict=True))
-            for change in differences(old, new, f"{path}[{index}]")
-        ]
-    return [] if before == now else [f"{path.removeprefix('[0].stages[0].')}: {shortened(before)} → {shortened(now)}"]
-
-
-def shortened(value: Any) -> str:
-    """JSON of a value, cut to a line."""
-    text = json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= 80 else f"{text[:77]}…"
+def refuse_another_study(opening: RunDirectory, study: Study) -> Changes:
+    """How the spec of a study differs from that of an opening; raises `CallError` where a run can't be extended so."""
+    changes = changes_of(opening, study)
+    if changes.kind == "another study":
+        path = opening.path.parent.parent if opening.path.parent.name == EARLIER else opening.path
+        raise CallError(f"{path} holds a run of another study:\n  {changes.refusal}\n{SENTENCE}")
+    return changes
 
 
 def carry_out(directory: RunDirectory, plan: Plan, place: Place | None, listener: Listener) -> float:

@@ -14,7 +14,9 @@ from ..evidence.estimates import Estimated, estimate_evidence
 from ..evidence.metrics import member_metrics
 from ..evidence.robustness import member_robustness
 from ..evidence.trained import TrainedPopulation
+from ..objective.bound import Bound
 from ..objective.subset import subset_parameters
+from ..objective.weights_posterior import Parameters
 from ..plan.batching import Batch, make_batches
 from ..plan.tasks import Task
 from ..spec.models import Spec
@@ -22,38 +24,80 @@ from ..store.run_directory import Found
 from .context import RunContext
 from .parents import batch_in_slot, parameters_in
 from .relevance import member_relevances
+from .reuse import earlier_evaluations
 from .select import canonical
 from .train import open_probabilities
+from .training_keys import evaluation_key, keys_from_json
 
 
 def evaluate(context: RunContext, task: Task) -> Found:
-    """Evidence by every estimator, complexities and metrics of each picked member, and its posterior."""
+    """Evidence by every estimator, complexities and metrics of each picked member, and its posterior.
+
+    What an earlier opening of the run found of a member is taken over.
+    """
     last = len(context.stages(task.setting)) - 1
     parent = Task("train", task.setting, task.round, last, task.slot).name
     picked = context.directory.record(Task("select", task.setting).name).payload["picked"].get(parent, [])
     batch = batch_in_slot(context, task)
     if batch is None or not picked:
         return Found({"empty": True})
+    record = context.directory.record(parent)
+    keys = keys_from_json(record.payload["keys"])
     spec = context.round_stages(task.setting, task.round)[-1]
     bound = context.bound(context.population(batch, spec), spec)
-    parameters = parameters_in(context.directory.arrays(context.directory.record(parent)))
-    members = tuple(batch.members[number] for number in picked)
-    (smaller,) = make_batches(context.study.graph, members, len(members))
-    order = [batch.members.index(member) for member in smaller.members]
-    population = context.population(smaller, spec)
-    parameters = subset_parameters(parameters, bound, population, order)
-    trained = context.trained(context.bound(population, spec), parameters, smaller.members, task.setting, task.round)
-    sampled = context.trained(
-        context.bound(population, spec, integrate=False), parameters, smaller.members, task.setting, task.round
-    )
-    evaluations = evaluate_members(context, trained, sampled, task)
+    whole = TrainedBatch(batch, bound, parameters_in(context.directory.arrays(record)))
+    smaller, trained, sampled = members_of(context, task, whole, picked)
+    wanted = [evaluation_key(keys[batch.members.index(member)].digest, spec) for member in smaller.members]
+    known = {} if spec.relevance is not None else earlier_evaluations(context)
+    new = [number for number, key in zip(order_of(smaller, batch), wanted, strict=True) if key not in known]
+    evaluated = {key: known[key] for key in wanted if key in known}
+    if len(new) == len(picked):
+        evaluated = dict(zip(wanted, evaluate_members(context, trained, sampled, task), strict=True))
+    elif new:
+        fewer, trained_anew, sampled_anew = members_of(context, task, whole, new)
+        places = [smaller.members.index(member) for member in fewer.members]
+        found = evaluate_members(context, trained_anew, sampled_anew, task)
+        evaluated.update({wanted[place]: each for place, each in zip(places, found, strict=True)})
+    evaluations = [evaluated[key] for key in wanted]
     relevances = member_relevances(context, trained, task)
     for evaluation, curves in zip(evaluations, relevances.curves, strict=True):
         evaluation["relevance"] = curves
     arrays = {f"parameter/{name}": value.cpu().numpy() for name, value in trained.parameters.items()}
     arrays.update(relevances.arrays)
-    payload = {"empty": False, "batch": smaller.as_json(), "members": evaluations}
+    payload = {"empty": False, "batch": smaller.as_json(), "members": evaluations, "keys": wanted}
     return Found(payload, arrays)
+
+
+@dataclass(frozen=True)
+class TrainedBatch:
+    """A batch after its last stage."""
+
+    batch: Batch
+    bound: Bound
+    parameters: Parameters
+
+
+def members_of(
+    context: RunContext, task: Task, whole: TrainedBatch, numbers: Sequence[int]
+) -> tuple[Batch, TrainedPopulation, TrainedPopulation]:
+    """Some members of a batch as a batch of their own, with its population for estimates and for predictions."""
+    spec = context.round_stages(task.setting, task.round)[-1]
+    members = [whole.batch.members[number] for number in numbers]
+    (smaller,) = make_batches(context.study.graph, members, len(members))
+    population = context.population(smaller, spec)
+    parameters = subset_parameters(whole.parameters, whole.bound, population, order_of(smaller, whole.batch))
+    trained, sampled = (
+        context.trained(
+            context.bound(population, spec, integrate), parameters, smaller.members, task.setting, task.round
+        )
+        for integrate in (True, False)
+    )
+    return smaller, trained, sampled
+
+
+def order_of(smaller: Batch, batch: Batch) -> list[int]:
+    """The numbers in a batch of the members of a smaller one."""
+    return [batch.members.index(member) for member in smaller.members]
 
 
 def evaluate_members(

@@ -27,10 +27,12 @@ from ..train.inner_method import InnerMethod
 from ..train.metaparameters import metaparameter_tables
 from ..train.outer_level import OuterLevel
 from ..train.stage_inputs import Execution, Minibatching, TrainingData
-from ..train.trainer import train
+from ..train.trainer import TrainingResult, train
 from .context import FoldWeights, RunContext
 from .parents import batch_in_slot, parent_batches
 from .removed import removal_report, without_removed
+from .reuse import taken_over
+from .training_keys import TrainingKey, keys_as_json, keys_from_json, keys_of_parents, training_keys
 
 SELECTION_SHARE = 8
 """Restarts are compared on this part of the samples that evidence is estimated with, and on other noise."""
@@ -45,7 +47,10 @@ def train_batch(
     on_step: Callable[[int], None] | None = None,
     checkpoints: Checkpoints | None = None,
 ) -> Found:
-    """Train the batch in the task's slot, warm-started from the stage before; an empty slot passes through."""
+    """Train the batch in the task's slot, warm-started from the stage before; an empty slot passes through.
+
+    What an earlier opening of the run trained is taken over.
+    """
     batch = batch_in_slot(context, task)
     if batch is None:
         return Found({"empty": True})
@@ -54,44 +59,20 @@ def train_batch(
     population = context.population(batch, spec)
     against = context.decision(task.setting, task.round).against
     bound = context.bound(population, spec, against=against, stage=task.stage, stages=len(stages))
-    execution = context.execution
+    folds = context.fold_weights(batch.members, spec)
     first_keys = context.keys(batch.members, task.setting, task.round, 0)
     without_folds = tuple(replace(member, fold=0) for member in batch.members)
     theta, hyperparameters = bound.start(first_keys, context.keys(without_folds, task.setting, task.round, 0))
-    parameters = inherited(context, task, bound, {**theta, **hyperparameters})
-    diverged = np.full(population.size, -1)
-    x, y = (torch.from_numpy(array).to(execution.device) for array in context.study.dataset.train())
-    factors, steps = level_factors(spec), spec.optimizer.inner.steps
-    c_reg = metaparameter_at(factors.c_reg, 0, steps, task.stage, len(stages))
-    folds = context.fold_weights(batch.members, spec)
-    learned = None if folds is None else folds.learned
-    parameters = start_at_posterior(bound, parameters, x, y, c_reg, learned)
-    parameters = without_removed(context, task, bound, parameters)
-    if task.stage > 0:
-        before = context.directory.record(Task("train", task.setting, task.round, task.stage - 1, task.slot).name)
-        parameters = warm_start(parameters, context.directory.arrays(before))
-        diverged = np.array(before.payload["diverged_at"])
-    round_name = context.plan.settings[task.setting].rounds[task.round].name
-    result = train(
-        bound,
-        parameters,
-        context.keys(batch.members, task.setting, task.round, task.stage),
-        training_data(x, y, folds, execution),
-        metaparameter_tables(spec, task.stage, len(stages), execution.dtype, execution.device),
-        spec.optimizer.inner.samples,
-        Minibatching(spec.optimizer.inner.batch_size, spec.seed, f"{round_name}/{task.stage}"),
-        execution,
-        on_step,
-        InnerMethod(spec.optimizer.inner.type, spec.optimizer.inner.momentum),
-        outer_level(spec, batch.members),
-        largest_log_concentration(spec),
-        checkpoints,
-    )
-    diverged = np.where(diverged >= 0, diverged, result.diverged_at)
+    fresh = {**theta, **hyperparameters}
+    earlier = taken_over(context, task, bound, fresh)
+    result = earlier or trained_here(context, task, bound, fresh, on_step, checkpoints)
+    diverged = result.diverged_at
     payload: dict[str, Any] = {
         "empty": False,
         "members": [member_as_json(member) for member in batch.members],
         "diverged_at": diverged.tolist(),
+        "keys": keys_as_json(keys_of(context, task, batch.members)),
+        **({} if earlier is None else {"taken_over": True}),
     }
     arrays = {f"parameter/{name}": value.cpu().numpy() for name, value in result.parameters.items()}
     arrays["trajectory/steps"] = result.trajectory.steps
@@ -114,6 +95,64 @@ def train_batch(
         if report is not None:
             payload["removal"] = report
     return Found(payload, arrays)
+
+
+def trained_here(
+    context: RunContext,
+    task: Task,
+    bound: Bound,
+    fresh: dict[str, torch.Tensor],
+    on_step: Callable[[int], None] | None,
+    checkpoints: Checkpoints | None,
+) -> TrainingResult:
+    """Train through the stage from what the members start with, of which `fresh` is what they don't inherit."""
+    stages, members = context.round_stages(task.setting, task.round), bound.population.members
+    spec, execution = stages[task.stage], context.execution
+    x, y = (torch.from_numpy(array).to(execution.device) for array in context.study.dataset.train())
+    factors, steps = level_factors(spec), spec.optimizer.inner.steps
+    c_reg = metaparameter_at(factors.c_reg, 0, steps, task.stage, len(stages))
+    folds = context.fold_weights(members, spec)
+    learned = None if folds is None else folds.learned
+    parameters = start_at_posterior(bound, inherited(context, task, bound, fresh), x, y, c_reg, learned)
+    parameters = without_removed(context, task, bound, parameters)
+    diverged = np.full(len(members), -1)
+    if task.stage > 0:
+        before = context.directory.record(stage_before(task).name)
+        parameters = warm_start(parameters, context.directory.arrays(before))
+        diverged = np.array(before.payload["diverged_at"])
+    round_name = context.plan.settings[task.setting].rounds[task.round].name
+    result = train(
+        bound,
+        parameters,
+        context.keys(members, task.setting, task.round, task.stage),
+        training_data(x, y, folds, execution),
+        metaparameter_tables(spec, task.stage, len(stages), execution.dtype, execution.device),
+        spec.optimizer.inner.samples,
+        Minibatching(spec.optimizer.inner.batch_size, spec.seed, f"{round_name}/{task.stage}"),
+        execution,
+        on_step,
+        InnerMethod(spec.optimizer.inner.type, spec.optimizer.inner.momentum),
+        outer_level(spec, members),
+        largest_log_concentration(spec),
+        checkpoints,
+    )
+    return replace(result, diverged_at=np.where(diverged >= 0, diverged, result.diverged_at))
+
+
+def stage_before(task: Task) -> Task:
+    """The task that trained the same batch through the stage before."""
+    return Task("train", task.setting, task.round, task.stage - 1, task.slot)
+
+
+def keys_of(context: RunContext, task: Task, members: Sequence[Candidate]) -> list[TrainingKey]:
+    """The training keys of a batch's members after the task's stage."""
+    if task.stage == 0:
+        starts = keys_of_parents(context, members, task.setting)
+    else:
+        before = context.directory.record(stage_before(task).name).payload["keys"]
+        starts = [key.digest for key in keys_from_json(before)]
+    against = context.decision(task.setting, task.round).against
+    return training_keys(context, members, against, task.setting, task.round, task.stage, starts)
 
 
 def warm_start(fresh: dict[str, torch.Tensor], stored: dict[str, np.ndarray]) -> dict[str, torch.Tensor]:

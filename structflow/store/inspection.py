@@ -26,7 +26,10 @@ RESULT_MANIFEST = "result.manifest.json"
 
 @dataclass(frozen=True)
 class Damage:
-    """A part of a run that isn't what was written: a `task`, the `results`, or what the run was `opened` with."""
+    """A part of a run that isn't what was written: a `task`, the `results`, or what the run was `opened` with.
+
+    Or something of an `earlier` opening, which the run doesn't depend on.
+    """
 
     part: str
     task: str | None

@@ -17,6 +17,9 @@ from .array_group import damaged, load_group, save_group
 from .digest import digest_of_arrays, digest_of_json
 from .manifest import digest_of_manifest, synchronise
 
+EARLIER = "earlier"
+"""The folder with what was opened and found before the run was extended, a run directory for each opening."""
+
 
 @dataclass(frozen=True)
 class Found:
@@ -48,9 +51,10 @@ class Record:
 class RunDirectory:
     """The files of one run.
 
-    `spec.yaml` as written, `resolved.yaml`, `environment.json`, `plan.json`, `data/` the prepared data, `records/`
-    one write-once JSON a finished task, `attempts/` the arrays of each attempt, `checkpoints/` of tasks that aren't
-    finished, `result.zarr`, `summary.json`, and `run.lock`, which whoever carries the run out holds.
+    `spec.yaml` as written, `resolved.yaml`, `environment.json`, `plan.json`, `data/` the prepared data, `records/` one
+    write-once JSON a finished task, `attempts/` the arrays of each attempt, `checkpoints/` of tasks that aren't
+    finished, `result.zarr`, `summary.json`, `run.lock`, which whoever carries the run out holds, and `earlier/`, what
+    there was before the run was extended.
     """
 
     path: Path
@@ -67,8 +71,9 @@ class RunDirectory:
 
     @property
     def data(self) -> Path:
-        """The prepared data."""
-        return self.path / "data"
+        """The prepared data, which an earlier opening has in common with the present one."""
+        own = self.path / "data"
+        return self.path.parent.parent / "data" if self.path.parent.name == EARLIER and not own.exists() else own
 
     def create(self) -> None:
         """Make the folders; raises `StorageError` where that isn't allowed."""

@@ -19,13 +19,14 @@ def command(run: Path, dry_run: bool, as_json: bool) -> int:
     Nothing that a result depends on is touched, nor anything that structflow didn't make.
     """
     from ...results.read import refuse_no_run
-    from ...store.inspection import leftovers, remove, size_of
+    from ...store.inspection import remove, size_of
+    from ...store.openings import leftovers_of_all
     from ...store.run_directory import RunDirectory
     from ...store.run_lock import locked
 
     refuse_no_run(run)
     with locked(run):
-        found = [(path, size_of(path)) for path in leftovers(RunDirectory(run))]
+        found = [(path, size_of(path)) for path in leftovers_of_all(RunDirectory(run))]
         if not dry_run:
             for path, _ in found:
                 remove(path)

@@ -24,7 +24,7 @@ def command(
     overrides: tuple[str, ...],
     quiet: bool,
 ) -> int:
-    """Carry out SPEC; the same command continues an unfinished run."""
+    """Carry out SPEC; the same command continues an unfinished run, and extends one to a SPEC that has more in it."""
     from ...report.progress import progress_bar
     from ...report.text import print_summary
     from ...results.run import carried_out, run_opened
@@ -38,6 +38,9 @@ def command(
     with carried_out(study, path, written, where) as (directory, plan, place):
         if place is not None and place.dashboard is not None and not quiet:
             click.echo(f"Dask dashboard: {place.dashboard}", err=True)
+        if place is not None and not quiet:
+            for change in directory.read_json("run.json").get("extended_by", ()):
+                click.echo(f"extending the run in {path} by {change}", err=True)
         with progress_bar(directory, plan, quiet) as listener:
             finished = run_opened(study, directory, plan, place, listener)
     if not quiet:

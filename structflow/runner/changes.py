@@ -1,0 +1,111 @@
+"""What differs between the spec that a run was opened with and another, and whether the run can be extended to it."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from ..spec.models import Spec
+from ..spec.spec_hash import spec_hash
+from ..spec.study import Study
+from ..store.run_directory import RunDirectory
+
+WITHOUT_EFFECT = r"(name|trackers|compute\.checkpoint_seconds)\b"
+"""Keys that change nothing of what a run finds."""
+
+EXTENDING = (
+    r"(optimizer\.restarts|sweep|evidence|robustness|relevance|compute\.members_per_batch"
+    r"|regime\.(?!type\b)|model\.edges\[\d+\]\.(basis|choose|min)|model\.nodes\.[^.]+\.shape)\b"
+)
+"""Keys that say what else is trained, or how it is judged; members that are there keep their training keys."""
+
+SENTENCE = (
+    "a run can be extended by restarts, sweep values, basis functions, shapes, options of its regime, and what is "
+    "estimated; for other changes use another directory (-o), or undo them"
+)
+
+MOST_SHOWN = 10
+"""Changes that an error lists."""
+
+
+@dataclass(frozen=True)
+class Changes:
+    """Lines `field: old → new`, and what they mean: nothing to do, an extension, or another study."""
+
+    kind: Literal["none", "without effect", "extension", "another study"]
+    lines: tuple[str, ...] = ()
+
+    @property
+    def refusal(self) -> str:
+        """The lines for an error."""
+        return "\n  ".join(self.lines[:MOST_SHOWN])
+
+
+def spec_as_json(spec: Spec) -> dict[str, Any]:
+    """The spec as a run keeps it, to compare it with a later one."""
+    dumped: dict[str, Any] = json.loads(spec.model_dump_json(by_alias=True))
+    return dumped
+
+
+def changes_of(opening: RunDirectory, study: Study) -> Changes:
+    """What differs between the spec and data of an opening and those of a study."""
+    stored = opening.read_json("run.json")
+    found = differences(stored["spec"], spec_as_json(study.spec)) if "spec" in stored else older_format(stored, study)
+    refused = [line for path, line in found if not re.match(f"{WITHOUT_EFFECT}|{EXTENDING}", path)]
+    if stored["data_digest"] != study.dataset.digest:
+        refused.append("the data: other values than when the run began")
+    if refused:
+        return Changes("another study", tuple(refused))
+    extending = [line for path, line in found if re.match(EXTENDING, path)]
+    if extending:
+        return Changes("extension", tuple(extending))
+    return Changes("without effect" if found else "none", tuple(line for _, line in found))
+
+
+def older_format(stored: dict[str, Any], study: Study) -> list[tuple[str, str]]:
+    """What is known of changes where a run of an earlier version kept no more than the hash of its spec."""
+    if stored["spec_hash"] == spec_hash(study.spec):
+        return []
+    return [("spec", "the spec: another one than when the run began, which an earlier version of structflow opened")]
+
+
+def differences(before: Any, now: Any, path: str = "") -> list[tuple[str, str]]:
+    """The path and a line `path: old → new` of every value that differs between two JSON values."""
+    if isinstance(before, dict) and isinstance(now, dict):
+        found = []
+        for key in sorted({*before, *now}):
+            found += differences(before.get(key), now.get(key), f"{path}.{key}" if path else str(key))
+        return found
+    if before == now:
+        return []
+    if isinstance(before, list) and isinstance(now, list):
+        if len(before) == len(now):
+            pairs = enumerate(zip(before, now, strict=True))
+            return [change for index, (old, new) in pairs for change in differences(old, new, f"{path}[{index}]")]
+        if all(isinstance(item, dict) for item in [*before, *now]):
+            return [(path, f"{path}: {line}") for line in items_changed(before, now)]
+    return [(path, f"{path}: {shortened(before)} → {shortened(now)}")]
+
+
+def items_changed(before: list[Any], now: list[Any]) -> list[str]:
+    """`added …` and `removed …` for the items of two lists."""
+    old, new = (Counter(map(canonical_text, items)) for items in (before, now))
+    lines = [f"removed {shortened(json.loads(text))}" for text in (old - new).elements()]
+    lines += [f"added {shortened(json.loads(text))}" for text in (new - old).elements()]
+    return lines or ["another order"]
+
+
+def canonical_text(value: Any) -> str:
+    """One text for equal values."""
+    return json.dumps(value, sort_keys=True, ensure_ascii=False)
+
+
+def shortened(value: Any) -> str:
+    """JSON of a value, without what is empty, cut to a line."""
+    if isinstance(value, dict):
+        value = {key: item for key, item in value.items() if item is not None}
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= 80 else f"{text[:77]}…"

@@ -1,0 +1,222 @@
+"""What decides the numbers that a member ends a stage with: its training key, and that of an evaluation.
+
+training key = noise key + what its functions are + settings of the stage + training key of what it starts from + data
+    + versions of the plugins it uses + dtype, device kind, torch version, execution mode.
+
+Other candidates, the sweep, the number of restarts and the size of batches are no part of it, so a member of an extended
+study has the key it had before.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..model.layout import functions_by_share
+from ..plan.tasks import Task
+from ..plugins import Candidate, Parent
+from ..plugins.hookspecs import PROJECT
+from ..plugins.registry import Registration, registry
+from ..spec.graph import Graph, GraphFunction
+from ..spec.models import Spec
+from ..spec.structures import Structure
+from ..store.digest import digest_of_json
+from .context import RunContext
+from .parents import as_parent, batch_in_slot
+
+UNRELATED = {
+    "structflow", "name", "data", "regime", "evidence", "robustness", "relevance", "compute", "trackers", "stages",
+    "sweep",
+}  # fmt: skip
+"""Sections of a stage's spec that no member's training depends on, beyond what has a part of its own."""
+
+OF_RELAXED = ("c_comb", "against", "against_form")
+"""Keys of the objective that only relaxed members depend on."""
+
+FRESH = ""
+"""Stands for the key of what a member starts from where it starts anew."""
+
+
+@dataclass(frozen=True)
+class TrainingKey:
+    """The parts by name: short texts that can be shown (such as a version) or digests."""
+
+    parts: Mapping[str, str]
+
+    @property
+    def digest(self) -> str:
+        """Identifies the member after the stage."""
+        return digest_of_json(dict(self.parts))
+
+
+def training_keys(
+    context: RunContext,
+    members: Sequence[Candidate],
+    against: Sequence[Structure],
+    setting: int,
+    round_index: int,
+    stage: int,
+    starts: Sequence[str],
+) -> list[TrainingKey]:
+    """The keys of members after a stage; `starts` are the digests of what they start from.
+
+    That is the stage before, or in the first stage the member's parent; `FRESH` where there is neither. `against` is
+    that of the round's decision.
+    """
+    common = common_parts(context)
+    noise = context.noise_keys(members, setting, round_index, stage)
+    stages = context.round_stages(setting, round_index)
+    settings = {relaxed: settings_part(stages[stage], stage, len(stages), relaxed) for relaxed in (False, True)}
+    repelled_from = digest_of_json([structure.as_dict() for structure in against])
+    keys = []
+    for member, text, start in zip(members, noise, starts, strict=True):
+        relaxed = member.structure is None
+        parts = {
+            **common,
+            "noise": text,
+            "settings": settings[relaxed],
+            "functions": digest_of_json(functions_part(context.study.graph, member, stages[stage])),
+            "plugins": plugins_part(context.study.graph, member, stages[stage]),
+            "start": start,
+        }
+        if relaxed:
+            parts["against"] = repelled_from
+        if member.removed is not None:
+            parts["removed"] = digest_of_json(asdict(member.removed))
+        keys.append(TrainingKey(parts))
+    return keys
+
+
+def keys_as_json(keys: Sequence[TrainingKey]) -> dict[str, Any]:
+    """The keys of a batch for its record: what all have in common once."""
+    first = keys[0].parts
+    common = {name: text for name, text in first.items() if all(key.parts.get(name) == text for key in keys)}
+    own = [{name: text for name, text in key.parts.items() if name not in common} for key in keys]
+    return {"common": common, "members": own}
+
+
+def keys_from_json(stored: Mapping[str, Any]) -> list[TrainingKey]:
+    """The inverse of `keys_as_json`."""
+    return [TrainingKey({**stored["common"], **own}) for own in stored["members"]]
+
+
+def evaluation_key(trained: str, spec: Spec) -> str:
+    """What decides what is found of a member, given the digest of its training key."""
+    options = spec.model_dump(mode="json", by_alias=True, include={"evidence", "robustness", "relevance", "seed"})
+    estimators = registry().of_kind("evidence_estimators")
+    packages = sorted({package_text(estimators[each.type]) for each in spec.evidence.estimators})
+    return digest_of_json({"trained": trained, "evaluation": options, "plugins": packages})
+
+
+def common_parts(context: RunContext) -> dict[str, str]:
+    """The parts that all members of a run have in common."""
+    planned = context.plan.execution
+    return {
+        "data": context.study.dataset.digest,
+        "dtype": planned.dtype,
+        "device": planned.device,
+        "torch": torch.__version__,
+        "mode": "compiled" if planned.compile else "eager",
+    }
+
+
+def settings_part(spec: Spec, stage: int, stages: int, relaxed: bool) -> str:
+    """Digest of the settings of one of several stages that relaxed or discrete members depend on."""
+    dumped = spec.model_dump(mode="json", by_alias=True, exclude=UNRELATED)
+    for section in ("nodes", "edges"):
+        del dumped["model"][section]
+    del dumped["optimizer"]["restarts"]
+    if not relaxed:
+        del dumped["prior"]["structure"], dumped["posterior"]["structure"]
+        dumped["objective"] = {key: value for key, value in dumped["objective"].items() if key not in OF_RELAXED}
+    return digest_of_json([dumped, stage, stages])
+
+
+def functions_part(graph: Graph, member: Candidate, spec: Spec) -> Any:
+    """What a member's functions are, edge by edge, and the shapes of the nodes between them.
+
+    Their order counts where parameters of all are laid out in it: of relaxed members, and of a full covariance.
+    """
+    chosen = chosen_functions(graph, member)
+    relaxed = member.structure is None
+    ordered = relaxed or spec.posterior.weights.covariance == "full"
+    sharing = functions_by_share(graph)
+    edges = []
+    for edge, functions in zip(graph.edges, chosen, strict=True):
+        described = []
+        for function in functions:
+            first = sharing[function.share] if function.share is not None else []
+            owner = [first[0][0].key, described_function(first[0][1]), len(first) > 1] if first else None
+            described.append([described_function(function), owner])
+        space = [edge.space, edge.smallest, len(edge.functions)] if relaxed else None
+        edges.append([edge.key, space, described if ordered else sorted(described, key=digest_of_json)])
+    shapes = {} if member.structure is None else dict(member.structure.shapes)
+    return [edges, {node: list(shape) for node, shape in graph.node_shapes(shapes).items()}]
+
+
+def described_function(function: GraphFunction) -> list[Any]:
+    """Name, type and options of a basis function."""
+    return [function.name, function.plugin.type, function.options.model_dump(mode="json")]
+
+
+def chosen_functions(graph: Graph, member: Candidate) -> list[list[GraphFunction]]:
+    """For every edge the functions that a member has, or may choose, in spec order."""
+    left = member.structure or member.open
+    names = None if left is None else dict(left.edges)
+    return [
+        [function for function in edge.functions if names is None or function.name in names[edge.key]]
+        for edge in graph.edges
+    ]
+
+
+def plugins_part(graph: Graph, member: Candidate, spec: Spec) -> str:
+    """Packages and versions of the plugins that a member is trained with; of other packages also their source."""
+    installed = registry()
+    used = [
+        installed.of_kind("basis_functions")[function.plugin.type]
+        for functions in chosen_functions(graph, member)
+        for function in functions
+    ]
+    used.append(installed.of_kind("likelihoods")[spec.model.likelihood.type])
+    used.append(installed.of_kind("hypergradients")[spec.optimizer.outer.type])
+    if member.structure is None:
+        used.append(installed.of_kind("structure_distributions")[spec.prior.structure.type])
+    return ", ".join(sorted({package_text(each) for each in used}))
+
+
+def package_text(registration: Registration) -> str:
+    """`package version`, for another package than structflow with the beginning of its source's hash."""
+    text = f"{registration.origin} {registration.version or 'without a version'}"
+    module = registration.plugin.__module__
+    return text if module.startswith(f"{PROJECT}.") else f"{text} ({source_hash(module)})"
+
+
+@cache
+def source_hash(module: str) -> str:
+    """The first digits of the SHA-256 of a loaded module's file; `no source` where there is none."""
+    file = inspect.getsourcefile(sys.modules[module])
+    return "no source" if file is None else hashlib.sha256(Path(file).read_bytes()).hexdigest()[:12]
+
+
+def keys_of_parents(context: RunContext, members: Sequence[Candidate], setting: int) -> list[str]:
+    """For every member the digest of its parent's training key after the last stage, `FRESH` where it has none."""
+    found: dict[tuple[Parent, int], str] = {}
+    for round_index in sorted({member.parent.round for member in members if member.parent is not None}):
+        planned = context.plan.settings[setting].rounds[round_index]
+        for slot in range(planned.slots):
+            task = Task("train", setting, round_index, len(planned.steps) - 1, slot)
+            batch = batch_in_slot(context, task)
+            if batch is None:
+                break
+            keys = keys_from_json(context.directory.record(task.name).payload["keys"])
+            for member, key in zip(batch.members, keys, strict=True):
+                found[as_parent(member, round_index), member.fold] = key.digest
+    return [FRESH if member.parent is None else found[member.parent, member.fold] for member in members]
