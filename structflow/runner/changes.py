@@ -53,7 +53,7 @@ def spec_as_json(spec: Spec) -> dict[str, Any]:
 def changes_of(opening: RunDirectory, study: Study) -> Changes:
     """What differs between the spec and data of an opening and those of a study."""
     stored = opening.read_json("run.json")
-    found = differences(stored["spec"], spec_as_json(study.spec)) if "spec" in stored else older_format(stored, study)
+    found = differences(stored["spec"], spec_as_json(study.spec)) if "spec" in stored else older_format(opening, study)
     refused = [line for path, line in found if not re.match(f"{WITHOUT_EFFECT}|{EXTENDING}", path)]
     if stored["data_digest"] != study.dataset.digest:
         refused.append("the data: other values than when the run began")
@@ -65,11 +65,14 @@ def changes_of(opening: RunDirectory, study: Study) -> Changes:
     return Changes("without effect" if found else "none", tuple(line for _, line in found))
 
 
-def older_format(stored: dict[str, Any], study: Study) -> list[tuple[str, str]]:
-    """What is known of changes where a run of an earlier version kept no more than the hash of its spec."""
-    if stored["spec_hash"] == spec_hash(study.spec):
+def older_format(opening: RunDirectory, study: Study) -> list[tuple[str, str]]:
+    """Of a run that an earlier version opened, whose records know no training keys: only what is finished is the same.
+
+    All that was kept of its spec is the hash.
+    """
+    if opening.has("summary.json") and opening.read_json("run.json")["spec_hash"] == spec_hash(study.spec):
         return []
-    return [("spec", "the spec: another one than when the run began, which an earlier version of structflow opened")]
+    return [("structflow", "structflow: the run was begun by an earlier version, which can't be continued by this one")]
 
 
 def differences(before: Any, now: Any, path: str = "") -> list[tuple[str, str]]:

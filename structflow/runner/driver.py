@@ -15,7 +15,7 @@ from ..spec.render import render_spec
 from ..spec.spec_hash import spec_hash
 from ..spec.study import Study
 from ..store.inspection import seal_opening
-from ..store.openings import PLAN, earlier_openings, set_aside
+from ..store.openings import PLAN, earlier_openings, is_set_aside, set_aside
 from ..store.run_directory import EARLIER, RunDirectory
 from ..store.run_lock import LOCK, locked
 from .changes import SENTENCE, Changes, changes_of, spec_as_json
@@ -106,6 +106,9 @@ def opened(
     """
     refuse_foreign_folder(path)
     directory = RunDirectory(path)
+    if is_set_aside(directory):  # for an extension that was cut short
+        with locked(path):
+            set_aside(directory)
     if is_done(study, path):
         yield open_run(study, path, written)
         return

@@ -3,8 +3,8 @@
 training key = noise key + what its functions are + settings of the stage + training key of what it starts from + data
     + versions of the plugins it uses + dtype, device kind, torch version, execution mode.
 
-Other candidates, the sweep, the number of restarts and the size of batches are no part of it, so a member of an extended
-study has the key it had before.
+Other candidates, the sweep, the number of restarts and the size of batches are no part of it, so a member of an
+extended study has the key it had before.
 """
 
 from __future__ import annotations
@@ -76,17 +76,17 @@ def training_keys(
     stages = context.round_stages(setting, round_index)
     settings = {relaxed: settings_part(stages[stage], stage, len(stages), relaxed) for relaxed in (False, True)}
     repelled_from = digest_of_json([structure.as_dict() for structure in against])
+    what: dict[object, dict[str, str]] = {}  # restarts and folds have their functions in common
     keys = []
     for member, text, start in zip(members, noise, starts, strict=True):
         relaxed = member.structure is None
-        parts = {
-            **common,
-            "noise": text,
-            "settings": settings[relaxed],
-            "functions": digest_of_json(functions_part(context.study.graph, member, stages[stage])),
-            "plugins": plugins_part(context.study.graph, member, stages[stage]),
-            "start": start,
-        }
+        choice = (member.structure, member.open)
+        if choice not in what:
+            what[choice] = {
+                "functions": digest_of_json(functions_part(context.study.graph, member, stages[stage])),
+                "plugins": plugins_part(context.study.graph, member, stages[stage]),
+            }
+        parts = {**common, **what[choice], "noise": text, "settings": settings[relaxed], "start": start}
         if relaxed:
             parts["against"] = repelled_from
         if member.removed is not None:

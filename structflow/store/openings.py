@@ -5,8 +5,8 @@ They stand in `earlier/0`, `earlier/1`, …; the prepared data stay where they a
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
+from os import rename
 from pathlib import Path
 
 from ..errors import StorageError
@@ -46,6 +46,11 @@ def folders(directory: RunDirectory) -> list[RunDirectory]:
     folder = directory.path / EARLIER
     numbers = [int(path.name) for path in folder.iterdir() if path.name.isdecimal()] if folder.is_dir() else []
     return [RunDirectory(folder / str(number)) for number in sorted(numbers, reverse=True)]
+
+
+def is_set_aside(directory: RunDirectory) -> bool:
+    """Whether what was open is in `earlier/`, or on its way there, and the extension isn't open yet."""
+    return not directory.has(PLAN) and bool(earlier_openings(directory))
 
 
 def set_aside(directory: RunDirectory) -> None:
@@ -93,4 +98,4 @@ def leftovers_of_all(directory: RunDirectory) -> list[Path]:
 def move(source: Path, target: Path) -> None:
     """Rename a file or folder that is there, unless its target is."""
     if source.exists() and not target.exists():
-        os.rename(source, target)
+        rename(source, target)
