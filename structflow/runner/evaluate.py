@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,27 +17,49 @@ from ..evidence.trained import TrainedPopulation
 from ..objective.subset import subset_parameters
 from ..plan.batching import Batch, make_batches
 from ..plan.tasks import Task
+from ..plugins import Candidate
 from ..spec.models import Spec
 from ..store.run_directory import Found
 from .context import RunContext
-from .parents import batch_in_slot, parameters_in
+from .parents import parameters_in, trained_in_slot
 from .relevance import member_relevances
 from .select import canonical
-from .train import open_probabilities
+from .set_aside import Start, starts_of, without_failing
+from .train import member_as_json, open_probabilities
 
 
 def evaluate(context: RunContext, task: Task) -> Found:
-    """Evidence by every estimator, complexities and metrics of each picked member, and its posterior."""
+    """Evidence by every estimator, complexities and metrics of each picked member, and its posterior.
+
+    Members whose evaluation raises are listed under `failed`, with the error.
+    """
     last = len(context.stages(task.setting)) - 1
-    parent = Task("train", task.setting, task.round, last, task.slot).name
-    picked = context.directory.record(Task("select", task.setting).name).payload["picked"].get(parent, [])
-    batch = batch_in_slot(context, task)
+    parent = Task("train", task.setting, task.round, last, task.slot)
+    picked = context.directory.record(Task("select", task.setting).name).payload["picked"].get(parent.name, [])
+    batch = trained_in_slot(context, parent)
     if batch is None or not picked:
         return Found({"empty": True})
+    failed: list[dict[str, Any]] = []
+
+    def work(starts: Sequence[Start]) -> Found:
+        return evaluate_together(context, task, batch, [member for start in starts for member in start])
+
+    def set_aside(found: Mapping[Start, str]) -> None:
+        failed.extend({**member_as_json(start[0]), "error": error} for start, error in found.items())
+
+    starts = starts_of(batch.members[number] for number in picked)
+    found = without_failing(starts, work, lambda: [work], set_aside)
+    if found is None:
+        found = Found({"empty": True})
+    return Found({**found.payload, "failed": failed}, found.arrays) if failed else found
+
+
+def evaluate_together(context: RunContext, task: Task, batch: Batch, members: Sequence[Candidate]) -> Found:
+    """The evaluation of some of the members of a trained batch, as a batch."""
     spec = context.round_stages(task.setting, task.round)[-1]
     bound = context.bound(context.population(batch, spec), spec)
-    parameters = parameters_in(context.directory.arrays(context.directory.record(parent)))
-    members = tuple(batch.members[number] for number in picked)
+    record = context.directory.record(replace(task, kind="train").name)
+    parameters = parameters_in(context.directory.arrays(record))
     (smaller,) = make_batches(context.study.graph, members, len(members))
     order = [batch.members.index(member) for member in smaller.members]
     population = context.population(smaller, spec)

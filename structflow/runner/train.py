@@ -15,6 +15,7 @@ from ..evidence.trained import TrainedPopulation
 from ..model.population import Population
 from ..objective.bound import Bound
 from ..objective.inherit import Trained, inherit
+from ..plan.batching import Batch
 from ..plan.tasks import Task
 from ..plugins import Candidate, Schedule, metaparameter_at
 from ..plugins.registry import registry
@@ -29,7 +30,7 @@ from ..train.outer_level import OuterLevel
 from ..train.stage_inputs import Execution, Minibatching, TrainingData
 from ..train.trainer import train
 from .context import FoldWeights, RunContext
-from .parents import batch_in_slot, parent_batches
+from .parents import parent_batches, stage_before
 from .removed import removal_report, without_removed
 
 SELECTION_SHARE = 8
@@ -42,13 +43,11 @@ LARGEST_LOG_CONCENTRATION = 6.0
 def train_batch(
     context: RunContext,
     task: Task,
+    batch: Batch,
     on_step: Callable[[int], None] | None = None,
     checkpoints: Checkpoints | None = None,
 ) -> Found:
-    """Train the batch in the task's slot, warm-started from the stage before; an empty slot passes through."""
-    batch = batch_in_slot(context, task)
-    if batch is None:
-        return Found({"empty": True})
+    """Train the task's batch, or some of its members as a batch, warm-started from the stage before."""
     stages = context.round_stages(task.setting, task.round)
     spec = stages[task.stage]
     population = context.population(batch, spec)
@@ -68,9 +67,9 @@ def train_batch(
     parameters = start_at_posterior(bound, parameters, x, y, c_reg, learned)
     parameters = without_removed(context, task, bound, parameters)
     if task.stage > 0:
-        before = context.directory.record(Task("train", task.setting, task.round, task.stage - 1, task.slot).name)
-        parameters = warm_start(parameters, context.directory.arrays(before))
-        diverged = np.array(before.payload["diverged_at"])
+        before = stage_before(context, task, batch)
+        parameters = warm_start(parameters, before.parameters)
+        diverged = before.diverged_at
     round_name = context.plan.settings[task.setting].rounds[task.round].name
     result = train(
         bound,
@@ -116,14 +115,12 @@ def train_batch(
     return Found(payload, arrays)
 
 
-def warm_start(fresh: dict[str, torch.Tensor], stored: dict[str, np.ndarray]) -> dict[str, torch.Tensor]:
+def warm_start(fresh: dict[str, torch.Tensor], earlier: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     """Parameters of the stage before, where this stage has them in the same shape; fresh ones elsewhere."""
-    started = dict(fresh)
-    for name, value in fresh.items():
-        earlier = stored.get(f"parameter/{name}")
-        if earlier is not None and earlier.shape == tuple(value.shape):
-            started[name] = torch.from_numpy(earlier).double()
-    return started
+    return {
+        name: earlier[name] if name in earlier and earlier[name].shape == value.shape else value
+        for name, value in fresh.items()
+    }
 
 
 def numbers_or_none(values: torch.Tensor, usable: np.ndarray) -> list[float | None]:
