@@ -27,7 +27,7 @@ def failed_members(context: RunContext, setting: int) -> list[dict[str, Any]]:
 
 
 def failed_in_training(context: RunContext, setting: int) -> Iterable[tuple[dict[str, Any], Mapping[str, Any]]]:
-    """Members without a trained network, from the record of the selection; those of runs of earlier versions had none."""
+    """Members that weren't trained, from the record of the selection; one of an earlier version names none."""
     for member in context.directory.record(Task("select", setting).name).payload.get("failed", []):
         yield {"during": "training", **{key: member[key] for key in ("round", "stage", "step")}}, member
 

@@ -75,7 +75,7 @@ def batch_in_slot(context: RunContext, task: Task) -> Batch | None:
 
 
 def trained_in_slot(context: RunContext, task: Task) -> Batch | None:
-    """The batch that a training task's record holds: that of its slot without the members that failed, if any is left."""
+    """The batch that a training task's record holds: that of its slot without failed members; None if none is left."""
     planned = batch_in_slot(context, task)
     return planned and batch_without(context, planned, {each["number"] for each in failed_in(context, task)})
 

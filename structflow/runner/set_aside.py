@@ -46,7 +46,7 @@ def without_failing(
     """`work` on those of the starts that don't make it raise; None where all do. `set_aside` hears of those left out.
 
     After an error of `work` every one of the `trials` is given ever smaller parts of the starts, until one trial raises
-    for some start alone. Those starts are set aside, with the error in one line, and `work` begins anew with the others.
+    for some start alone. Those starts are set aside, with the error in one line, and `work` begins anew without them.
     Errors of the machine go on to the caller at once, and so does one that no start raises alone, or one after
     `MOST_ATTEMPTS` attempts.
     """

@@ -13,8 +13,8 @@ import torch
 from structflow.errors import StorageError
 from structflow.runner.context import open_context
 from structflow.runner.interruption import COST, TimedCheckpoints
-from structflow.runner.run_task import run_task
 from structflow.runner.parents import batch_in_slot
+from structflow.runner.run_task import run_task
 from structflow.runner.train import train_batch
 from structflow.store.checkpoint_slots import CheckpointSlots, load_arrays
 from structflow.store.run_directory import RunDirectory
