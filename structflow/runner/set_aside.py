@@ -9,7 +9,7 @@ from typing import TypeVar
 
 import torch
 
-from ..errors import StructflowError
+from ..errors import FunctionError, StructflowError
 from ..plugins import Candidate
 from .failures import in_one_line
 
@@ -21,7 +21,7 @@ Result = TypeVar("Result")
 MOST_ATTEMPTS = 5
 """Times that work is tried with ever fewer members; errors that come and go after that many are no member's."""
 
-OF_THE_MACHINE = (StructflowError, MemoryError, OSError, torch.OutOfMemoryError, torch.AcceleratorError)
+OF_NO_MEMBER = (StructflowError, MemoryError, OSError, torch.OutOfMemoryError, torch.AcceleratorError)
 """Errors that say nothing of a member: deliberate ones, and those of memory, files and devices."""
 
 NO_MEMORY = "DefaultCPUAllocator"
@@ -78,13 +78,15 @@ def failing(starts: Sequence[Start], trial: Callable[[Sequence[Start]], object])
         if not may_be_of_a_member(error):
             raise
         if len(starts) == 1:
-            return {starts[0]: in_one_line(error)}
+            return {starts[0]: in_one_line(error).removeprefix(f"{FunctionError.__name__}: ")}
     else:
         return {}
     middle = len(starts) // 2
     return {**failing(starts[:middle], trial), **failing(starts[middle:], trial)}
 
 
-def may_be_of_a_member(error: Exception) -> bool:
-    """Whether an error may come from the code of a basis function rather than from the machine or the study."""
-    return not isinstance(error, OF_THE_MACHINE) and NO_MEMORY not in str(error)
+def may_be_of_a_member(error: BaseException) -> bool:
+    """Whether an error may come from the code of a member rather than from the machine or the study."""
+    if isinstance(error, FunctionError):
+        return error.__cause__ is None or may_be_of_a_member(error.__cause__)
+    return not isinstance(error, OF_NO_MEMBER) and NO_MEMORY not in str(error)

@@ -43,7 +43,7 @@ def train_survivors(
 
 
 class PassedError(Exception):
-    """A trial got beyond the step at which the batch failed."""
+    """A trial did all the steps it was meant to do."""
 
 
 @dataclass
@@ -78,7 +78,10 @@ class StepWatch:
 
 @dataclass
 class Training:
-    """The training of what is left of a batch; `failed` grows, and is sorted by the members' numbers."""
+    """The training of what is left of a batch; `failed` grows, and is sorted by the members' numbers.
+
+    `reached` holds the steps that those who failed in a whole stage of their own had done.
+    """
 
     context: RunContext
     task: Task
@@ -87,6 +90,7 @@ class Training:
     checkpoints: TimedCheckpoints
     failed: list[dict[str, Any]]
     watch: StepWatch = field(init=False)
+    reached: dict[Start, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Nothing is done yet."""
@@ -108,8 +112,9 @@ class Training:
     def trials(self) -> Iterator[Callable[[Sequence[Start]], object]]:
         """What may show who made the batch fail, the cheapest first.
 
-        Before the first step: the first step as it is interpreted, then as it is compiled. After the last one: a stage
-        of one step, then a whole one. In between: all steps until the one that failed.
+        Before the first step was done: that step as it is interpreted, then as it is compiled. After the last one: a
+        stage of one step, then a whole one. In between, where what raises depends on values: a whole stage, which shows
+        all that fail in it.
         """
         self.checkpoints.let_go()
         done, steps = self.watch.done, self.stage_steps
@@ -117,15 +122,22 @@ class Training:
             yield partial(self.trial, interpreted(self.context), 1)
         if done == steps:
             yield partial(self.trial, of_one_step(interpreted(self.context)), None)
-        if done > 0 or self.context.plan.execution.compile:
-            yield partial(self.trial, self.context, done + 1 if done < steps else None)
+        if done == 0 and self.context.plan.execution.compile:
+            yield partial(self.trial, self.context, 1)
+        if done > 0:
+            yield partial(self.trial, self.context, None)
 
     def trial(self, context: RunContext, enough: int | None, starts: Sequence[Start]) -> None:
         """Train some of the members for `enough` steps, None for all and what follows them; nothing is kept."""
+        watch = StepWatch(enough=enough)
         try:
-            train_batch(context, self.task, self.batch_of(starts), None, StepWatch(enough=enough))
+            train_batch(context, self.task, self.batch_of(starts), None, watch)
         except PassedError:
             return
+        except Exception:
+            if context is self.context and len(starts) == 1:
+                self.reached[starts[0]] = watch.done
+            raise
 
     def set_aside(self, found: Mapping[Start, str]) -> None:
         """Write down who failed, and after how many steps."""
@@ -135,7 +147,7 @@ class Training:
                 "number": numbers[member],
                 **member_as_json(member),
                 "stage": self.task.stage,
-                "step": self.watch.done,
+                "step": self.reached.get(start, self.watch.done),
                 "error": error,
             }
             for start, error in found.items()
