@@ -70,7 +70,9 @@ ERRORS = {
 }
 
 
-@pytest.mark.parametrize("place", ["start", "forward", pytest.param("float64", marks=pytest.mark.faults)])
+@pytest.mark.parametrize(
+    "place", ["forward", *(pytest.param(each, marks=pytest.mark.faults) for each in ("start", "float64"))]
+)
 def test_the_others_end_as_if_it_had_never_been_there(place, undisturbed, tmp_path, monkeypatch):
     """At the start, in the first step, and after the last of 6 steps: the same bits, one entry and one warning."""
     fail_at(monkeypatch, sin=place)
@@ -108,7 +110,7 @@ def test_only_its_evaluation_fails(undisturbed, tmp_path, monkeypatch):
 @pytest.mark.faults
 @pytest.mark.parametrize(("place", "stage"), [("forward", 0), (7, 1)])
 def test_stages(place, stage, tmp_path, monkeypatch):
-    """From the first stage on, or in the second alone, whose minibatches have 7 rows and which begins where it ended."""
+    """From the first stage on, or in the second alone, which has minibatches of 7 rows and begins where it ended."""
     fail_at(monkeypatch, sin=place)
     run = studies.run(with_sin(stages=TWO_STAGES), tmp_path / "run")
     reference = studies.run(without_sin(stages=TWO_STAGES), tmp_path / "reference")
@@ -147,6 +149,7 @@ def test_everybody_fails(regime, cli, tmp_path, monkeypatch):
     assert "ZeroDivisionError" in cli("show", tmp_path / "run").out
 
 
+@pytest.mark.faults
 def test_the_command_ends_with_1_where_somebody_failed(cli, tmp_path, monkeypatch):
     fail_at(monkeypatch, sin="start")
     path = studies.write(with_sin(), tmp_path)
@@ -228,7 +231,7 @@ def basis_functions():
 
 @pytest.mark.faults
 def test_a_strangers_function_on_two_workers(tmp_path):
-    """A package of its own, in processes of their own: each structure is in a batch of 2 of its own round of workers."""
+    """A package of its own, in one process or on two workers: the same digests, in batches of two members."""
     site = tmp_path / "site"
     information = site / "structflow_mine-1.0.dist-info"
     information.mkdir(parents=True)
