@@ -31,7 +31,7 @@ from .train import member_as_json, open_probabilities
 def evaluate(context: RunContext, task: Task) -> Found:
     """Evidence by every estimator, complexities and metrics of each picked member, and its posterior.
 
-    Members whose evaluation raises are listed under `failed`, with the error.
+    Members whose evaluation raises are listed under `failed`, with the error; one that all of several raise stands.
     """
     last = len(context.stages(task.setting)) - 1
     parent = Task("train", task.setting, task.round, last, task.slot)
@@ -48,7 +48,7 @@ def evaluate(context: RunContext, task: Task) -> Found:
         failed.extend({**member_as_json(start[0]), "error": error} for start, error in found.items())
 
     starts = starts_of(batch.members[number] for number in picked)
-    found = without_failing(starts, work, lambda: [work], set_aside)
+    found = without_failing(starts, work, lambda: [work], set_aside, all_may_fail=False)
     if found is None:
         found = Found({"empty": True})
     return Found({**found.payload, "failed": failed}, found.arrays) if failed else found
@@ -139,7 +139,11 @@ def final_scores(
         compared = compare(trained, spec, spec.evidence.samples, "score")
         return compared.score.cpu().numpy() - dataset.n_train * shift, compared.standard_error.cpu().numpy()
     selected = context.directory.record(Task("select", task.setting).name).payload["structures"]
-    best = {canonical(item["structure"]): max_of(item["scores"]) for item in selected if item["structure"] is not None}
+    best = {
+        canonical(item["structure"]): max_of(item["scores"])
+        for item in selected
+        if item["structure"] is not None and item["best_restart"] is not None
+    }
     judged = dataset.n_train if spec.objective.preset == "cross_validation" else int(weights.held_out[0].sum())
     members = trained.bound.population.members
     scores = [best[member.structure.canonical] for member in members if member.structure is not None]

@@ -42,13 +42,14 @@ def without_failing(
     work: Callable[[Sequence[Start]], Result],
     trials: Callable[[], Iterable[Callable[[Sequence[Start]], object]]],
     set_aside: Callable[[dict[Start, str]], None],
+    all_may_fail: bool = True,
 ) -> Result | None:
     """`work` on those of the starts that don't make it raise; None where all do. `set_aside` hears of those left out.
 
     After an error of `work` every one of the `trials` is given ever smaller parts of the starts, until one trial raises
     for some start alone. Those starts are set aside, with the error in one line, and `work` begins anew without them.
     Errors of the machine go on to the caller at once, and so does one that no start raises alone, or one after
-    `MOST_ATTEMPTS` attempts.
+    `MOST_ATTEMPTS` attempts, or unless `all_may_fail` one that all of several starts raise.
     """
     left, attempts = list(starts), 0
     while left:
@@ -60,7 +61,7 @@ def without_failing(
                 raise
             traceback.clear_frames(error.__traceback__)  # what it was computed with needn't stay in memory
             found = next(filter(None, (failing(left, trial) for trial in trials())), None)
-            if found is None:
+            if found is None or (not all_may_fail and 1 < len(found) == len(left)):
                 raise
         set_aside(found)
         left = [start for start in left if start not in found]
