@@ -73,6 +73,10 @@ class PluginError(StructflowError):
     exit_code = 2
 
 
+class FunctionError(PluginError):
+    """A basis function raised, or returned what breaks its contract; only members that use it are concerned."""
+
+
 class TaskError(StructflowError):
     """A task of a run failed; `exit_code` is that of its cause."""
 

@@ -5,8 +5,8 @@ One batch of 128 networks 13 → 50 → 1 on 404 rows, with one precision a weig
     python docs/benchmarks/checkpoints.py [--repeats R] [--steps S] [--json]
 
 Runs that write as many checkpoints as the rule allows (`compute.checkpoint_seconds: 0`) alternate with runs at
-the default. Of each the share of the training task's time that went into writing is measured directly, since a difference of
-two runs is noise of more than that; lost by a kill is at most what passes between two checkpoints.
+the default. Of each the share of the training task's time that went into writing is measured directly, since a
+difference of two runs is noise of more than that; lost by a kill is at most what passes between two checkpoints.
 """
 
 from __future__ import annotations

@@ -5,8 +5,8 @@ Twelve batches of 32 networks 13 → 50 → 1 (tanh or relu, 16 starts each), on
     python docs/benchmarks/workers.py [--repeats R] [--seconds S] [--json]
 
 A first run fills the compiler's cache and says how many steps one worker does in about S seconds. Then runs with
-one and with two workers alternate, each a command of its own in an empty directory. What counts is the time from the first
-task to the last, which includes that every worker loads its programs; the start of processes is shown apart.
+one and with two workers alternate, each a command of its own in an empty directory. What counts is the time from the
+first task to the last, which includes that every worker loads its programs; the start of processes is shown apart.
 """
 
 from __future__ import annotations

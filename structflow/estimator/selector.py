@@ -141,9 +141,10 @@ def carried_out(study: Study) -> tuple[list[dict[str, Any]], Predictor, RankedSt
         directory, plan = open_run(study, Path(folder) / study.spec.name, None)
         seconds = carry_out(directory, plan, None, lambda progress: None)
         context = open_context(str(directory.path.resolve()))
-        ranking = summarise(context, seconds)["ranking"]
+        summary = summarise(context, seconds)
+        ranking = summary["ranking"]
         if not ranking:
-            raise CallError("all members diverged; try a smaller optimizer.inner.lr")
+            raise CallError("\n".join(["no member could be trained and evaluated", *summary["warnings"]]))
         mixture = mixture_of(context, ranking).to("cpu")
         best = mixture_of(context, [{**ranking[0], "probability": 1.0}]).to("cpu")
     open_context.cache_clear()  # it holds what was in the directory

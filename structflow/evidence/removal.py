@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..errors import PluginError
+from ..errors import PluginError, StructflowError
 from ..plugins import Estimate, Relevance
 from .weight_vectors import PopulationWeights
 
@@ -40,8 +40,13 @@ def checked_scores(criterion: type[Relevance], options: Any, weights: Population
 
     Places without a weight have their own infinity, so that they come last.
     """
-    with torch.no_grad():
-        scores = criterion.scores(options, weights, kept)
+    try:
+        with torch.no_grad():
+            scores = criterion.scores(options, weights, kept)
+    except StructflowError:
+        raise
+    except Exception as error:  # a stranger's criterion may raise anything
+        raise PluginError(f"relevance {criterion.type!r}: scores raised {type(error).__name__}: {error}") from error
     if scores.shape != kept.shape or not bool(torch.isfinite(scores[kept]).all()):
         got = "NaN or infinities" if scores.shape == kept.shape else f"the shape {tuple(scores.shape)}"
         raise PluginError(

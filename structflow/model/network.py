@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.func import vmap
 
-from ..errors import PluginError
+from ..errors import FunctionError
 from ..plugins import BasisFunction
 from ..spec.graph import INPUT, OUTPUT
 from .layout import FunctionBlock, Layout
@@ -124,17 +124,17 @@ class Network:
             return lift(block.function, weights, x, part, slots, variance)
         except Exception as error:
             method = "output_variance" if variance else "forward"
-            raise PluginError(f"{self._named(block)}: {method} raised {type(error).__name__}: {error}") from error
+            raise FunctionError(f"{self._named(block)}: {method} raised {type(error).__name__}: {error}") from error
 
     def _named(self, block: FunctionBlock) -> str:
         """A function in a message."""
         return f"basis function {block.name!r} on edge {self.layout.graph.edges[block.edge].key}"
 
     def _check_shape(self, block: FunctionBlock, value: Tensor, rows: int, method: str = "forward") -> None:
-        """Raise `PluginError` where a function's value isn't (rows, *out_shape): it would be broadcast in silence."""
+        """Raise `FunctionError` where a function's value isn't (rows, *out_shape): it would be broadcast in silence."""
         got, expected = tuple(value.shape[2:]), (rows, *block.function.out_shape)
         if got != expected:
-            raise PluginError(
+            raise FunctionError(
                 f"{self._named(block)} broke its contract: "
                 f"{type(block.function).__name__}.{method} returned the shape {shown_shape(got)}; expected "
                 f"(rows, *out_shape) = {shown_shape(expected)}: mend the class, of type {block.function.type!r}"

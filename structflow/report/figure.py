@@ -25,7 +25,7 @@ def save_ranking_figure(summary: dict[str, Any], run: Path, target: Path) -> Non
         raise CallError("figures need matplotlib: pip install 'structflow[plot]'") from error
     ranking = summary["ranking"]
     if not ranking:
-        raise CallError(f"the run in {run} has no ranking to draw: all its members diverged")
+        raise CallError(f"the run in {run} has no ranking to draw: all its members diverged or failed")
     shown = ranking[:MOST_STRUCTURES]
     marginals = {key: chances for key, chances in marginal_probabilities(ranking).items() if len(chances) > 1}
     height = 1.6 + 0.3 * max(len(shown), sum(min(len(c), MOST_CHOICES) + 1 for c in marginals.values()))

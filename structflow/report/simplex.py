@@ -66,14 +66,14 @@ def _log_concentrations(run: Run, edge: str, setting: int) -> tuple[np.ndarray, 
 
 def _relaxed_batches(run: Run, setting: int) -> Iterator[tuple[Batch, Mapping[str, np.ndarray]]]:
     """The batches of the relaxed round with their stored arrays; an error where there are none."""
-    from ..runner.parents import batch_in_slot
+    from ..runner.parents import trained_in_slot
 
     context = run.context
     last = len(context.stages(setting)) - 1
     none = True
     for slot in range(context.plan.settings[setting].rounds[0].slots):
         task = Task("train", setting, 0, last, slot)
-        batch = batch_in_slot(context, task)
+        batch = trained_in_slot(context, task)
         if batch is None or batch.members[0].structure is not None:
             continue
         none = False

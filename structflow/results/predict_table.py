@@ -20,7 +20,7 @@ def predict_table(run: Path, table: Path, output: Path, best_only: bool, samples
     import pandas
 
     if not read_summary(run)["ranking"]:
-        raise CallError(f"the run in {run} has no ranking to predict with: all its members diverged")
+        raise CallError(f"the run in {run} has no ranking to predict with: all its members diverged or failed")
     try:
         frame = pandas.read_csv(table)
     except (OSError, ValueError) as error:

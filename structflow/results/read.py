@@ -23,6 +23,11 @@ def read_summary(path: Path) -> dict[str, Any]:
     return summary if certificate is None else {**summary, "certificate": certificate}
 
 
+def is_whole(summary: dict[str, Any]) -> bool:
+    """Whether a run ended with a ranking and no member of it failed; runs of earlier versions had none that did."""
+    return summary["status"] == "finished" and not summary.get("failures")
+
+
 def refuse_no_run(path: Path) -> None:
     """Raise `CallError` for a path that isn't a run directory."""
     if not RunDirectory(path).has("plan.json"):

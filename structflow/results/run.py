@@ -81,7 +81,11 @@ class Run:
     def ranked(self, rank: int) -> RankedStructure:
         """The structure at a place of the ranking; the first is 1."""
         if not 1 <= rank <= len(self.ranking):
-            reason = f"ranks from 1 to {len(self.ranking)}" if self.ranking else "no ranking: all its members diverged"
+            reason = (
+                f"ranks from 1 to {len(self.ranking)}"
+                if self.ranking
+                else "no ranking: all its members diverged or failed"
+            )
             raise CallError(f"there is no structure of rank {rank}; the run in {self.path} has {reason}")
         return ranked_structure(self.context, self.ranking[rank - 1])
 

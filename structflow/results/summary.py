@@ -14,6 +14,7 @@ from ..runner.context import RunContext
 from ..runner.select import canonical
 from ..spec.study import Setting
 from .estimator_warnings import disagreements, missing_estimates
+from .failed_members import failed_members, failure_warnings
 from .ranking import rank
 from .relevance import relevance_entries
 
@@ -63,6 +64,7 @@ def summarise(context: RunContext, seconds: float) -> dict[str, Any]:
         "relaxed": first["relaxed"],
         "relevance": first["relevance"],
         "stages": first["stages"],
+        "failures": [failure for each in settings for failure in each["failures"]],
         "settings": [
             {key: value for key, value in each.items() if key != "warnings"}
             for each in (settings if any(each["values"] for each in settings) else [])
@@ -142,6 +144,8 @@ def summarise_setting(context: RunContext, index: int, setting: Setting) -> dict
     diverged, total = selected["diverged"], selected["members"]
     if diverged:
         warnings.append(f"{diverged} of {total} members diverged and were left out; try a smaller optimizer.inner.lr")
+    failures = failed_members(context, index)
+    warnings += failure_warnings(failures, total)
     tied = [entry for entry in ranking if entry["tied_with_best"]]
     if tied:
         warnings.append(f"{len(tied)} structure(s) tie with the best: the gap is under two standard errors")
@@ -154,6 +158,7 @@ def summarise_setting(context: RunContext, index: int, setting: Setting) -> dict
         "relaxed": relaxed,
         "relevance": curves,
         "stages": stage_complexities(context, index),
+        "failures": failures,
         "warnings": warnings,
     }
 

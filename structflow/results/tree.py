@@ -130,7 +130,11 @@ def restarts_dataset(context: RunContext, setting: int) -> xarray.Dataset:
     table = np.full((len(structures), most), np.nan)
     for row, item in enumerate(structures):
         table[row, : len(item["scores"])] = numbers(item["scores"])
-    score = (("structure", "restart"), table, {"description": "bound in training units; NaN: diverged", **NATS})
+    score = (
+        ("structure", "restart"),
+        table,
+        {"description": "bound in training units; NaN: diverged or failed", **NATS},
+    )
     coordinates = {"structure": np.array(names, dtype=object), "restart": np.arange(most)}
     return xarray.Dataset({"score": score}, coords=coordinates)
 

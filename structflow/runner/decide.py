@@ -16,7 +16,7 @@ from ..spec.searched import searched_space
 from ..spec.structures import Structure
 from ..store.run_directory import Found
 from .context import RunContext
-from .parents import batch_in_slot
+from .parents import batch_in_slot, trained_in_slot
 from .reuse import parted_by_reuse, places_as_json
 
 
@@ -59,19 +59,24 @@ def decide(context: RunContext, task: Task) -> Found:
 
 
 def member_records(context: RunContext, setting: int, before_round: int) -> list[MemberRecord]:
-    """What all members of earlier rounds came to, in the order they were planned; diverged ones score −∞."""
+    """What all members of earlier rounds came to, in the order they were planned; diverged and failed ones score −∞."""
     records = []
     for round_index, planned in enumerate(context.plan.settings[setting].rounds[:before_round]):
         last = len(planned.steps) - 1
         for slot in range(planned.slots):
             task = Task("train", setting, round_index, last, slot)
-            batch = batch_in_slot(context, task)
-            if batch is None:
+            planned_batch, trained = batch_in_slot(context, task), trained_in_slot(context, task)
+            if planned_batch is None:
                 continue
+            numbers = {member: number for number, member in enumerate(trained.members if trained else ())}
             payload = context.directory.record(task.name).payload
-            for number, member in enumerate(batch.members):
+            for member in planned_batch.members:
                 if member.fold > 0:
                     continue
+                if member not in numbers:
+                    records.append(MemberRecord(member, round_index, -math.inf, -math.inf))
+                    continue
+                number = numbers[member]
                 score, objective = payload["scores"][number], payload["objectives"][number]
                 rounded = payload["rounded"][number]
                 records.append(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -19,45 +19,66 @@ from ..objective.subset import subset_parameters
 from ..objective.weights_posterior import Parameters
 from ..plan.batching import Batch, make_batches
 from ..plan.tasks import Task
+from ..plugins import Candidate
 from ..spec.models import Spec
 from ..store.run_directory import Found
 from .context import RunContext
-from .parents import batch_in_slot, parameters_in
+from .parents import parameters_in, trained_in_slot
 from .relevance import member_relevances
 from .reuse import earlier_evaluations
 from .select import canonical
-from .train import open_probabilities
-from .training_keys import evaluation_key, keys_from_json
+from .set_aside import Start, starts_of, without_failing
+from .train import member_as_json, open_probabilities
+from .training_keys import evaluation_key, keys_in
 
 
 def evaluate(context: RunContext, task: Task) -> Found:
     """Evidence by every estimator, complexities and metrics of each picked member, and its posterior.
 
-    What an earlier opening of the run found of a member is taken over.
+    What an earlier opening of the run found of a member is taken over. Members whose evaluation raises are listed under
+    `failed`, with the error; one that all of several raise stands.
     """
     last = len(context.stages(task.setting)) - 1
-    parent = Task("train", task.setting, task.round, last, task.slot).name
-    picked = context.directory.record(Task("select", task.setting).name).payload["picked"].get(parent, [])
-    batch = batch_in_slot(context, task)
+    parent = Task("train", task.setting, task.round, last, task.slot)
+    picked = context.directory.record(Task("select", task.setting).name).payload["picked"].get(parent.name, [])
+    batch = trained_in_slot(context, parent)
     if batch is None or not picked:
         return Found({"empty": True})
-    record = context.directory.record(parent)
-    keys = keys_from_json(record.payload["keys"])
+    failed: list[dict[str, Any]] = []
+
+    def work(starts: Sequence[Start]) -> Found:
+        return evaluate_together(context, task, batch, [member for start in starts for member in start])
+
+    def set_aside(found: Mapping[Start, str]) -> None:
+        failed.extend({**member_as_json(start[0]), "error": error} for start, error in found.items())
+
+    starts = starts_of(batch.members[number] for number in picked)
+    found = without_failing(starts, work, lambda: [work], set_aside, all_may_fail=False)
+    if found is None:
+        found = Found({"empty": True})
+    return Found({**found.payload, "failed": failed}, found.arrays) if failed else found
+
+
+def evaluate_together(context: RunContext, task: Task, batch: Batch, members: Sequence[Candidate]) -> Found:
+    """The evaluation of some of the members of a trained batch, as a batch."""
     spec = context.round_stages(task.setting, task.round)[-1]
     bound = context.bound(context.population(batch, spec), spec)
-    whole = TrainedBatch(batch, bound, parameters_in(context.directory.arrays(record)))
-    smaller, trained, sampled = members_of(context, task, whole, picked)
-    wanted = [evaluation_key(keys[batch.members.index(member)].digest, spec) for member in smaller.members]
+    training = replace(task, kind="train")
+    keys = keys_in(context, training)
+    arrays = context.directory.arrays(context.directory.record(training.name))
+    whole = TrainedBatch(batch, bound, parameters_in(arrays))
+    smaller, trained, sampled = members_of(context, task, whole, members)
+    wanted = [evaluation_key(keys[member].digest, spec) for member in smaller.members]
     known = {} if spec.relevance is not None else earlier_evaluations(context)
-    new = [number for number, key in zip(order_of(smaller, batch), wanted, strict=True) if key not in known]
+    new = [member for member, key in zip(smaller.members, wanted, strict=True) if key not in known]
     evaluated = {key: known[key] for key in wanted if key in known}
-    if len(new) == len(picked):
+    if len(new) == len(members):
         evaluated = dict(zip(wanted, evaluate_members(context, trained, sampled, task), strict=True))
     elif new:
         fewer, trained_anew, sampled_anew = members_of(context, task, whole, new)
-        places = [smaller.members.index(member) for member in fewer.members]
         found = evaluate_members(context, trained_anew, sampled_anew, task)
-        evaluated.update({wanted[place]: each for place, each in zip(places, found, strict=True)})
+        keys_of_new = [wanted[smaller.members.index(member)] for member in fewer.members]
+        evaluated.update(zip(keys_of_new, found, strict=True))
     evaluations = [evaluated[key] for key in wanted]
     relevances = member_relevances(context, trained, task)
     for evaluation, curves in zip(evaluations, relevances.curves, strict=True):
@@ -78,14 +99,14 @@ class TrainedBatch:
 
 
 def members_of(
-    context: RunContext, task: Task, whole: TrainedBatch, numbers: Sequence[int]
+    context: RunContext, task: Task, whole: TrainedBatch, members: Sequence[Candidate]
 ) -> tuple[Batch, TrainedPopulation, TrainedPopulation]:
     """Some members of a batch as a batch of their own, with its population for estimates and for predictions."""
     spec = context.round_stages(task.setting, task.round)[-1]
-    members = [whole.batch.members[number] for number in numbers]
     (smaller,) = make_batches(context.study.graph, members, len(members))
     population = context.population(smaller, spec)
-    parameters = subset_parameters(whole.parameters, whole.bound, population, order_of(smaller, whole.batch))
+    order = [whole.batch.members.index(member) for member in smaller.members]
+    parameters = subset_parameters(whole.parameters, whole.bound, population, order)
     trained, sampled = (
         context.trained(
             context.bound(population, spec, integrate), parameters, smaller.members, task.setting, task.round
@@ -93,11 +114,6 @@ def members_of(
         for integrate in (True, False)
     )
     return smaller, trained, sampled
-
-
-def order_of(smaller: Batch, batch: Batch) -> list[int]:
-    """The numbers in a batch of the members of a smaller one."""
-    return [batch.members.index(member) for member in smaller.members]
 
 
 def evaluate_members(
@@ -161,7 +177,11 @@ def final_scores(
         compared = compare(trained, spec, spec.evidence.samples, "score")
         return compared.score.cpu().numpy() - dataset.n_train * shift, compared.standard_error.cpu().numpy()
     selected = context.directory.record(Task("select", task.setting).name).payload["structures"]
-    best = {canonical(item["structure"]): max_of(item["scores"]) for item in selected if item["structure"] is not None}
+    best = {
+        canonical(item["structure"]): max_of(item["scores"])
+        for item in selected
+        if item["structure"] is not None and item["best_restart"] is not None
+    }
     judged = dataset.n_train if spec.objective.preset == "cross_validation" else int(weights.held_out[0].sum())
     members = trained.bound.population.members
     scores = [best[member.structure.canonical] for member in members if member.structure is not None]

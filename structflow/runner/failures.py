@@ -12,6 +12,9 @@ from ..store.run_directory import RunDirectory
 FAILED = ""
 """Stands for the digest of a task that has no record."""
 
+LONGEST_REASON = 300
+"""Characters of an error that a warning shows."""
+
 MOST_NAMED = 5
 """Structures of a failed batch that are named."""
 
@@ -77,3 +80,9 @@ def batch_of(task: str, directory: RunDirectory, plan: Plan) -> Batch | None:
         if each.slot < len(batches):
             return Batch.from_json(batches[each.slot])
     return None
+
+
+def in_one_line(error: BaseException) -> str:
+    """The type of an error and its message, as one line."""
+    message = " ".join(str(error).split())
+    return f"{type(error).__name__}: {message}"[:LONGEST_REASON] if message else type(error).__name__

@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import FrameType
 from typing import Any
 
@@ -54,10 +54,17 @@ class TimedCheckpoints:
         started = self.clock()
         self.slots.save(step, arrays)
         self.due_at = self.clock() + max(self.interval, COST * (self.clock() - started))
-        if self.asked is not None:
-            handler, number = self.asked
-            self.asked = None
-            handler(number, None)
+        self._end_if_asked()
+
+    def turn_to(self, part: str) -> None:
+        """From here on the checkpoints are those of a part of the members, which stand apart."""
+        self.slots = replace(self.slots, part=part)
+        self.due_at = self.clock() + self.interval
+
+    def let_go(self) -> None:
+        """No steps follow for now: end where that was asked for, and hold no signal until they do."""
+        self.is_training = False
+        self._end_if_asked()
 
     @contextmanager
     def holding_signals(self) -> Iterator[None]:
@@ -81,3 +88,9 @@ class TimedCheckpoints:
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
+
+    def _end_if_asked(self) -> None:
+        if self.asked is not None:
+            handler, number = self.asked
+            self.asked = None
+            handler(number, None)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,7 +12,8 @@ import torch
 from ..evidence.trained import TrainedPopulation
 from ..model.population import Population
 from ..objective.bound import Bound
-from ..plan.batching import Batch
+from ..objective.subset import subset_parameters
+from ..plan.batching import Batch, make_batches
 from ..plan.tasks import Task
 from ..plugins import Candidate, Parent
 from .context import RunContext
@@ -47,9 +49,9 @@ def parent_batches(context: RunContext, setting: int, members: Sequence[Candidat
         planned = context.plan.settings[setting].rounds[round_index]
         for slot in range(planned.slots):
             earlier = Task("train", setting, round_index, len(planned.steps) - 1, slot)
-            batch = batch_in_slot(context, earlier)
+            batch = trained_in_slot(context, earlier)
             if batch is None:
-                break
+                continue
             numbers = {
                 (as_parent(member, round_index), member.fold): number for number, member in enumerate(batch.members)
             }
@@ -70,6 +72,49 @@ def batch_in_slot(context: RunContext, task: Task) -> Batch | None:
     """The batch that the round's decision put into the slot, if any."""
     decision = context.directory.record(Task("decide", task.setting, task.round).name).payload["batches"]
     return Batch.from_json(decision[task.slot]) if task.slot < len(decision) else None
+
+
+def trained_in_slot(context: RunContext, task: Task) -> Batch | None:
+    """The batch that a training task's record holds: that of its slot without failed members; None if none is left."""
+    planned = batch_in_slot(context, task)
+    return planned and batch_without(context, planned, {each["number"] for each in failed_in(context, task)})
+
+
+def failed_in(context: RunContext, task: Task) -> list[dict[str, Any]]:
+    """What the record of a training task says of members that failed, in this stage or before."""
+    return list(context.directory.record(task.name).payload.get("failed", []))
+
+
+def batch_without(context: RunContext, batch: Batch, numbers: Collection[int]) -> Batch | None:
+    """A batch without some of its members, as if they had never been in it; None where nobody is left."""
+    if not numbers:
+        return batch
+    left = [member for number, member in enumerate(batch.members) if number not in numbers]
+    return make_batches(context.study.graph, left, len(left))[0] if left else None
+
+
+@dataclass(frozen=True)
+class StageBefore:
+    """Members as the stage before left them: parameters in float64, and when they diverged (M,), −1 for never."""
+
+    parameters: dict[str, torch.Tensor]
+    diverged_at: np.ndarray
+
+
+def stage_before(context: RunContext, task: Task, batch: Batch) -> StageBefore:
+    """What the stage before a task's left of the members of a batch, all or some of those that it trained."""
+    earlier = replace(task, stage=task.stage - 1)
+    record = context.directory.record(earlier.name)
+    parameters, diverged_at = parameters_in(context.directory.arrays(record)), np.array(record.payload["diverged_at"])
+    trained = trained_in_slot(context, earlier)
+    if trained is None or trained == batch:
+        return StageBefore(parameters, diverged_at)
+    numbers = {member: number for number, member in enumerate(trained.members)}
+    chosen = [numbers[member] for member in batch.members]
+    spec = context.round_stages(task.setting, task.round)[earlier.stage]
+    bound = context.bound(context.population(trained, spec), spec)
+    left = subset_parameters(parameters, bound, context.population(batch, spec), chosen)
+    return StageBefore(left, diverged_at[chosen])
 
 
 def as_parent(member: Candidate, round_index: int) -> Parent:

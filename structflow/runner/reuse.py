@@ -28,7 +28,7 @@ from ..store.openings import PLAN, earlier_openings
 from ..store.run_directory import EARLIER, RunDirectory
 from ..train.trainer import TrainingResult, Trajectory
 from .context import RunContext, context_of
-from .parents import batch_in_slot
+from .parents import batch_in_slot, trained_in_slot
 from .removed import all_kept
 from .training_keys import TrainingKey, keys_from_json, keys_of_parents, training_keys
 
@@ -192,12 +192,16 @@ def taken_over(context: RunContext, task: Task, bound: Bound, fresh: Parameters)
     known = decision.get("known", {}).get(str(task.slot))
     if known is None or task.stage >= known["stages"]:
         return None
+    planned = batch_in_slot(context, task)
+    assert planned is not None
+    places = dict(zip(planned.members, (TrainedBefore(*stored) for stored in known["places"]), strict=True))
     pairs: dict[TrainedBefore, dict[int, int]] = {}
-    for number, stored in enumerate(known["places"]):
-        place = TrainedBefore(*stored)
-        pairs.setdefault(replace(place, number=0), {})[number] = place.number
+    for number, member in enumerate(bound.population.members):
+        pairs.setdefault(replace(places[member], number=0), {})[number] = places[member].number
     try:
-        batches = [EarlierBatch.read(context, place, task.stage, found) for place, found in pairs.items()]
+        batches = [
+            EarlierBatch.read(context, place, task.stage, known["stages"] - 1, found) for place, found in pairs.items()
+        ]
     except StorageError:
         return None
     if any(member.removed is not None for member in bound.population.members):
@@ -229,14 +233,23 @@ class EarlierBatch:
     pairs: Mapping[int, int]
 
     @classmethod
-    def read(cls, context: RunContext, place: TrainedBefore, stage: int, pairs: Mapping[int, int]) -> EarlierBatch:
-        """Read it; raises `StorageError` where it is damaged or gone."""
+    def read(
+        cls, context: RunContext, place: TrainedBefore, stage: int, last: int, pairs: Mapping[int, int]
+    ) -> EarlierBatch:
+        """Read it; raises `StorageError` where it is damaged or gone.
+
+        `pairs` are given with numbers in the batch as it was after the stage `last`; some of its members may have
+        failed since this one.
+        """
         directory = RunDirectory(context.directory.path / EARLIER / place.opening)
         earlier = context_of(directory, context.study.dataset)
         task = Task("train", place.setting, place.round, stage, place.slot)
         record = directory.record(task.name)
-        batch = batch_in_slot(earlier, task)
+        batch, survivors = trained_in_slot(earlier, task), trained_in_slot(earlier, replace(task, stage=last))
         assert batch is not None
+        assert survivors is not None
+        numbers = {member: number for number, member in enumerate(batch.members)}
+        pairs = {new: numbers[survivors.members[number]] for new, number in pairs.items()}
         spec = earlier.round_stages(place.setting, place.round)[stage]
         bound = earlier.bound(earlier.population(batch, spec), spec)
         return cls(bound, directory.arrays(record), np.array(record.payload["diverged_at"]), pairs)

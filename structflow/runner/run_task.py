@@ -19,7 +19,7 @@ from .evaluate import evaluate
 from .interruption import TimedCheckpoints
 from .progress import Progress, publish, worker_name
 from .select import select
-from .train import train_batch
+from .train_survivors import train_survivors
 
 
 def run_task(path: str, name: str, parents: list[tuple[str, str]]) -> tuple[str, str]:
@@ -77,5 +77,5 @@ def perform(context: RunContext, task: Task, slots: CheckpointSlots) -> Found:
     if task.kind == "train":
         checkpoints = TimedCheckpoints(slots, context.study.spec.compute.checkpoint_seconds)
         with checkpoints.holding_signals():
-            return train_batch(context, task, lambda steps: publish(Progress(task.name, steps)), checkpoints)
+            return train_survivors(context, task, lambda steps: publish(Progress(task.name, steps)), checkpoints)
     return {"decide": decide, "select": select, "evaluate": evaluate}[task.kind](context, task)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,7 +31,7 @@ class Trained:
 
     @property
     def rank(self) -> tuple[float, int, int]:
-        """Best first; equal scores by round and restart, diverged members last."""
+        """Best first; equal scores by round and restart, diverged and failed members last."""
         return (math.inf if self.score is None else -self.score, self.round, self.restart)
 
 
@@ -39,15 +39,17 @@ def select(context: RunContext, task: Task) -> Found:
     """For every structure trained in any round, and for the last relaxation, the restart with the highest score."""
     members: dict[str, list[Trained]] = {}
     structures: dict[str, Any] = {}
+    failed: list[dict[str, Any]] = []
     for round_index, name, payload in trained_payloads(context, task.setting):
-        for number, member in enumerate(payload["members"]):
+        for number, (member, score, rounded) in enumerate(members_in(payload)):
             if member.get("fold", 0) > 0:
                 continue
             structure = member["structure"]
             key = RELAXED if structure is None else canonical(structure)
             structures.setdefault(key, structure)
-            score, rounded = payload["scores"][number], payload["rounded"][number]
             members.setdefault(key, []).append(Trained(round_index, name, number, member["restart"], score, rounded))
+            if "error" in member:
+                failed.append({"round": context.plan.settings[task.setting].rounds[round_index].name, **member})
     everyone = [member for found in members.values() for member in found]
     if RELAXED in members:
         members[RELAXED] = of_last_round(members[RELAXED])
@@ -72,7 +74,8 @@ def select(context: RunContext, task: Task) -> Found:
         "picked": {name: sorted(numbers) for name, numbers in picked.items()},
         "structures": summaries,
         "members": len(everyone),
-        "diverged": sum(member.score is None for member in everyone),
+        "diverged": sum(member.score is None for member in everyone) - len(failed),
+        "failed": failed,
     }
     return Found(payload)
 
@@ -90,9 +93,17 @@ def trained_payloads(context: RunContext, setting: int) -> list[tuple[int, str, 
         for slot in range(planned.slots):
             name = Task("train", setting, round_index, len(planned.steps) - 1, slot).name
             payload = context.directory.record(name).payload
-            if not payload["empty"]:
+            if not payload["empty"] or "failed" in payload:
                 payloads.append((round_index, name, payload))
     return payloads
+
+
+def members_in(payload: Mapping[str, Any]) -> Iterator[tuple[Mapping[str, Any], float | None, Any]]:
+    """Every member of a record, its score and what it rounds to: those trained, by number, then those that failed."""
+    if not payload["empty"]:
+        yield from zip(payload["members"], payload["scores"], payload["rounded"], strict=True)
+    for member in payload.get("failed", []):
+        yield member, None, None
 
 
 def canonical(structure: dict[str, Any]) -> str:

@@ -17,10 +17,8 @@ from ..plugins.registry import registry
 from ..spec.structures import Structure
 from ..spec.study import Study
 from ..store.run_directory import RunDirectory
+from .failures import in_one_line
 from .progress import Listener, Progress
-
-LONGEST_REASON = 300
-"""Characters of an error that a warning shows."""
 
 
 class Tracking:
@@ -210,9 +208,3 @@ def tracked_members(payload: Mapping[str, Any]) -> tuple[TrackedMember, ...]:
             payload["members"], payload["diverged_at"], *columns, strict=True
         )
     )
-
-
-def in_one_line(error: BaseException) -> str:
-    """The type of an error and its message, as one line."""
-    message = " ".join(str(error).split())
-    return f"{type(error).__name__}: {message}"[:LONGEST_REASON] if message else type(error).__name__

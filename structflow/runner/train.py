@@ -15,6 +15,7 @@ from ..evidence.trained import TrainedPopulation
 from ..model.population import Population
 from ..objective.bound import Bound
 from ..objective.inherit import Trained, inherit
+from ..plan.batching import Batch
 from ..plan.tasks import Task
 from ..plugins import Candidate, Schedule, metaparameter_at
 from ..plugins.registry import registry
@@ -29,10 +30,10 @@ from ..train.outer_level import OuterLevel
 from ..train.stage_inputs import Execution, Minibatching, TrainingData
 from ..train.trainer import TrainingResult, train
 from .context import FoldWeights, RunContext
-from .parents import batch_in_slot, parent_batches
+from .parents import parent_batches, stage_before
 from .removed import removal_report, without_removed
 from .reuse import taken_over
-from .training_keys import TrainingKey, keys_as_json, keys_from_json, keys_of_parents, training_keys
+from .training_keys import TrainingKey, keys_as_json, keys_in, keys_of_parents, training_keys
 
 SELECTION_SHARE = 8
 """Restarts are compared on this part of the samples that evidence is estimated with, and on other noise."""
@@ -44,34 +45,31 @@ LARGEST_LOG_CONCENTRATION = 6.0
 def train_batch(
     context: RunContext,
     task: Task,
+    batch: Batch,
     on_step: Callable[[int], None] | None = None,
     checkpoints: Checkpoints | None = None,
 ) -> Found:
-    """Train the batch in the task's slot, warm-started from the stage before; an empty slot passes through.
+    """Train the task's batch, or some of its members as a batch, warm-started from the stage before.
 
     What an earlier opening of the run trained is taken over.
     """
-    batch = batch_in_slot(context, task)
-    if batch is None:
-        return Found({"empty": True})
     stages = context.round_stages(task.setting, task.round)
     spec = stages[task.stage]
-    population = context.population(batch, spec)
     against = context.decision(task.setting, task.round).against
-    bound = context.bound(population, spec, against=against, stage=task.stage, stages=len(stages))
+    bound = context.bound(context.population(batch, spec), spec, against=against, stage=task.stage, stages=len(stages))
     folds = context.fold_weights(batch.members, spec)
     first_keys = context.keys(batch.members, task.setting, task.round, 0)
     without_folds = tuple(replace(member, fold=0) for member in batch.members)
     theta, hyperparameters = bound.start(first_keys, context.keys(without_folds, task.setting, task.round, 0))
     fresh = {**theta, **hyperparameters}
     earlier = taken_over(context, task, bound, fresh)
-    result = earlier or trained_here(context, task, bound, fresh, on_step, checkpoints)
+    result = earlier or trained_here(context, task, batch, bound, fresh, on_step, checkpoints)
     diverged = result.diverged_at
     payload: dict[str, Any] = {
         "empty": False,
         "members": [member_as_json(member) for member in batch.members],
         "diverged_at": diverged.tolist(),
-        "keys": keys_as_json(keys_of(context, task, batch.members)),
+        "keys": keys_as_json(keys_of(context, task, batch)),
         **({} if earlier is None else {"taken_over": True}),
     }
     arrays = {f"parameter/{name}": value.cpu().numpy() for name, value in result.parameters.items()}
@@ -100,13 +98,14 @@ def train_batch(
 def trained_here(
     context: RunContext,
     task: Task,
+    batch: Batch,
     bound: Bound,
     fresh: dict[str, torch.Tensor],
     on_step: Callable[[int], None] | None,
     checkpoints: Checkpoints | None,
 ) -> TrainingResult:
     """Train through the stage from what the members start with, of which `fresh` is what they don't inherit."""
-    stages, members = context.round_stages(task.setting, task.round), bound.population.members
+    stages, members = context.round_stages(task.setting, task.round), batch.members
     spec, execution = stages[task.stage], context.execution
     x, y = (torch.from_numpy(array).to(execution.device) for array in context.study.dataset.train())
     factors, steps = level_factors(spec), spec.optimizer.inner.steps
@@ -117,9 +116,9 @@ def trained_here(
     parameters = without_removed(context, task, bound, parameters)
     diverged = np.full(len(members), -1)
     if task.stage > 0:
-        before = context.directory.record(stage_before(task).name)
-        parameters = warm_start(parameters, context.directory.arrays(before))
-        diverged = np.array(before.payload["diverged_at"])
+        before = stage_before(context, task, batch)
+        parameters = warm_start(parameters, before.parameters)
+        diverged = before.diverged_at
     round_name = context.plan.settings[task.setting].rounds[task.round].name
     result = train(
         bound,
@@ -139,30 +138,24 @@ def trained_here(
     return replace(result, diverged_at=np.where(diverged >= 0, diverged, result.diverged_at))
 
 
-def stage_before(task: Task) -> Task:
-    """The task that trained the same batch through the stage before."""
-    return Task("train", task.setting, task.round, task.stage - 1, task.slot)
-
-
-def keys_of(context: RunContext, task: Task, members: Sequence[Candidate]) -> list[TrainingKey]:
-    """The training keys of a batch's members after the task's stage."""
+def keys_of(context: RunContext, task: Task, batch: Batch) -> list[TrainingKey]:
+    """The training keys of the members of a batch after the task's stage."""
+    members = batch.members
     if task.stage == 0:
         starts = keys_of_parents(context, members, task.setting)
     else:
-        before = context.directory.record(stage_before(task).name).payload["keys"]
-        starts = [key.digest for key in keys_from_json(before)]
+        before = keys_in(context, replace(task, stage=task.stage - 1))
+        starts = [before[member].digest for member in members]
     against = context.decision(task.setting, task.round).against
     return training_keys(context, members, against, task.setting, task.round, task.stage, starts)
 
 
-def warm_start(fresh: dict[str, torch.Tensor], stored: dict[str, np.ndarray]) -> dict[str, torch.Tensor]:
+def warm_start(fresh: dict[str, torch.Tensor], earlier: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     """Parameters of the stage before, where this stage has them in the same shape; fresh ones elsewhere."""
-    started = dict(fresh)
-    for name, value in fresh.items():
-        earlier = stored.get(f"parameter/{name}")
-        if earlier is not None and earlier.shape == tuple(value.shape):
-            started[name] = torch.from_numpy(earlier).double()
-    return started
+    return {
+        name: earlier[name] if name in earlier and earlier[name].shape == value.shape else value
+        for name, value in fresh.items()
+    }
 
 
 def numbers_or_none(values: torch.Tensor, usable: np.ndarray) -> list[float | None]:

@@ -30,7 +30,7 @@ from ..spec.models import Spec
 from ..spec.structures import Structure
 from ..store.digest import digest_of_json
 from .context import RunContext
-from .parents import as_parent, batch_in_slot
+from .parents import as_parent, trained_in_slot
 
 UNRELATED = {
     "structflow", "name", "data", "regime", "evidence", "robustness", "relevance", "compute", "trackers", "stages",
@@ -206,6 +206,15 @@ def source_hash(module: str) -> str:
     return "no source" if file is None else hashlib.sha256(Path(file).read_bytes()).hexdigest()[:12]
 
 
+def keys_in(context: RunContext, task: Task) -> dict[Candidate, TrainingKey]:
+    """The keys in the record of a training task, by member; none where nobody is left in it."""
+    batch = trained_in_slot(context, task)
+    if batch is None:
+        return {}
+    keys = keys_from_json(context.directory.record(task.name).payload["keys"])
+    return dict(zip(batch.members, keys, strict=True))
+
+
 def keys_of_parents(context: RunContext, members: Sequence[Candidate], setting: int) -> list[str]:
     """For every member the digest of its parent's training key after the last stage, `FRESH` where it has none."""
     found: dict[tuple[Parent, int], str] = {}
@@ -213,10 +222,6 @@ def keys_of_parents(context: RunContext, members: Sequence[Candidate], setting: 
         planned = context.plan.settings[setting].rounds[round_index]
         for slot in range(planned.slots):
             task = Task("train", setting, round_index, len(planned.steps) - 1, slot)
-            batch = batch_in_slot(context, task)
-            if batch is None:
-                break
-            keys = keys_from_json(context.directory.record(task.name).payload["keys"])
-            for member, key in zip(batch.members, keys, strict=True):
+            for member, key in keys_in(context, task).items():
                 found[as_parent(member, round_index), member.fold] = key.digest
     return [FRESH if member.parent is None else found[member.parent, member.fold] for member in members]

@@ -20,15 +20,16 @@ KEPT = 2
 
 @dataclass(frozen=True)
 class CheckpointSlots:
-    """The checkpoints of one task in a run directory."""
+    """The checkpoints of one task in a run directory; of a `part` of what it trains, where one is named."""
 
     directory: RunDirectory
     task: str
+    part: str = ""
 
     @property
     def folder(self) -> Path:
         """Where they stand, one folder a checkpoint, named by its step."""
-        return self.directory.path / "checkpoints" / self.task
+        return self.directory.path / "checkpoints" / self.task / self.part
 
     def newest(self) -> dict[str, np.ndarray] | None:
         """The arrays of the newest checkpoint that is whole; a damaged one is passed over."""

@@ -42,11 +42,11 @@ def trained(monkeypatch):
     """(structure or open set, restart, fold, stage) of every member that is trained, not taken over."""
     members, really = [], train_module.trained_here
 
-    def spy(context, task, bound, *others):
-        for each in bound.population.members:
+    def spy(context, task, batch, *others):
+        for each in batch.members:
             what = each.structure or each.open
             members.append((None if what is None else what.canonical, each.restart, each.fold, task.stage))
-        return really(context, task, bound, *others)
+        return really(context, task, batch, *others)
 
     monkeypatch.setattr(train_module, "trained_here", spy)
     return members

@@ -13,6 +13,7 @@ import torch
 from structflow.errors import StorageError
 from structflow.runner.context import open_context
 from structflow.runner.interruption import COST, TimedCheckpoints
+from structflow.runner.parents import batch_in_slot
 from structflow.runner.run_task import run_task
 from structflow.runner.train import train_batch
 from structflow.store.checkpoint_slots import CheckpointSlots, load_arrays
@@ -82,14 +83,14 @@ def test_from_any_step_to_the_very_same_end(tmp_path, name):
     """Arrays and scores, bit for bit, when stopped after step 1, between and at hypergradients, and the last step."""
     context, task = opened(tmp_path, **METHODS[name])
     undisturbed = EveryStep()
-    whole = train_batch(context, task, None, undisturbed)
+    whole = train_batch(context, task, batch_in_slot(context, task), None, undisturbed)
     steps = METHODS[name].get("inner", {}).get("steps", STEPS)
     assert set(undisturbed.kept) == set(range(1, steps + 1))
     for stop in (1, 6, 8, steps - 5, steps):
         first = EveryStep(stop_after=stop)
         with pytest.raises(StoppedError):
-            train_batch(context, task, None, first)
-        again = train_batch(context, task, None, EveryStep(start=first.kept[stop]))
+            train_batch(context, task, batch_in_slot(context, task), None, first)
+        again = train_batch(context, task, batch_in_slot(context, task), None, EveryStep(start=first.kept[stop]))
         assert again.payload == whole.payload
         assert set(again.arrays) == set(whole.arrays)
         for key, value in whole.arrays.items():

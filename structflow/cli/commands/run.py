@@ -27,6 +27,7 @@ def command(
     """Carry out SPEC; the same command continues an unfinished run, and extends one to a SPEC that has more in it."""
     from ...report.progress import progress_bar
     from ...report.text import print_summary
+    from ...results.read import is_whole
     from ...results.run import carried_out, run_opened
     from ...runner.cluster_options import cluster_of
     from ...spec.load import load_study
@@ -46,4 +47,4 @@ def command(
     if not quiet:
         print_summary(finished.summary, most=10)
         click.echo(f"stored in {path}; look again with: structflow show {path}")
-    return 0 if finished.summary["status"] == "finished" else 1
+    return 0 if is_whole(finished.summary) else 1
