@@ -66,6 +66,8 @@ def without_unused(traced: GraphModule) -> GraphModule:
         node.replace_all_uses_with(constant)
     traced.graph.eliminate_dead_code(changes_something)
     traced.recompile()
+    for node in traced.graph.nodes:  # what tracing noted of every value is tens of thousands of objects a program
+        node.meta.clear()
     return traced
 
 
