@@ -10,7 +10,7 @@ QUICKSTART := runs/quickstart
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help quickstart test compiled faults lint docs clean
+.PHONY: help quickstart test thorough compiled faults lint docs clean
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -21,6 +21,9 @@ quickstart: $(VENV)/.installed-plot ## Run the example study, print its ranking,
 
 test: $(VENV)/.installed-plugins ## Run the tests (PYTEST_ARGS="-k name" for some of them)
 	$(BIN)/python -m pytest --numprocesses auto --dist loadscope $(PYTEST_ARGS)
+
+thorough: $(VENV)/.installed-plugins ## Run the tests that take longer
+	$(BIN)/python -m pytest -m thorough --numprocesses auto
 
 compiled: $(VENV)/.installed-plugins ## Compile the plugins of every package as one program, and compare with eager mode
 	$(BIN)/python -m pytest -m compile_together

@@ -46,6 +46,7 @@ def peak(folder, members: int, per_batch: int) -> float:
     return float(called.stdout.splitlines()[-1])
 
 
+@pytest.mark.thorough
 def test_members_beyond_a_batch_take_no_memory(tmp_path):
     """Twelve members in batches of 3 beside 3 members, and all twelve at once to see what the nine would take.
 

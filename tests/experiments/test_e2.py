@@ -68,6 +68,7 @@ def check_bars(results: list) -> None:
         assert max(found.best for found in result.methods.values()) <= result.optimum + 1e-6
 
 
+@pytest.mark.thorough
 def test_every_method_is_near_the_optimum_of_one_table(e2: ModuleType, tmp_path: Path) -> None:
     check_bars([e2.on_table(1, tmp_path, FEWER, lbfgs_starts=8)])
 

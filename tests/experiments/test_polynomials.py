@@ -58,6 +58,7 @@ def test_the_reference_s_families_are_orthogonal(polynomials: ModuleType) -> Non
     assert gram == pytest.approx(polynomials.np.eye(5), abs=1e-12)
 
 
+@pytest.mark.thorough
 def test_the_hardest_case_equals_the_evidence_with_the_default_optimiser(
     polynomials: ModuleType, tmp_path: Path
 ) -> None:
@@ -85,6 +86,7 @@ def test_the_default_optimiser_reaches_the_closed_form(
     check_against_closed_form(polynomials.evidence_by_degree(spec, tmp_path / "run"), covariance)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("family", "distribution", "optimizer"),
     [

@@ -37,6 +37,7 @@ def python(installed: Path, *arguments: str) -> subprocess.CompletedProcess[str]
     )
 
 
+@pytest.mark.thorough
 def test_its_own_tests_pass(installed: Path) -> None:
     done = python(installed, "pytest", "-q", "-p", "no:cacheprovider", "-m", LIGHT)
     assert done.returncode == 0, done.stdout[-4000:]

@@ -83,6 +83,7 @@ def test_every_kind_has_a_page() -> None:
     assert {page.stem for page in PAGES[1:]} == {kind.removesuffix("s") for kind in KINDS}
 
 
+@pytest.mark.thorough
 def test_the_examples_pass_the_kit(installed: Path, tmp_path: Path) -> None:
     (tmp_path / "test_pages.py").write_text(TEST)
     done = python(

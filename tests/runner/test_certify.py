@@ -26,6 +26,7 @@ def rows(certificate: dict[str, Any]) -> dict[str, dict[str, Any]]:
     return {row["type"]: row for row in certificate["methods"]}
 
 
+@pytest.mark.thorough
 def test_every_method_that_has_a_hypergradient_is_a_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """In float64 with gradient steps in place of Adam; JSON as the standard has it; not a file is left."""
     monkeypatch.chdir(tmp_path)

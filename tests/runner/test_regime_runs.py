@@ -196,6 +196,7 @@ def test_an_interrupted_run_continues(pruned, tmp_path, monkeypatch):
     assert studies.digests(tmp_path / "run") == studies.digests(pruned.path)
 
 
+@pytest.mark.thorough
 def test_workers_find_the_same(tmp_path):
     """Growth from a line to a parabola: the second round's tasks read what other processes trained."""
     functions = [{"type": "linear", "name": "line"}, {"type": "polynomial", "degree": 2, "name": "parabola"}]

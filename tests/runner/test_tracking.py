@@ -201,6 +201,7 @@ def test_an_interrupted_run_says_so(signal, recorder, tmp_path, monkeypatch):
     assert told(recorder, "failed") == ["interrupted"]
 
 
+@pytest.mark.thorough
 def test_workers_tell_of_every_batch_once(recorder, plain, tmp_path):
     """From one thread, after the start and before the end; what was computed is the same to the bit."""
     run = studies.run(tracked(), tmp_path / "run", workers=2)

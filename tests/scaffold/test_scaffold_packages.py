@@ -89,6 +89,7 @@ def test_all_are_installed_and_loaded(site: Path) -> None:
     assert all(row["description"] for row in answer["plugins"])
 
 
+@pytest.mark.thorough
 def test_the_packages_pass_their_own_tests(site: Path, written: Path) -> None:
     """All nine in one process: the formulas, and the kit on sixteen plugins without its heavy checks."""
     folders = [written / name / "tests" for name in (*ALONE.values(), WHOLE)]

@@ -60,10 +60,12 @@ def test_every_spec_is_known() -> None:
 
 
 def small_settings(spec: dict) -> list[str]:
-    """Few steps and restarts; of a sweep the first setting, of many stages and rounds the first ones."""
+    """Few steps, restarts and shares; of a sweep the first setting, of many stages and rounds the first ones."""
     small = list(SMALL)
     if "stages" in spec:
         small.append(f"stages={[{**stage, 'optimizer.inner.steps': 20} for stage in spec['stages'][:2]]}")
+    if "relevance" in spec:
+        small += ["relevance.shares=[0.0, 0.5]", "relevance.samples=8", "relevance.perturbations=1"]
     if "sweep" in spec:
         small.append(f"sweep={[{key: values[:1] for key, values in block.items()} for block in spec['sweep']]}")
     regime = spec.get("regime", {})

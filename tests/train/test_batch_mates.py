@@ -165,6 +165,7 @@ def small_graph():
     )
 
 
+@pytest.mark.thorough
 def test_compiled_equals_eager():
     """A batch with a spare slot; the same program then serves another batch of the same signature."""
     of = graph({"x": (3,), "y": (1,)}, edge("x", "y", "one", fn("dense"), fn("dense", activation="relu")))

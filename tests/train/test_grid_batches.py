@@ -38,6 +38,7 @@ def whole():
     return trained(MEMBERS)
 
 
+@pytest.mark.thorough
 def test_three_grids_of_27_are_one_of_81(whole):
     batches = make_batches(OF, MEMBERS, 27)
     assert [len(batch.members) for batch in batches] == [27] * 3

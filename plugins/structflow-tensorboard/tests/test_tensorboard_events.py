@@ -221,6 +221,7 @@ def test_a_sweep_has_a_folder_and_hparams_for_each_setting(tmp_path: Path) -> No
     assert text(log / names[1], "setting") == '- `prior.weights.precision`: "shared"'
 
 
+@pytest.mark.thorough
 def test_workers_write_the_same(run: Run, tmp_path: Path) -> None:
     there = structflow.run(document(), tmp_path / "run", workers=1)
     assert folders(there.path / "tensorboard") == folders(run.path / "tensorboard")
