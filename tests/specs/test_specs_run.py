@@ -46,6 +46,9 @@ N_STRUCTURES = {
     "search/three-edges": 3 * 2 * 2,
     "search/six-edges": 4**6,
 }
+LONG = {"e5-boston-at-once"}
+"""Specs that take long even with small settings."""
+
 FEWER_ROUNDS = {"repulsive": "regime.visits=2", "growth": "regime.max_rounds=3"}
 """Overrides of regimes with many rounds, by form or type."""
 
@@ -72,7 +75,10 @@ def small_settings(spec: dict) -> list[str]:
     return small + [FEWER_ROUNDS[kind] for kind in (regime.get("form"), regime.get("type")) if kind in FEWER_ROUNDS]
 
 
-@pytest.mark.parametrize("path", SPECS, ids=name_of)
+@pytest.mark.parametrize(
+    "path",
+    [pytest.param(path, id=name_of(path), marks=[pytest.mark.thorough] * (name_of(path) in LONG)) for path in SPECS],
+)
 def test_spec_runs(path: Path, tmp_path: Path) -> None:
     spec = yaml.safe_load(path.read_text(encoding="utf-8"))
     run = structflow.run(path, tmp_path / "run", overrides=small_settings(spec))
