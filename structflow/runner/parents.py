@@ -77,7 +77,9 @@ def batch_in_slot(context: RunContext, task: Task) -> Batch | None:
 def trained_in_slot(context: RunContext, task: Task) -> Batch | None:
     """The batch that a training task's record holds: that of its slot without failed members; None if none is left."""
     planned = batch_in_slot(context, task)
-    return planned and batch_without(context, planned, {each["number"] for each in failed_in(context, task)})
+    if planned is None or "failed" not in context.directory.record(task.name).payload:
+        return planned
+    return batch_without(context, planned, {each["number"] for each in failed_in(context, task)})
 
 
 def failed_in(context: RunContext, task: Task) -> list[dict[str, Any]]:
@@ -86,9 +88,7 @@ def failed_in(context: RunContext, task: Task) -> list[dict[str, Any]]:
 
 
 def batch_without(context: RunContext, batch: Batch, numbers: Collection[int]) -> Batch | None:
-    """A batch without some of its members, as if they had never been in it; None where nobody is left."""
-    if not numbers:
-        return batch
+    """A batch without some of its members, laid out as if they had never been in it; None where nobody is left."""
     left = [member for number, member in enumerate(batch.members) if number not in numbers]
     return make_batches(context.study.graph, left, len(left))[0] if left else None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -17,8 +18,8 @@ from ..store.digest import digest_of_json
 from ..store.run_directory import Found
 from .context import RunContext
 from .interruption import TimedCheckpoints
-from .parents import batch_in_slot, batch_without, failed_in
-from .set_aside import Start, starts_of, without_failing
+from .parents import batch_in_slot, batch_without, failed_in, trained_in_slot
+from .set_aside import Start, may_be_of_a_member, starts_of, without_failing
 from .train import member_as_json, train_batch
 
 
@@ -29,17 +30,22 @@ def train_survivors(
 
     The payload lists them under `failed`, those of earlier stages too: the `number` in the batch that was decided, the
     member, the `stage`, how many steps of it were done, and the `error`. A slot without a batch is `empty`, and so is
-    one whose members all failed.
+    one whose members all failed. Where a function raises in slots that no member needs, nobody has failed, and `failed`
+    is empty: it says that the batch was laid out anew.
     """
     planned = batch_in_slot(context, task)
     if planned is None:
         return Found({"empty": True})
-    failed = [] if task.stage == 0 else failed_in(context, replace(task, stage=task.stage - 1))
-    training = Training(context, task, planned, on_step, checkpoints, failed)
+    failed: list[dict[str, Any]] = []
+    is_anew = False
+    if task.stage > 0:
+        before = replace(task, stage=task.stage - 1)
+        failed, is_anew = failed_in(context, before), trained_in_slot(context, before) != planned
+    training = Training(context, task, planned, on_step, checkpoints, failed, is_anew)
     found = without_failing(starts_of(training.left), training.train, training.trials, training.set_aside)
     if found is None:
         found = Found({"empty": True})
-    return Found({**found.payload, "failed": training.failed}, found.arrays) if training.failed else found
+    return Found({**found.payload, "failed": training.failed}, found.arrays) if training.is_anew else found
 
 
 class PassedError(Exception):
@@ -80,6 +86,7 @@ class StepWatch:
 class Training:
     """The training of what is left of a batch; `failed` grows, and is sorted by the members' numbers.
 
+    `is_anew` says that members are laid out in slots of their own, rather than in those of the batch as it was decided.
     `reached` holds the steps that those who failed in a whole stage of their own had done.
     """
 
@@ -89,6 +96,7 @@ class Training:
     on_step: Callable[[int], None]
     checkpoints: TimedCheckpoints
     failed: list[dict[str, Any]]
+    is_anew: bool
     watch: StepWatch = field(init=False)
     reached: dict[Start, int] = field(default_factory=dict)
 
@@ -103,8 +111,24 @@ class Training:
         return [member for number, member in enumerate(self.planned.members) if number not in failed]
 
     def train(self, starts: Sequence[Start]) -> Found:
-        """Train members to the end, with checkpoints that are theirs alone."""
-        if self.failed:
+        """Train members to the end, with checkpoints that are theirs alone.
+
+        Spare slots run functions that perhaps nobody uses: a batch that has some and fails is tried without them.
+        """
+        if not self.is_anew:
+            try:
+                return self.train_as_laid_out(starts)
+            except Exception as error:
+                if self.planned == batch_without(self.context, self.planned, ()) or not may_be_of_a_member(error):
+                    raise
+                traceback.clear_frames(error.__traceback__)
+            self.checkpoints.let_go()
+            self.is_anew = True
+        return self.train_as_laid_out(starts)
+
+    def train_as_laid_out(self, starts: Sequence[Start]) -> Found:
+        """The same, in the slots that there are now."""
+        if self.is_anew:
             self.checkpoints.turn_to(f"without-{digest_of_json([each['number'] for each in self.failed])[:16]}")
         self.watch.done = 0
         return train_batch(self.context, self.task, self.batch_of(starts), self.on_step, self.watch)
@@ -141,6 +165,7 @@ class Training:
 
     def set_aside(self, found: Mapping[Start, str]) -> None:
         """Write down who failed, and after how many steps."""
+        self.is_anew = True
         numbers = {member: number for number, member in enumerate(self.planned.members)}
         self.failed += [
             {
@@ -157,6 +182,8 @@ class Training:
 
     def batch_of(self, starts: Sequence[Start]) -> Batch:
         """The batch of some of the members."""
+        if not self.is_anew and len(starts) == len(starts_of(self.planned.members)):
+            return self.planned
         kept = {member for start in starts for member in start}
         others = {number for number, member in enumerate(self.planned.members) if member not in kept}
         batch = batch_without(self.context, self.planned, others)

@@ -231,7 +231,10 @@ def basis_functions():
 
 @pytest.mark.faults
 def test_a_strangers_function_on_two_workers(tmp_path):
-    """A package of its own, in one process or on two workers: the same digests, in batches of two members."""
+    """A package of its own, in one process or on two workers: the same digests.
+
+    Batches of two have slots for all four functions, so the broken one also runs where nobody uses it.
+    """
     site = tmp_path / "site"
     information = site / "structflow_mine-1.0.dist-info"
     information.mkdir(parents=True)
