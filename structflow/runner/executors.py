@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import sys
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,10 +22,12 @@ from .cluster_checks import (
 )
 from .cluster_options import ClusterOptions, Local
 from .clusters import connected
-from .failures import FAILED, Failures, explain
+from .failures import FAILED, Failures, explain, how_far
 from .machine import compiler_available, resolve_device, threads_for_one_process
-from .progress import TOPIC, Listener, listening, progress_of
+from .progress import Listener, listening
 from .run_task import run_task
+from .submission import Submission
+from .worker_task import do_on_worker
 
 
 @dataclass(frozen=True)
@@ -82,12 +82,11 @@ def site_here(wanted_device: str) -> Site:
     return Site(device, compiler_available(device), threads_for_one_process())
 
 
-def task_graph(directory: RunDirectory, plan: Plan, resources: Mapping[str, float]) -> list[Any]:
+def task_graph(submission: Submission, plan: Plan, resources: Mapping[str, float]) -> list[Any]:
     """The plan as Dask delayed tasks: the last ones, which depend on all others. Only names and digests flow.
 
     Training and evaluation take `resources` of a worker, so that a GPU has one population at a time.
     """
-    path = str(directory.path.resolve())
     nodes: dict[str, Any] = {}
     needed: set[str] = set()
     for task in plan.tasks():
@@ -95,7 +94,9 @@ def task_graph(directory: RunDirectory, plan: Plan, resources: Mapping[str, floa
         needed.update(parent.name for parent in task.parents)
         taken = dict(resources) if task.kind in ("train", "evaluate") else {}
         with dask.annotate(resources=taken) if taken else contextlib.nullcontext():
-            nodes[task.name] = dask.delayed(run_task)(path, task.name, parents, dask_key_name=task.name)
+            nodes[task.name] = dask.delayed(do_on_worker)(
+                submission, task.name, parents, dask_key_name=submission.key_of(task.name)
+            )
     return [node for name, node in nodes.items() if name not in needed]
 
 
@@ -129,42 +130,29 @@ def run_on(
     from distributed import KilledWorker, as_completed
     from distributed.client import FutureCancelledError
 
-    client.subscribe_topic(TOPIC, lambda event: listener(progress_of(event[1])))
-    client.subscribe_topic("all", lost_workers())
+    submission = Submission.of(directory)
+    client.subscribe_topic(submission.topic, submission.news_for(listener))
+    client.subscribe_topic("all", submission.warn_of_losses())
     failures = Failures()
-    futures = client.compute(task_graph(directory, plan, resources))
+    futures = client.compute(task_graph(submission, plan, resources))
     try:
         for future in as_completed(futures):
             try:
                 future.result()
             except KilledWorker as error:
-                failures.add(error.task, ClusterError(explain(error.task, directory, plan)))
+                task = submission.task_of(error.task)
+                failures.add(task, ClusterError(explain(task, directory, plan, error.last_worker.memory_limit)))
             except FutureCancelledError as error:
-                raise ClusterError(f"lost the scheduler at {client.scheduler.address}: {error}") from error
+                raise ClusterError(
+                    f"lost the scheduler at {client.scheduler.address}\n{how_far(directory, plan)}, with a scheduler "
+                    "that runs or in one process"
+                ) from error
             except StorageError:
                 raise
             except TaskError as error:
                 failures.add(error.task, error)
             except Exception as error:
-                failures.add(future.key, error)
+                failures.add(submission.task_of(future.key), error)
     finally:
         client.cancel(futures)
     failures.raise_any(directory, plan)
-
-
-def lost_workers() -> Callable[[tuple[Any, Any]], None]:
-    """A handler of the scheduler's events that says which tasks were lost with a worker and are done again."""
-    losses: Counter[str] = Counter()
-
-    def hear(event: tuple[Any, Any]) -> None:
-        message = event[1]
-        if message.get("action") != "remove-worker" or message.get("expected"):
-            return
-        for task in message.get("processing-tasks", ()):
-            losses[task] += 1
-            sys.stderr.write(
-                f"warning: worker {message.get('worker')} was lost while it did {task} (attempt {losses[task]}); "
-                "the task is done again elsewhere\n"
-            )
-
-    return hear

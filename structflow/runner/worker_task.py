@@ -1,0 +1,38 @@
+"""What a Dask worker does of a run."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from .cluster_checks import other_versions, versions_here
+from .progress import Progress, current_worker, listening
+from .run_task import run_task
+from .submission import Submission
+
+
+def do_on_worker(submission: Submission, task: str, parents: list[tuple[str, str]]) -> tuple[str, str]:
+    """`run_task` on this worker, which publishes its progress.
+
+    A worker of other versions, which joined after those that were there were checked, leaves the cluster instead.
+    """
+    worker = current_worker()
+    refuse_other_versions_here(worker, submission)
+
+    def publish(progress: Progress) -> None:
+        worker.log_event(submission.topic, asdict(progress))
+
+    with listening(publish):
+        return run_task(submission.path, task, parents)
+
+
+def refuse_other_versions_here(worker: Any, submission: Submission) -> None:
+    """Close this worker and give its task back, where numbers that it trains would be others."""
+    from distributed import Reschedule
+
+    found = other_versions(versions_here(), submission.versions)
+    if not found:
+        return
+    worker.log_event(submission.topic, {"refused": f"worker {worker.name} at {worker.address}", "versions": found})
+    worker.loop.add_callback(worker.close, reason=f"other versions: {', '.join(found)}")
+    raise Reschedule
