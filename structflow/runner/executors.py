@@ -95,7 +95,7 @@ def task_graph(submission: Submission, plan: Plan, resources: Mapping[str, float
         taken = dict(resources) if task.kind in ("train", "evaluate") else {}
         with dask.annotate(resources=taken) if taken else contextlib.nullcontext():
             nodes[task.name] = dask.delayed(do_on_worker)(
-                submission, task.name, parents, dask_key_name=submission.key_of(task.name)
+                submission, task.name, parents, dask_key_name=submission.key_of(task)
             )
     return [node for name, node in nodes.items() if name not in needed]
 
@@ -140,7 +140,7 @@ def run_on(
             try:
                 future.result()
             except KilledWorker as error:
-                task = submission.task_of(error.task)
+                task = submission.name_of(error.task)
                 failures.add(task, ClusterError(explain(task, directory, plan, error.last_worker.memory_limit)))
             except FutureCancelledError as error:
                 raise ClusterError(
@@ -152,7 +152,7 @@ def run_on(
             except TaskError as error:
                 failures.add(error.task, error)
             except Exception as error:
-                failures.add(submission.task_of(future.key), error)
+                failures.add(submission.name_of(future.key), error)
     finally:
         client.cancel(futures)
     failures.raise_any(directory, plan)

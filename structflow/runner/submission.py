@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ..plan.tasks import Task
 from ..store.digest import digest_of_json
 from ..store.run_directory import RunDirectory
 from .cluster_checks import versions_here
@@ -17,7 +18,7 @@ Handler = Callable[[tuple[Any, Any]], None]
 """Takes an event of the scheduler: when it was, and what."""
 
 MARK = "@"
-"""Between the name of a task and its run; in no name of a task."""
+"""Between the run and the name of a task; in neither."""
 
 
 @dataclass(frozen=True)
@@ -39,17 +40,21 @@ class Submission:
         """The Dask topic on which workers publish what concerns this run."""
         return f"structflow-{self.run}"
 
-    def key_of(self, task: str) -> str:
-        """The key of a task on the scheduler."""
-        return f"{task}{MARK}{self.run}"
+    def key_of(self, task: Task) -> str:
+        """The key of a task on the scheduler.
 
-    def task_of(self, key: Any) -> str:
-        """The task of a key."""
-        return str(key).partition(MARK)[0]
+        Its kind comes first: by what comes first the scheduler groups tasks that take equally long, and moves work to
+        a worker that joined by how long it takes.
+        """
+        return f"{task.kind}-{self.run}{MARK}{task.name}"
+
+    def name_of(self, key: Any) -> str:
+        """The name of the task that a key stands for."""
+        return str(key).partition(MARK)[2]
 
     def owns(self, key: Any) -> bool:
         """Whether a key is of this run."""
-        return str(key).endswith(f"{MARK}{self.run}")
+        return f"-{self.run}{MARK}" in str(key)
 
     def news_for(self, listener: Listener) -> Handler:
         """A handler that passes progress on, and says which workers left since they have other versions."""
@@ -74,7 +79,7 @@ class Submission:
             message = event[1]
             if message.get("action") != "remove-worker" or message.get("expected"):
                 return
-            for task in map(self.task_of, filter(self.owns, message.get("processing-tasks", ()))):
+            for task in map(self.name_of, filter(self.owns, message.get("processing-tasks", ()))):
                 losses[task] += 1
                 sys.stderr.write(
                     f"warning: worker {message.get('worker')} was lost while it did {task} (attempt {losses[task]}); "

@@ -1,0 +1,70 @@
+"""Orders to the basis function `saboteur`, and what every process needs to find it."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import studies
+
+PACKAGE = Path(__file__).parent / "saboteur"
+
+FATAL = 3
+"""Hidden units of the networks that `Sabotage.kill_every` is about."""
+
+
+@dataclass(frozen=True)
+class Sabotage:
+    """A folder of orders."""
+
+    folder: Path
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """With it a process finds the package, and the package the orders."""
+        return {"PYTHONPATH": path_with(PACKAGE), "STRUCTFLOW_SABOTAGE": str(self.folder)}
+
+    def hold(self) -> None:
+        """Whoever trains waits after a few steps."""
+        (self.folder / "hold").touch()
+
+    def release(self) -> None:
+        """Go on."""
+        (self.folder / "hold").unlink()
+
+    def kill_some(self, seed: int, kinds: Sequence[str], deaths: int) -> None:
+        """The first so many processes that train die by lot."""
+        (self.folder / "lives.json").write_text(json.dumps({"seed": seed, "kinds": list(kinds), "deaths": deaths}))
+
+    def kill_every(self, kind: str) -> None:
+        """Whoever trains a network with `FATAL` hidden units dies."""
+        (self.folder / "fatal.json").write_text(json.dumps({"kind": kind, "outputs": FATAL}))
+
+    def pardon(self) -> None:
+        """Nobody dies any more."""
+        for name in ("lives.json", "fatal.json"):
+            (self.folder / name).unlink(missing_ok=True)
+
+    @property
+    def deaths(self) -> list[str]:
+        """How processes died by lot, in no order."""
+        return [path.name.rpartition("-")[2] for path in self.folder.glob("died-*")]
+
+
+def path_with(*folders: Path) -> str:
+    """PYTHONPATH with folders before what it has."""
+    return os.pathsep.join([*map(str, folders), os.environ.get("PYTHONPATH", "")])
+
+
+def study(restarts: int = 4, steps: int = 60, **compute: Any) -> dict[str, Any]:
+    """Networks of two widths, in as many batches of two members as there are restarts; half of them are `FATAL`."""
+    edge = {"from": "x", "to": "h", "basis": ["saboteur"]}
+    return studies.spec(
+        model=studies.model([edge, studies.LAST], h={"shape": {"choose": [[2], [FATAL]]}}),
+        optimizer={"inner": {"steps": steps}, "restarts": restarts},
+        compute={"compile": False, "members_per_batch": 2, "checkpoint_seconds": 0, **compute},
+    )
