@@ -32,9 +32,15 @@ class Sabotage:
         """Whoever trains waits after a few steps."""
         (self.folder / "hold").touch()
 
+    @property
+    def is_holding(self) -> bool:
+        """Whether somebody waits."""
+        return (self.folder / "holding").exists()
+
     def release(self) -> None:
         """Go on."""
         (self.folder / "hold").unlink()
+        (self.folder / "holding").unlink(missing_ok=True)
 
     def kill_some(self, seed: int, kinds: Sequence[str], deaths: int) -> None:
         """The first so many processes that train die by lot."""

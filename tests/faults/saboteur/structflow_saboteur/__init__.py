@@ -2,7 +2,8 @@
 
 Orders are files in the folder that the environment variable STRUCTFLOW_SABOTAGE names:
 
-- `hold`: whoever has computed `HOLD_AFTER` times since it started waits until the file is gone.
+- `hold`: whoever has computed `HOLD_AFTER` times since it started waits until the file is gone, and makes a
+  file `holding` to say so.
 - `lives.json`: `{"seed": s, "kinds": [...], "deaths": n}`. The first n processes die in one of these ways, after a
   number of computations that follows from the seed.
 - `fatal.json`: `{"kind": k, "outputs": n}`. Every process that computes the function with n outputs dies in this way.
@@ -61,6 +62,7 @@ def obey(folder: Path, outputs: int) -> None:
     if (folder / "lives.json").exists():
         die_by_lot(folder)
     while computations > HOLD_AFTER and (folder / "hold").exists():
+        (folder / "holding").touch()
         time.sleep(0.01)
 
 
