@@ -1,4 +1,4 @@
-"""Orders to the basis function `saboteur`, and what every process needs to find it."""
+"""Orders to processes that train, and what they need to hear them."""
 
 from __future__ import annotations
 
@@ -12,9 +12,6 @@ from typing import Any
 import studies
 
 PACKAGE = Path(__file__).parent / "saboteur"
-
-FATAL = 3
-"""Hidden units of the networks that `Sabotage.kill_every` is about."""
 
 
 @dataclass(frozen=True)
@@ -46,9 +43,9 @@ class Sabotage:
         """The first so many processes that train die by lot."""
         (self.folder / "lives.json").write_text(json.dumps({"seed": seed, "kinds": list(kinds), "deaths": deaths}))
 
-    def kill_every(self, kind: str) -> None:
-        """Whoever trains a network with `FATAL` hidden units dies."""
-        (self.folder / "fatal.json").write_text(json.dumps({"kind": kind, "outputs": FATAL}))
+    def kill_every(self, kind: str, task: str) -> None:
+        """Whoever does a training task dies."""
+        (self.folder / "fatal.json").write_text(json.dumps({"kind": kind, "task": task}))
 
     def pardon(self) -> None:
         """Nobody dies any more."""
@@ -66,11 +63,12 @@ def path_with(*folders: Path) -> str:
     return os.pathsep.join([*map(str, folders), os.environ.get("PYTHONPATH", "")])
 
 
-def study(restarts: int = 4, steps: int = 60, **compute: Any) -> dict[str, Any]:
-    """Networks of two widths, in as many batches of two members as there are restarts; half of them are `FATAL`."""
-    edge = {"from": "x", "to": "h", "basis": ["saboteur"]}
+def study(restarts: int = 4, **compute: Any) -> dict[str, Any]:
+    """Networks of two widths, in as many batches of two members as there are restarts."""
     return studies.spec(
-        model=studies.model([edge, studies.LAST], h={"shape": {"choose": [[2], [FATAL]]}}),
-        optimizer={"inner": {"steps": steps}, "restarts": restarts},
+        model=studies.model(
+            [{"from": "x", "to": "h", "basis": ["dense"]}, studies.LAST], h={"shape": {"choose": [[2], [3]]}}
+        ),
+        optimizer={"inner": {"steps": 100}, "restarts": restarts},
         compute={"compile": False, "members_per_batch": 2, "checkpoint_seconds": 0, **compute},
     )

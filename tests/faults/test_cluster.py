@@ -22,7 +22,7 @@ from structflow.store.run_directory import RunDirectory
 pytestmark = pytest.mark.faults
 
 STUDY = sabotaged.study()
-"""Four batches, which train for a second or two."""
+"""Four batches."""
 
 TASKS = 10
 """A decision, four batches to train and to evaluate, a selection."""
@@ -31,10 +31,9 @@ TASKS = 10
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     folder = tmp_path_factory.mktemp("undisturbed")
-    studies.write(STUDY, folder)
-    called("run", "spec.yaml", "-o", "run", "--quiet", cwd=folder, code=0, **Sabotage(folder / "none").environment)
-    assert len(studies.digests(folder / "run")) == TASKS
-    return studies.digests(folder / "run")
+    found = studies.digests(studies.run(STUDY, folder / "run").path)
+    assert len(found) == TASKS
+    return found
 
 
 @pytest.fixture
@@ -178,52 +177,53 @@ def test_another_run_in_the_same_place(tmp_path, dask, sabotage):
     assert second != studies.digests(tmp_path / "before")
 
 
+FATAL = "setting0-round0-batch1-stage0-train"
+SMALL = sabotaged.study(restarts=2)
+"""Two batches, one of them of networks with three hidden units."""
+
+
+def fails_and_continues(folder: Path, sabotage: Sabotage, cluster_file: str) -> str:
+    """What the command says of a stage that kills its workers; without what kills them it ends as if undisturbed."""
+    studies.write(SMALL, folder)
+    (folder / "cluster.yaml").write_text(cluster_file)
+    command = ("run", "spec.yaml", "-o", "run", "--quiet", "--cluster", "cluster.yaml")
+    err = called(*command, cwd=folder, code=4, **sabotage.environment)
+    assert f"error: workers kept dying while they did {FATAL}, whose 2 member(s) are of: " in err
+    assert '"h":[3]' in err
+    assert "2 of 6 tasks are committed; the same command continues the run" in err  # a decision and the other batch
+    assert [path.stem for path in trained(folder)] == ["setting0-round0-batch0-stage0-train"]
+    sabotage.pardon()
+    continued(folder, sabotage)
+    assert studies.digests(folder / "run") == studies.digests(studies.run(SMALL, folder / "undisturbed").path)
+    return err
+
+
 def test_a_stage_that_kills_every_worker(tmp_path, sabotage):
     """Fault 2: given up after its budget, by name and with its candidates; what can be done is committed."""
-    spec = studies.write(sabotaged.study(restarts=2), tmp_path)
-    (tmp_path / "cluster.yaml").write_text("{type: local, workers: 2, deaths: 1}\n")
-    sabotage.kill_every("exit")
-    command = ("run", spec, "-o", "run", "--quiet")
-    err = called(*command, "--cluster", "cluster.yaml", cwd=tmp_path, code=4, **sabotage.environment)
-    (name,) = {f"setting0-round0-batch{batch}-stage0-train" for batch in (0, 1)} - {
-        each.stem for each in trained(tmp_path)
-    }
-    assert f"error: workers kept dying while they did {name}, whose 2 member(s) are of: " in err
-    assert '"h":[3]' in err
-    assert "2 of 6 tasks are committed; the same command continues the run" in err
-    assert err.count(f"was lost while it did {name}") == 2  # one death is allowed, the second is too many
-    sabotage.pardon()
-    assert called(*command, cwd=tmp_path, code=0, **sabotage.environment) == ""
-    called("run", spec, "-o", "undisturbed", "--quiet", cwd=tmp_path, code=0, **sabotage.environment)
-    assert studies.digests(tmp_path / "run") == studies.digests(tmp_path / "undisturbed")
+    sabotage.kill_every("exit", FATAL)
+    err = fails_and_continues(tmp_path, sabotage, "{type: local, workers: 2, deaths: 1}\n")
+    assert err.count(f"was lost while it did {FATAL}") == 2  # one death is allowed, the second is too many
 
 
 def test_too_little_memory(tmp_path, sabotage):
     """Fault 8: deaths are bounded; the message gives the forecast, the limit and a smaller batch to try."""
-    spec = studies.write(sabotaged.study(restarts=2), tmp_path)
-    (tmp_path / "cluster.yaml").write_text("{type: local, workers: 1, deaths: 0, memory_limit: 1GiB}\n")
-    sabotage.kill_every("memory")
-    command = ("run", spec, "-o", "run", "--quiet")
-    err = called(*command, "--cluster", "cluster.yaml", cwd=tmp_path, code=4, **sabotage.environment)
-    assert err.count("was lost while it did") == 1
+    sabotage.kill_every("memory", FATAL)
+    err = fails_and_continues(tmp_path, sabotage, "{type: local, workers: 1, deaths: 0, memory_limit: 1GiB}\n")
+    assert err.count(f"was lost while it did {FATAL}") == 1
     assert "forecast to take 1 MiB beside the program's own, and a worker may take 1,024 MiB in all" in err
     assert "try --set compute.members_per_batch=1" in err
-    sabotage.pardon()
-    assert called(*command, cwd=tmp_path, code=0, **sabotage.environment) == ""
-    called("run", spec, "-o", "undisturbed", "--quiet", cwd=tmp_path, code=0, **sabotage.environment)
-    assert studies.digests(tmp_path / "run") == studies.digests(tmp_path / "undisturbed")
 
 
 @pytest.mark.parametrize("seed", range(3))
 def test_workers_killed_at_random(tmp_path, sabotage, undisturbed, seed):
-    """Fault 3: four workers end by exit, SIGTERM or a segmentation fault, at steps that the seed draws."""
+    """Fault 3: up to four workers end by exit, SIGTERM or a segmentation fault, at steps that the seed draws."""
     studies.write(STUDY, tmp_path)
     (tmp_path / "cluster.yaml").write_text("{type: local, workers: 2, deaths: 4}\n")
     sabotage.kill_some(seed, ["exit", "terminate", "segfault"], deaths=4)
     command = ("run", "spec.yaml", "-o", "run", "--quiet", "--cluster", "cluster.yaml")
     err = called(*command, cwd=tmp_path, code=0, **sabotage.environment)
-    assert len(sabotage.deaths) == 4
-    assert 1 <= err.count("was lost while it did") <= 4
+    assert 2 <= len(sabotage.deaths) <= 4  # the last may come too late to get anything to do
+    assert 1 <= err.count("was lost while it did") <= len(sabotage.deaths)
     assert studies.digests(tmp_path / "run") == undisturbed
 
 

@@ -25,8 +25,7 @@ RUN = ("run", "spec.yaml", "-o", "run", "--quiet")
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     folder = tmp_path_factory.mktemp("undisturbed")
-    studies.write(STUDY, folder)
-    called(*RUN, cwd=folder, code=0, **Sabotage(folder / "none").environment)
+    studies.run(STUDY, folder / "run")
     return everything(folder)
 
 

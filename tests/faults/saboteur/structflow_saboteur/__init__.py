@@ -1,12 +1,12 @@
-"""A basis function that obeys orders while it is trained: it waits, dies or takes memory, and computes as dense does.
+"""A package of plugins without plugins: where it is installed, training obeys orders after every step.
 
 Orders are files in the folder that the environment variable STRUCTFLOW_SABOTAGE names:
 
-- `hold`: whoever has computed `HOLD_AFTER` times since it started waits until the file is gone, and makes a
-  file `holding` to say so.
-- `lives.json`: `{"seed": s, "kinds": [...], "deaths": n}`. The first n processes die in one of these ways, after a
-  number of computations that follows from the seed.
-- `fatal.json`: `{"kind": k, "outputs": n}`. Every process that computes the function with n outputs dies in this way.
+- `hold`: whoever has more than `HOLD_AFTER` steps of a stage behind it waits until the file is gone, and makes a file
+  `holding` to say so.
+- `lives.json`: `{"seed": s, "kinds": [...], "deaths": n}`. The first n processes that train die in one of these ways,
+  after a number of steps that follows from the seed.
+- `fatal.json`: `{"kind": k, "task": t}`. Every process that does this task dies in this way.
 
 Ways to die: `exit`, `terminate` (SIGTERM), `kill` (SIGKILL), `segfault`, and `memory`, which takes memory until
 somebody ends the process.
@@ -20,61 +20,58 @@ import os
 import random
 import signal
 import time
+from functools import wraps
 from pathlib import Path
+from typing import Any
 
-import torch
-from torch import Tensor
-
-from structflow.plugins import BasisFunction, BasisOptions, Shape, hookimpl
+from structflow.plugins import hookimpl
+from structflow.runner.interruption import TimedCheckpoints
 
 HOLD_AFTER = 10
-MOST_COMPUTATIONS = 40
+LONGEST_LIFE = 40
 CHUNK_BYTES = 64 * 2**20
 
-computations = 0
+steps_done = 0
 life: int | None = None
+honest = TimedCheckpoints.is_due
 
 
-class Saboteur(BasisFunction):
-    """g(x; W, b) = tanh(xᵀW + b) for vectors x; W is (inputs, outputs), b is (outputs,)."""
-
-    type = "saboteur"
-
-    @classmethod
-    def weight_shapes(cls, options: BasisOptions, in_shape: Shape, out_shape: Shape) -> dict[str, Shape]:
-        return {"weight": (*in_shape, *out_shape), "bias": out_shape}
-
-    def forward(self, weights: dict[str, Tensor], x: Tensor) -> Tensor:
-        folder = os.environ.get("STRUCTFLOW_SABOTAGE")
-        if folder:
-            obey(Path(folder), weights["bias"].shape[-1])
-        return torch.tanh(x @ weights["weight"] + weights["bias"])
+@wraps(honest)
+def obedient(checkpoints: TimedCheckpoints, step: int, steps: int) -> bool:
+    """What the loop asks after every step."""
+    folder = os.environ.get("STRUCTFLOW_SABOTAGE")
+    if folder:
+        obey(Path(folder), checkpoints.slots.task, step)
+    return honest(checkpoints, step, steps)
 
 
-def obey(folder: Path, outputs: int) -> None:
+TimedCheckpoints.is_due = obedient
+
+
+def obey(folder: Path, task: str, step: int) -> None:
     """Do what the orders say."""
-    global computations
-    computations += 1
+    global steps_done
+    steps_done += 1
     if (folder / "fatal.json").exists():
         orders = json.loads((folder / "fatal.json").read_text())
-        if orders["outputs"] == outputs:
+        if orders["task"] == task:
             die(orders["kind"])
     if (folder / "lives.json").exists():
         die_by_lot(folder)
-    while computations > HOLD_AFTER and (folder / "hold").exists():
+    while step > HOLD_AFTER and (folder / "hold").exists():
         (folder / "holding").touch()
         time.sleep(0.01)
 
 
 def die_by_lot(folder: Path) -> None:
-    """Die when this life is over; lives are numbered in the order in which processes begin to compute."""
+    """Die when this life is over; lives are numbered in the order in which processes begin to train."""
     global life
     orders = json.loads((folder / "lives.json").read_text())
     if life is None:
         life = next_life(folder)
     lot = random.Random(f"{orders['seed']}/{life}")
-    length, kind = lot.randrange(1, MOST_COMPUTATIONS), lot.choice(orders["kinds"])
-    if life < orders["deaths"] and computations >= length:
+    length, kind = lot.randrange(1, LONGEST_LIFE), lot.choice(orders["kinds"])
+    if life < orders["deaths"] and steps_done >= length:
         (folder / f"died-{life}-{kind}").touch()
         die(kind)
 
@@ -106,6 +103,6 @@ def die(kind: str) -> None:
 
 
 @hookimpl
-def basis_functions() -> list[type[BasisFunction]]:
-    """The one plugin."""
-    return [Saboteur]
+def basis_functions() -> list[type[Any]]:
+    """None."""
+    return []
