@@ -11,7 +11,6 @@ from typing import Any
 from ..plan.tasks import Task
 from ..store.digest import digest_of_json
 from ..store.run_directory import RunDirectory
-from .cluster_checks import versions_here
 from .progress import Listener, Progress
 
 Handler = Callable[[tuple[Any, Any]], None]
@@ -32,6 +31,8 @@ class Submission:
     @classmethod
     def of(cls, directory: RunDirectory) -> Submission:
         """That of a run: a directory that is made again at the same path is another one."""
+        from .cluster_checks import versions_here  # with torch, which a scheduler doesn't need
+
         path = str(directory.path.resolve())
         return cls(path, digest_of_json([path, *directory.opening])[:12], versions_here())
 

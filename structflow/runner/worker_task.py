@@ -5,9 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from .cluster_checks import other_versions, versions_here
 from .progress import Progress, current_worker, listening
-from .run_task import run_task
 from .submission import Submission
 
 
@@ -16,6 +14,8 @@ def do_on_worker(submission: Submission, task: str, parents: list[tuple[str, str
 
     A worker of other versions, which joined after those that were there were checked, leaves the cluster instead.
     """
+    from .run_task import run_task  # with torch, which a scheduler that only passes this function on doesn't need
+
     worker = current_worker()
     refuse_other_versions_here(worker, submission)
 
@@ -29,6 +29,8 @@ def do_on_worker(submission: Submission, task: str, parents: list[tuple[str, str
 def refuse_other_versions_here(worker: Any, submission: Submission) -> None:
     """Close this worker and give its task back, where numbers that it trains would be others."""
     from distributed import Reschedule
+
+    from .cluster_checks import other_versions, versions_here
 
     found = other_versions(versions_here(), submission.versions)
     if not found:

@@ -55,7 +55,7 @@ class DaskCluster:
         """Start a worker without a nanny, so that whoever kills it kills the process that works."""
         return self.start(
             name, "worker", self.address, "--nthreads", "1", "--no-nanny", "--no-dashboard", "--name", name,
-            *arguments, **environment,
+            "--preload", "structflow.runner.run_task", *arguments, **environment,
         )  # fmt: skip
 
     def wait_for(self, name: str) -> None:

@@ -21,7 +21,7 @@ from structflow.store.run_directory import RunDirectory
 
 pytestmark = pytest.mark.faults
 
-STUDY = sabotaged.study()
+STUDY = sabotaged.study(batches=4)
 """Four batches."""
 
 TASKS = 10
@@ -178,8 +178,8 @@ def test_another_run_in_the_same_place(tmp_path, dask, sabotage):
 
 
 FATAL = "setting0-round0-batch1-stage0-train"
-SMALL = sabotaged.study(restarts=2)
-"""Two batches, one of them of networks with three hidden units."""
+SMALL = sabotaged.study(batches=2)
+"""Two batches, of which the second is fatal."""
 
 
 def fails_and_continues(folder: Path, sabotage: Sabotage, cluster_file: str) -> str:
@@ -189,7 +189,7 @@ def fails_and_continues(folder: Path, sabotage: Sabotage, cluster_file: str) -> 
     command = ("run", "spec.yaml", "-o", "run", "--quiet", "--cluster", "cluster.yaml")
     err = called(*command, cwd=folder, code=4, **sabotage.environment)
     assert f"error: workers kept dying while they did {FATAL}, whose 2 member(s) are of: " in err
-    assert '"h":[3]' in err
+    assert '"x->h":["dense:tanh"]' in err
     assert "2 of 6 tasks are committed; the same command continues the run" in err  # a decision and the other batch
     assert [path.stem for path in trained(folder)] == ["setting0-round0-batch0-stage0-train"]
     sabotage.pardon()

@@ -16,7 +16,7 @@ from sabotage import Sabotage
 
 from structflow.store.run_directory import RunDirectory
 
-STUDY = sabotaged.study(restarts=2)
+STUDY = sabotaged.study(batches=2)
 """Two batches: a decision, two to train and to evaluate, a selection."""
 
 RUN = ("run", "spec.yaml", "-o", "run", "--quiet")
