@@ -14,7 +14,7 @@ from subprocess import Popen
 import pytest
 import sabotage as sabotaged
 import studies
-from clusters import DaskCluster, called, cluster, ended, faked, started, wait_until
+from clusters import PATIENCE, DaskCluster, called, cluster, ended, faked, started, wait_until
 from sabotage import Sabotage
 
 from structflow.store.run_directory import RunDirectory
@@ -119,7 +119,7 @@ def test_a_frozen_worker_that_thaws(tmp_path, dask, sabotage, undisturbed):
         ended(process, 0)
     first = dask.processes["first"]
     first.terminate()
-    first.wait(timeout=60)
+    first.wait(timeout=PATIENCE)
     assert (record.stat().st_ino, record.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
     assert json.loads(record.read_text())["worker"] == "second"
     assert studies.digests(tmp_path / "run") == undisturbed
@@ -235,7 +235,7 @@ def test_a_resource_that_nobody_offers(tmp_path, dask, sabotage):
     (tmp_path / "cluster.yaml").write_text(f"{{type: scheduler, address: '{dask.address}', resources: {{GPU: 1}}}}\n")
     command = ("run", "spec.yaml", "-o", "run", "--cluster", "cluster.yaml")
     idle = time.monotonic()
-    called("validate", "spec.yaml", "--json", cwd=tmp_path, code=0, **sabotage.environment)
+    studies.call("validate", "spec.yaml", cwd=tmp_path, **sabotage.environment)
     begun = time.monotonic()
     err = called(*command, cwd=tmp_path, code=4, **sabotage.environment)
     assert time.monotonic() - begun < 10 + (begun - idle)  # beside starting Python and reading a spec

@@ -8,8 +8,8 @@ Orders are files in the folder that the environment variable STRUCTFLOW_SABOTAGE
   after a number of steps that follows from the seed.
 - `fatal.json`: `{"kind": k, "task": t}`. Every process that does this task dies in this way.
 
-Ways to die: `exit`, `terminate` (SIGTERM), `kill` (SIGKILL), `segfault`, and `memory`, which takes memory until
-somebody ends the process.
+Ways to die: `exit`, `terminate` (SIGTERM), `kill` (SIGKILL), `segfault`, and `memory`, which takes 1.25 GiB and waits
+until somebody ends the process.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from structflow.runner.interruption import TimedCheckpoints
 HOLD_AFTER = 10
 LONGEST_LIFE = 40
 CHUNK_BYTES = 64 * 2**20
+CHUNKS = 20
 
 steps_done = 0
 life: int | None = None
@@ -92,10 +93,9 @@ def die(kind: str) -> None:
     if kind == "exit":
         os._exit(7)
     if kind == "memory":
-        taken = []
-        while True:
-            taken.append(b"x" * CHUNK_BYTES)
-            time.sleep(0.02)
+        taken = [b"x" * CHUNK_BYTES for _ in range(CHUNKS)]
+        while taken:
+            time.sleep(0.01)
     if kind == "segfault":
         ctypes.string_at(0)
     os.kill(os.getpid(), {"terminate": signal.SIGTERM, "kill": signal.SIGKILL}[kind])
