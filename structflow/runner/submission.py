@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-import sys
-from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from ..plan.tasks import Task
 from ..store.digest import digest_of_json
 from ..store.run_directory import RunDirectory
-from .progress import Listener, Progress
-
-Handler = Callable[[tuple[Any, Any]], None]
-"""Takes an event of the scheduler: when it was, and what."""
 
 MARK = "@"
 """Between the run and the name of a task; in neither."""
@@ -22,11 +16,15 @@ MARK = "@"
 
 @dataclass(frozen=True)
 class Submission:
-    """Path of the run directory, what tells its keys from those of other runs, and versions that workers must have."""
+    """Path of the run directory, what tells its keys from those of other runs, and versions that workers must have.
+
+    What is left of a run is submitted again, as the next `wave`, where tasks were lost that nobody is to blame for.
+    """
 
     path: str
     run: str
     versions: Mapping[str, str]
+    wave: int = 0
 
     @classmethod
     def of(cls, directory: RunDirectory) -> Submission:
@@ -47,44 +45,8 @@ class Submission:
         Its kind comes first: by what comes first the scheduler groups tasks that take equally long, and moves work to
         a worker that joined by how long it takes.
         """
-        return f"{task.kind}-{self.run}{MARK}{task.name}"
+        return f"{task.kind}-{self.run}.{self.wave}{MARK}{task.name}"
 
     def name_of(self, key: Any) -> str:
         """The name of the task that a key stands for."""
         return str(key).partition(MARK)[2]
-
-    def owns(self, key: Any) -> bool:
-        """Whether a key is of this run."""
-        return f"-{self.run}{MARK}" in str(key)
-
-    def news_for(self, listener: Listener) -> Handler:
-        """A handler that passes progress on, and says which workers left since they have other versions."""
-
-        def hear(event: tuple[Any, Any]) -> None:
-            message = event[1]
-            if "refused" in message:
-                sys.stderr.write(
-                    f"warning: {message['refused']} has other versions than this process, and leaves without doing "
-                    f"anything: {', '.join(message['versions'])}\n"
-                )
-                return
-            listener(Progress(message["task"], message["steps"], message["finished"]))
-
-        return hear
-
-    def warn_of_losses(self) -> Handler:
-        """A handler that says which tasks were lost with a worker and are done again."""
-        losses: Counter[str] = Counter()
-
-        def hear(event: tuple[Any, Any]) -> None:
-            message = event[1]
-            if message.get("action") != "remove-worker" or message.get("expected"):
-                return
-            for task in map(self.name_of, filter(self.owns, message.get("processing-tasks", ()))):
-                losses[task] += 1
-                sys.stderr.write(
-                    f"warning: worker {message.get('worker')} was lost while it did {task} (attempt {losses[task]}); "
-                    "the task is done again elsewhere\n"
-                )
-
-        return hear

@@ -10,7 +10,7 @@ from .submission import Submission
 
 
 def do_on_worker(submission: Submission, task: str, parents: list[tuple[str, str]]) -> tuple[str, str]:
-    """`run_task` on this worker, which publishes its progress.
+    """`run_task` on this worker, which publishes what it begins and ends, and its progress.
 
     A worker of other versions, which joined after those that were there were checked, leaves the cluster instead.
     """
@@ -22,8 +22,12 @@ def do_on_worker(submission: Submission, task: str, parents: list[tuple[str, str
     def publish(progress: Progress) -> None:
         worker.log_event(submission.topic, asdict(progress))
 
-    with listening(publish):
-        return run_task(submission.path, task, parents)
+    worker.log_event(submission.topic, {"begins": task})
+    try:
+        with listening(publish):
+            return run_task(submission.path, task, parents)
+    finally:
+        worker.log_event(submission.topic, {"ends": task})
 
 
 def refuse_other_versions_here(worker: Any, submission: Submission) -> None:
