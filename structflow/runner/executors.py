@@ -144,11 +144,11 @@ def run_on(
         before = news.deaths.total()
         try:
             errors = run_wave(client, submission, task_graph(submission, plan, resources, failures.errors))
-        except FutureCancelledError as error:
+        except FutureCancelledError as lost:
             raise ClusterError(
                 f"lost the scheduler at {client.scheduler.address}\n{how_far(directory, plan)}, with a scheduler that "
                 "runs or in one process"
-            ) from error
+            ) from lost
         nobody_heard = news.deaths.total() == before
         bystanders = False
         for name, error in own_errors(plan, errors).items():
