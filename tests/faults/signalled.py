@@ -58,6 +58,7 @@ def signal_at(number: int, moment: str, count: int) -> None:
             return
         if moment == "chunk" and number == signal.SIGKILL:  # the kernel ends the process in the middle of a write
             signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
+            resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
             resource.setrlimit(resource.RLIMIT_FSIZE, (CHUNK_BYTES, CHUNK_BYTES))
         else:
             os.kill(os.getpid(), number)
