@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import xarray
 import yaml
 
 import structflow
@@ -17,6 +18,8 @@ from structflow.plan.plan import Plan, make_plan
 from structflow.results.run import Run
 from structflow.spec.load import study_from_mapping
 from structflow.spec.study import Study
+from structflow.store.digest import digest_of_json
+from structflow.store.run_directory import without_nan
 
 EDGE = {"from": "x", "to": "h", "choose": "one", "basis": [{"type": "dense"}, {"type": "dense", "activation": "relu"}]}
 LAST = {"from": "h", "to": "y", "basis": ["linear"]}
@@ -80,6 +83,18 @@ def records(directory: Path) -> dict[str, dict[str, Any]]:
 def digests(directory: Path) -> dict[str, str]:
     """The digest of what every task found."""
     return {task: record["digest"] for task, record in records(directory).items()}
+
+
+def result_digests(directory: Path) -> dict[str, str]:
+    """The digest of every array of the public results, but of how long things took; and of the ranking."""
+    found = {}
+    with xarray.open_datatree(directory / "result.zarr", engine="zarr") as tree:
+        for node in tree.subtree:
+            for name, array in node.variables.items():
+                if "seconds" not in str(name):
+                    found[f"{node.path}/{name}"] = digest_of_json(without_nan(array.values.tolist()))
+    ranking = json.loads((directory / "summary.json").read_text(encoding="utf-8"))["ranking"]
+    return {**found, "ranking": digest_of_json(ranking)}
 
 
 def command(*arguments: Any) -> list[str]:

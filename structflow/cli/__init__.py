@@ -24,8 +24,19 @@ def main() -> None:
     try:
         code = cli.main(prog_name="structflow", standalone_mode=False)
     except BaseException as error:
-        sys.exit(report_error(error, debug))
+        code = report_error(error, debug)
+    warn_of_broken_packages()
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def warn_of_broken_packages() -> None:
+    """Name the plugin packages that can't be used, where the command looked for plugins at all."""
+    loaded = sys.modules.get("structflow.plugins.registry")
+    if loaded is None or not loaded.registry.cache_info().currsize:
+        return
+    for package in loaded.registry().packages:
+        if package.status == "broken":
+            sys.stderr.write(f"warning: the plugin {package.words}: look with `structflow plugins`\n")
 
 
 def continues(arguments: list[str]) -> str:

@@ -9,12 +9,11 @@ from pathlib import Path
 from ..errors import StorageError
 from ..plan.plan import Plan
 from ..runner.cluster_options import ClusterOptions
-from ..runner.context import open_context
 from ..runner.driver import carry_out
 from ..runner.executors import place_for
 from ..runner.progress import Listener
-from ..store.inspection import Damage, damage, remove, withdraw_record, withdraw_results
-from ..store.openings import damage_of_all, earlier_openings
+from ..store.inspection import RESULT_MANIFEST, Damage, damage, remove, withdraw_record, withdraw_results
+from ..store.openings import damage_of_earlier, earlier_openings
 from ..store.run_directory import RunDirectory
 from ..store.run_lock import locked
 from .read import refuse_no_run
@@ -24,9 +23,17 @@ def inspect(path: Path) -> list[Damage]:
     """What is damaged in a run directory and in its earlier openings; raises `CallError` where there is none."""
     refuse_no_run(path)
     directory = RunDirectory(path)
-    return [
-        found if opening == directory else replace(found, part="earlier") for opening, found in damage_of_all(directory)
-    ]
+    found = list(damage(directory))
+    if (directory.has("summary.json") or directory.has(RESULT_MANIFEST)) and not opening_damage(found):
+        plan = Plan.from_json(directory.read_json("plan.json"))
+        lost = [task.name for task in plan.tasks() if not directory.is_committed(task.name)]
+        found += [Damage("task", task, f"{directory.record_file(task)} is missing") for task in lost]
+    return found + [replace(each, part="earlier") for each in damage_of_earlier(directory)]
+
+
+def opening_damage(found: Sequence[Damage]) -> list[Damage]:
+    """What is damaged of that which the run was opened with."""
+    return [each for each in found if each.part == "opened"]
 
 
 def repair(path: Path, cluster: ClusterOptions | None, listener: Listener) -> list[str]:
@@ -42,7 +49,7 @@ def repair(path: Path, cluster: ClusterOptions | None, listener: Listener) -> li
     with locked(path):
         drop_damage_of_earlier(directory)
         found = inspect(path)
-        opening = [each for each in found if each.part == "opened"]
+        opening = opening_damage(found)
         if opening:
             raise StorageError(
                 f"{opening[0].message}; the run was opened with it, so it can't be made again: run the spec in a new "
@@ -66,7 +73,6 @@ def repair(path: Path, cluster: ClusterOptions | None, listener: Listener) -> li
                 withdraw_record(directory, task)
                 done.append(task)
             seconds = again(directory, plan, cluster, listener)
-        open_context.cache_clear()
         if found:
             finish(directory, seconds)
         return done

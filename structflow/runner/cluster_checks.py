@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +43,6 @@ def refuse_without_resources(client: Any, resources: Mapping[str, float]) -> Non
 
 def refuse_other_versions(client: Any) -> None:
     """Raise `ClusterError` with a table where a worker has another version of anything that numbers depend on."""
-    own = versions_here()
     try:
         found: dict[str, Any] = client.run(versions_here, on_error="return")
     except Exception as error:  # whatever a broken worker raises while it imports us
@@ -52,10 +52,7 @@ def refuse_other_versions(client: Any) -> None:
         if not isinstance(versions, dict):
             rows.append(f"  {address}: can't import structflow: {versions}")
             continue
-        for name in sorted({*own, *versions}):
-            here, there = own.get(name, "none"), versions.get(name, "none")
-            if here != there:
-                rows.append(f"  {address}: {name} {there}; here {here}")
+        rows += [f"  {address}: {line}" for line in other_versions(versions, versions_here())]
     if rows:
         table = "\n".join(rows)
         raise ClusterError(
@@ -64,6 +61,16 @@ def refuse_other_versions(client: Any) -> None:
         )
 
 
+def other_versions(there: Mapping[str, str], here: Mapping[str, str]) -> list[str]:
+    """A line for everything that has one version on a worker and another where the run was started."""
+    return [
+        f"{name} {there.get(name, 'none')}; here {here.get(name, 'none')}"
+        for name in sorted({*here, *there})
+        if there.get(name) != here.get(name)
+    ]
+
+
+@cache
 def versions_here() -> dict[str, str]:
     """Versions of what numbers depend on: Python, the packages, and every package that offers plugins."""
     from ..plugins.packages import plugin_versions

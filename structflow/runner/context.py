@@ -165,9 +165,14 @@ class RunContext:
         return TrainedPopulation(bound, moved, self.keys(members, setting, round_index, last), x, y, c_temp)
 
 
-@lru_cache(maxsize=2)
 def open_context(path: str) -> RunContext:
-    """The context of a run directory; read once a process."""
+    """The context of a run directory; a process reads it once, and anew where another run is there now."""
+    return context_of_opening(path, RunDirectory(Path(path)).opening)
+
+
+@lru_cache(maxsize=2)
+def context_of_opening(path: str, opening: tuple[int, int, int]) -> RunContext:
+    """The context of the run that was opened at a path, as `RunDirectory.opening` tells it from others there."""
     directory = RunDirectory(Path(path))
     return context_of(directory, Dataset.load(directory.data))
 

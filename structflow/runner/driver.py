@@ -19,7 +19,6 @@ from ..store.openings import PLAN, earlier_openings, is_set_aside, set_aside
 from ..store.run_directory import EARLIER, RunDirectory
 from ..store.run_lock import LOCK, locked
 from .changes import SENTENCE, Changes, changes_of, spec_as_json
-from .context import open_context
 from .executors import Place, Site, run_here, site_here
 from .machine import environment
 from .progress import Listener
@@ -160,7 +159,6 @@ def carry_out(directory: RunDirectory, plan: Plan, place: Place | None, listener
 
     Returns the seconds it took; of tasks that an earlier call did, the seconds of each.
     """
-    open_context.cache_clear()
     earlier = [directory.record(task.name).seconds for task in plan.tasks() if directory.is_committed(task.name)]
     started = time.perf_counter()
     (run_here if place is None else place.carry_out)(directory, plan, listener)

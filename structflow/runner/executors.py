@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import sys
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import dask
 
-from ..errors import CallError, ClusterError, StorageError, TaskError
+from ..errors import CallError, ClusterError, StorageError
 from ..plan.plan import Plan
 from ..store.run_directory import RunDirectory
 from .cluster_checks import (
@@ -24,10 +22,13 @@ from .cluster_checks import (
 )
 from .cluster_options import ClusterOptions, Local
 from .clusters import connected
-from .failures import FAILED, Failures, explain
+from .failures import FAILED, Failures, explain, how_far
 from .machine import compiler_available, resolve_device, threads_for_one_process
-from .progress import TOPIC, Listener, listening, progress_of
+from .news import News
+from .progress import Listener, listening
 from .run_task import run_task
+from .submission import Submission
+from .worker_task import do_on_worker
 
 
 @dataclass(frozen=True)
@@ -82,21 +83,25 @@ def site_here(wanted_device: str) -> Site:
     return Site(device, compiler_available(device), threads_for_one_process())
 
 
-def task_graph(directory: RunDirectory, plan: Plan, resources: Mapping[str, float]) -> list[Any]:
-    """The plan as Dask delayed tasks: the last ones, which depend on all others. Only names and digests flow.
+def task_graph(
+    submission: Submission, plan: Plan, resources: Mapping[str, float], given_up: Collection[str]
+) -> list[Any]:
+    """The plan as Dask delayed tasks, without those that were given up and what waits for them.
 
-    Training and evaluation take `resources` of a worker, so that a GPU has one population at a time.
+    Only names and digests flow. Training and evaluation take `resources` of a worker, so that a GPU has one population
+    at a time.
     """
-    path = str(directory.path.resolve())
     nodes: dict[str, Any] = {}
-    needed: set[str] = set()
     for task in plan.tasks():
+        if task.name in given_up or any(parent.name not in nodes for parent in task.parents):
+            continue
         parents = [nodes[parent.name] for parent in task.parents]
-        needed.update(parent.name for parent in task.parents)
         taken = dict(resources) if task.kind in ("train", "evaluate") else {}
         with dask.annotate(resources=taken) if taken else contextlib.nullcontext():
-            nodes[task.name] = dask.delayed(run_task)(path, task.name, parents, dask_key_name=task.name)
-    return [node for name, node in nodes.items() if name not in needed]
+            nodes[task.name] = dask.delayed(do_on_worker)(
+                submission, task.name, parents, dask_key_name=submission.key_of(task)
+            )
+    return list(nodes.values())
 
 
 def run_here(directory: RunDirectory, plan: Plan, listener: Listener) -> None:
@@ -125,46 +130,68 @@ def run_here(directory: RunDirectory, plan: Plan, listener: Listener) -> None:
 def run_on(
     client: Any, resources: Mapping[str, float], directory: RunDirectory, plan: Plan, listener: Listener
 ) -> None:
-    """All tasks on the workers of a client. A task that loses its worker is done again on another, a few times."""
-    from distributed import KilledWorker, as_completed
+    """All tasks on the workers of a client. A task that loses its worker is done again on another, a few times.
+
+    Dask gives up a task where workers that it waited on died too often, too. Such tasks are submitted once more.
+    """
+    from distributed import KilledWorker
     from distributed.client import FutureCancelledError
 
-    client.subscribe_topic(TOPIC, lambda event: listener(progress_of(event[1])))
-    client.subscribe_topic("all", lost_workers())
-    failures = Failures()
-    futures = client.compute(task_graph(directory, plan, resources))
+    submission, news, failures = Submission.of(directory), News(listener), Failures()
+    client.subscribe_topic(submission.topic, news.of_the_run)
+    client.subscribe_topic("all", news.of_the_cluster)
+    while True:
+        before = news.deaths.total()
+        try:
+            errors = run_wave(client, submission, task_graph(submission, plan, resources, failures.errors))
+        except FutureCancelledError as lost:
+            raise ClusterError(
+                f"lost the scheduler at {client.scheduler.address}\n{how_far(directory, plan)}, with a scheduler that "
+                "runs or in one process"
+            ) from lost
+        nobody_heard = news.deaths.total() == before
+        bystanders = False
+        for name, error in own_errors(plan, errors).items():
+            if not isinstance(error, KilledWorker):
+                failures.add(name, error)
+            elif news.deaths[name] > error.allowed_failures or nobody_heard:
+                failures.add(name, ClusterError(explain(name, directory, plan, error.last_worker.memory_limit)))
+            else:
+                bystanders = True
+        if not bystanders:
+            break
+        submission = replace(submission, wave=submission.wave + 1)
+    failures.raise_any(directory, plan)
+
+
+def run_wave(client: Any, submission: Submission, graph: list[Any]) -> dict[str, Exception]:
+    """Do the tasks of a graph; returns the errors of tasks that failed, or that wait for one that did, by task.
+
+    Raises `StorageError` at once, since no other task could be written either, and Dask's `FutureCancelledError` where
+    the scheduler is lost.
+    """
+    from distributed import as_completed
+    from distributed.client import FutureCancelledError
+
+    errors: dict[str, Exception] = {}
+    futures = client.compute(graph)
     try:
         for future in as_completed(futures):
             try:
                 future.result()
-            except KilledWorker as error:
-                failures.add(error.task, ClusterError(explain(error.task, directory, plan)))
-            except FutureCancelledError as error:
-                raise ClusterError(f"lost the scheduler at {client.scheduler.address}: {error}") from error
-            except StorageError:
+            except (FutureCancelledError, StorageError):
                 raise
-            except TaskError as error:
-                failures.add(error.task, error)
             except Exception as error:
-                failures.add(future.key, error)
+                errors[submission.name_of(future.key)] = error
     finally:
         client.cancel(futures)
-    failures.raise_any(directory, plan)
+    return errors
 
 
-def lost_workers() -> Callable[[tuple[Any, Any]], None]:
-    """A handler of the scheduler's events that says which tasks were lost with a worker and are done again."""
-    losses: Counter[str] = Counter()
-
-    def hear(event: tuple[Any, Any]) -> None:
-        message = event[1]
-        if message.get("action") != "remove-worker" or message.get("expected"):
-            return
-        for task in message.get("processing-tasks", ()):
-            losses[task] += 1
-            sys.stderr.write(
-                f"warning: worker {message.get('worker')} was lost while it did {task} (attempt {losses[task]}); "
-                "the task is done again elsewhere\n"
-            )
-
-    return hear
+def own_errors(plan: Plan, errors: Mapping[str, Exception]) -> dict[str, Exception]:
+    """The errors of tasks that failed by themselves, in the order of the plan: those whose parents have none."""
+    return {
+        task.name: errors[task.name]
+        for task in plan.tasks()
+        if task.name in errors and not any(parent.name in errors for parent in task.parents)
+    }

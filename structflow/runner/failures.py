@@ -52,8 +52,11 @@ def how_far(directory: RunDirectory, plan: Plan) -> str:
     return f"{done} of {len(tasks)} tasks are committed; the same command continues the run"
 
 
-def explain(task: str, directory: RunDirectory, plan: Plan) -> str:
-    """Why a task may keep killing its workers: its batch, what memory it was forecast to take, and what to try."""
+def explain(task: str, directory: RunDirectory, plan: Plan, memory_limit: int | None) -> str:
+    """Why a task may keep killing its workers: its batch, what memory it was forecast to take, and what to try.
+
+    `memory_limit` is that of the last worker in bytes, None where it had none.
+    """
     batch = batch_of(task, directory, plan)
     message = f"workers kept dying while they did {task}"
     if batch is None:
@@ -61,9 +64,10 @@ def explain(task: str, directory: RunDirectory, plan: Plan) -> str:
     names = list(dict.fromkeys("relaxed" if m.structure is None else m.structure.canonical for m in batch.members))
     shown = ", ".join(names[:MOST_NAMED]) + (", …" if len(names) > MOST_NAMED else "")
     smaller = max(1, len(batch.members) // 2)
+    limit = f", and a worker may take {memory_limit / 2**20:,.0f} MiB in all" if memory_limit else ""
     return (
         f"{message}, whose {len(batch.members)} member(s) are of: {shown}. If they ran out of memory: a batch was "
-        f"forecast to take {plan.batch_bytes / 2**20:,.0f} MiB beside the program's own; try --set "
+        f"forecast to take {max(1, plan.batch_bytes / 2**20):,.0f} MiB beside the program's own{limit}; try --set "
         f"compute.members_per_batch={smaller}, fewer workers, or workers with more memory"
     )
 

@@ -38,7 +38,10 @@ def threads_for_one_process() -> int:
 def environment() -> dict[str, Any]:
     """Versions and machine, for the record of a run."""
     wanted = ("structflow", "torch", "numpy", "dask", "distributed", "zarr", "xarray", "pydantic", "pluggy")
-    versions = {item.name: item.version for item in distributions() if item.name in wanted}
+    versions: dict[str, str] = {}
+    for item in distributions():
+        if item.name in wanted:
+            versions.setdefault(item.name, item.version)  # what is found first is what is imported
     return {
         "python": sys.version.split()[0],
         "platform": platform.platform(),

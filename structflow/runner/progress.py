@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
-
-TOPIC = "structflow-progress"
-"""Dask topic on which workers publish."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +25,7 @@ _listener: ContextVar[Listener | None] = ContextVar("progress_listener", default
 
 @contextmanager
 def listening(listener: Listener) -> Iterator[None]:
-    """Hear of tasks that run in this process."""
+    """Hear of tasks that this thread does."""
     token = _listener.set(listener)
     try:
         yield
@@ -37,19 +34,10 @@ def listening(listener: Listener) -> Iterator[None]:
 
 
 def publish(progress: Progress) -> None:
-    """Tell the listener of this process, or the scheduler if this is a Dask worker."""
+    """Tell the listener, if there is one."""
     listener = _listener.get()
     if listener is not None:
         listener(progress)
-        return
-    worker = current_worker()
-    if worker is not None:
-        worker.log_event(TOPIC, asdict(progress))
-
-
-def progress_of(event: Mapping[str, Any]) -> Progress:
-    """What a worker published; Dask adds keys of its own to the event."""
-    return Progress(event["task"], event["steps"], event["finished"])
 
 
 def worker_name() -> str | None:

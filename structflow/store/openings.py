@@ -77,11 +77,10 @@ def set_aside(directory: RunDirectory) -> None:
         raise StorageError(f"can't set aside {directory.path} in {target}: {error.strerror or error}") from error
 
 
-def damage_of_all(directory: RunDirectory) -> Iterator[tuple[RunDirectory, Damage]]:
-    """Everything that isn't what was written, in the present opening and then in earlier ones."""
-    for opening in (directory, *earlier_openings(directory)):
-        for found in damage(opening):
-            yield opening, found
+def damage_of_earlier(directory: RunDirectory) -> Iterator[Damage]:
+    """Everything in earlier openings that isn't what was written."""
+    for opening in earlier_openings(directory):
+        yield from damage(opening)
 
 
 def leftovers_of_all(directory: RunDirectory) -> list[Path]:

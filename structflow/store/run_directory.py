@@ -65,6 +65,15 @@ class RunDirectory:
         return self.path.resolve().name
 
     @property
+    def opening(self) -> tuple[int, int, int]:
+        """Tells this run from another one that was made at its path later: inode, time in ns and size of its plan."""
+        try:
+            state = (self.path / "plan.json").stat()
+        except OSError as error:
+            raise StorageError(f"can't read {self.path / 'plan.json'}: {error.strerror or error}") from error
+        return state.st_ino, state.st_mtime_ns, state.st_size
+
+    @property
     def result(self) -> Path:
         """The public results."""
         return self.path / "result.zarr"
@@ -133,7 +142,7 @@ class RunDirectory:
         record = Record(
             task, payload, record_digest(payload, arrays_digest), folder, arrays_digest, manifest, seconds, worker
         )
-        target = self.path / "records" / f"{task}.json"
+        target = self.record_file(task)
         unfinished = f"records/.{task}.{uuid.uuid4().hex[:12]}"
         self.write_text(unfinished, json.dumps(asdict(record), ensure_ascii=False, allow_nan=False))
         try:
@@ -147,9 +156,13 @@ class RunDirectory:
             (self.path / unfinished).unlink()
         return record
 
+    def record_file(self, task: str) -> Path:
+        """Where the record of a task is, once it has one."""
+        return self.path / "records" / f"{task}.json"
+
     def is_committed(self, task: str) -> bool:
         """Whether a task has its record."""
-        return (self.path / "records" / f"{task}.json").exists()
+        return self.record_file(task).exists()
 
     def record(self, task: str) -> Record:
         """The record of a finished task; raises `StorageError` if it is damaged."""

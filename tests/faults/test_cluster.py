@@ -2,201 +2,301 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
-import subprocess
 import time
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
+from subprocess import Popen
 
 import pytest
+import sabotage as sabotaged
 import studies
-from clusters import DaskCluster, cluster, wait_until
+from clusters import PATIENCE, DaskCluster, called, cluster, ended, faked, started, wait_until
+from sabotage import Sabotage
+
+from structflow.store.run_directory import RunDirectory
 
 pytestmark = pytest.mark.faults
 
-STUDY = studies.spec(
-    optimizer={"inner": {"steps": 1000}, "restarts": 8},
-    compute={"compile": False, "members_per_batch": 2, "checkpoint_seconds": 0.3},
-)
-"""Eight batches of a few seconds."""
+STUDY = sabotaged.study(batches=4)
+"""Four batches."""
+
+TASKS = 10
+"""A decision, four batches to train and to evaluate, a selection."""
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory) -> dict[str, str]:
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     folder = tmp_path_factory.mktemp("undisturbed")
-    studies.run(STUDY, folder / "run")
-    return studies.digests(folder / "run")
+    found = studies.digests(studies.run(STUDY, folder / "run").path)
+    assert len(found) == TASKS
+    return found
 
 
 @pytest.fixture
-def dask(tmp_path):
-    with cluster(tmp_path / "dask") as made:
+def dask(tmp_path: Path, sabotage: Sabotage) -> Iterator[DaskCluster]:
+    with cluster(tmp_path / "dask", **sabotage.environment) as made:
         yield made
 
 
-def submitted(folder: Path, dask: DaskCluster, *arguments: str) -> subprocess.Popen[str]:
+def submitted(
+    folder: Path, dask: DaskCluster, sabotage: Sabotage, run: str = "run"
+) -> AbstractContextManager[Popen[str]]:
     """The run, from a process that only submits it."""
     studies.write(STUDY, folder)
-    return subprocess.Popen(
-        studies.command("run", "spec.yaml", "-o", "run", "--quiet", "--scheduler", dask.address, *arguments),
-        cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
-    )  # fmt: skip
+    return started(
+        "run", "spec.yaml", "-o", run, "--quiet", "--scheduler", dask.address, cwd=folder, **sabotage.environment
+    )
+
+
+def continued(folder: Path, sabotage: Sabotage) -> None:
+    """The same command, in one process, ends well."""
+    assert called("run", "spec.yaml", "-o", "run", "--quiet", cwd=folder, code=0, **sabotage.environment) == ""
 
 
 def trained(folder: Path) -> list[Path]:
-    return list((folder / "run").glob("records/*-train.json"))
+    return list(folder.glob("run/records/*-train.json"))
 
 
-def training(folder: Path) -> list[Path]:
-    """Checkpoints of what is being trained."""
-    return list((folder / "run").glob("checkpoints/*/step-*"))
+def half_trained(folder: Path) -> set[str]:
+    """Tasks with a checkpoint."""
+    return {path.parent.name for path in folder.glob("run/checkpoints/*/step-*")}
 
 
-def test_a_run_is_submitted_and_a_worker_joins_midway(tmp_path, dask, undisturbed):
-    """Both workers do something; the records are those of a run in one process."""
+def workers_of(folder: Path) -> set[str]:
+    return {record["worker"] for record in studies.records(folder / "run").values()}
+
+
+def test_a_worker_joins_midway(tmp_path, dask, sabotage, undisturbed):
+    """A run is submitted from another process; a worker added midway takes work; all is as in one process."""
+    sabotage.hold()
     dask.worker("first")
-    process = submitted(tmp_path, dask)
-    wait_until(lambda: training(tmp_path), "the first worker trains")
-    dask.worker("second")
-    out, err = process.communicate(timeout=300)
-    assert process.returncode == 0, err
+    with submitted(tmp_path, dask, sabotage) as process:
+        wait_until(lambda: half_trained(tmp_path), "the first worker trains", process)
+        dask.worker("second")
+        dask.wait_for("second")
+        wait_until(lambda: len(half_trained(tmp_path)) == 2, "the second trains beside it", process)
+        sabotage.release()
+        assert ended(process, 0) == ""
     assert studies.digests(tmp_path / "run") == undisturbed
-    assert (out, err) == ("", "")
-    done_by = {record["worker"] for record in studies.records(tmp_path / "run").values()}
-    assert done_by == {"first", "second"}
+    assert workers_of(tmp_path) == {"first", "second"}
 
 
-def test_a_killed_worker(tmp_path, dask, undisturbed):
+def test_a_killed_worker(tmp_path, dask, sabotage, undisturbed):
     """Fault 1: SIGKILL mid-stage; the other worker goes on from the checkpoint, and the log says so."""
+    sabotage.hold()
     dask.worker("first")
-    process = submitted(tmp_path, dask)
-    wait_until(lambda: training(tmp_path), "a stage is half-way")
-    dask.worker("second")
-    dask.processes["first"].kill()
-    _, err = process.communicate(timeout=300)
-    assert process.returncode == 0, err
-    assert "was lost while it did setting0-round0-batch" in err
-    assert "(attempt 1); the task is done again elsewhere" in err
+    with submitted(tmp_path, dask, sabotage) as process:
+        wait_until(lambda: half_trained(tmp_path), "a stage is half-way", process)
+        (lost,) = half_trained(tmp_path)
+        dask.processes["first"].kill()
+        dask.worker("second")
+        sabotage.release()
+        err = ended(process, 0)
+    assert f"was lost while it did {lost} (attempt 1); the task is done again elsewhere" in err
+    assert len(err.splitlines()) == 1
+    assert studies.records(tmp_path / "run")[lost]["worker"] == "second"
     assert studies.digests(tmp_path / "run") == undisturbed
 
 
-def test_a_frozen_worker_that_thaws(tmp_path, dask, undisturbed):
-    """Fault 7: it is replaced after 12 s without a sign of life; what it commits late is dropped."""
+def test_a_frozen_worker_that_thaws(tmp_path, dask, sabotage, undisturbed):
+    """Fault 7: it is replaced after 20 s without a sign of life; there is one record, and `gc` finds what is late."""
+    sabotage.hold()
     dask.worker("first")
-    process = submitted(tmp_path, dask)
-    wait_until(lambda: training(tmp_path), "a stage is half-way")
-    dask.worker("second")
-    os.killpg(dask.processes["first"].pid, signal.SIGSTOP)
-    frozen = {path.parent.name for path in training(tmp_path)}
-    wait_until(
-        lambda: any((tmp_path / "run" / "records" / f"{name}.json").exists() for name in frozen), "it is replaced"
-    )
-    os.killpg(dask.processes["first"].pid, signal.SIGCONT)
-    _, err = process.communicate(timeout=300)
-    assert process.returncode == 0, err
+    with submitted(tmp_path, dask, sabotage) as process:
+        wait_until(lambda: half_trained(tmp_path), "a stage is half-way", process)
+        (frozen,) = half_trained(tmp_path)
+        os.killpg(dask.processes["first"].pid, signal.SIGSTOP)
+        dask.worker("second")
+        sabotage.release()
+        record = RunDirectory(tmp_path / "run").record_file(frozen)
+        wait_until(record.exists, "it is replaced", process)
+        before = record.stat()
+        os.killpg(dask.processes["first"].pid, signal.SIGCONT)
+        ended(process, 0)
+    first = dask.processes["first"]
+    first.terminate()
+    first.wait(timeout=PATIENCE)
+    assert (record.stat().st_ino, record.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
+    assert json.loads(record.read_text())["worker"] == "second"
     assert studies.digests(tmp_path / "run") == undisturbed
+    assert studies.call("verify", "run", cwd=tmp_path, **sabotage.environment).returncode == 0
+    studies.call("gc", "run", cwd=tmp_path, **sabotage.environment)
+    assert len(list(tmp_path.glob(f"run/attempts/{frozen}.*"))) == 1
+    assert not half_trained(tmp_path)
 
 
-def test_a_killed_scheduler(tmp_path, dask, undisturbed):
+def test_a_killed_scheduler(tmp_path, dask, sabotage, undisturbed):
     """Fault 5: the command ends within 60 s, says how far it is, and goes on elsewhere to the same end."""
     dask.worker("first")
-    process = submitted(tmp_path, dask)
-    wait_until(lambda: trained(tmp_path), "a batch is trained")
-    dask.processes["scheduler"].kill()
-    started = time.monotonic()
-    _, err = process.communicate(timeout=60)
-    assert time.monotonic() - started < 60
-    assert process.returncode == 4, err
-    assert "lost the scheduler" in err
-    assert f"of {len(undisturbed)} tasks are committed; the same command continues the run" in err
-    assert "Traceback" not in err
-    continued = studies.call("run", "spec.yaml", "-o", "run", "--quiet", cwd=tmp_path)
-    assert continued.returncode == 0, continued.stderr
+    with submitted(tmp_path, dask, sabotage) as process:
+        wait_until(lambda: trained(tmp_path), "a batch is trained", process)
+        sabotage.hold()
+        dask.processes["scheduler"].kill()
+        err = ended(process, 4, seconds=60)
+    dask.stop()
+    sabotage.release()
+    done = len(studies.digests(tmp_path / "run"))
+    assert 2 <= done < TASKS
+    assert f"error: lost the scheduler at {dask.address}\n" in err
+    assert f"{done} of {TASKS} tasks are committed; the same command continues the run" in err
+    continued(tmp_path, sabotage)
     assert studies.digests(tmp_path / "run") == undisturbed
 
 
-def test_a_stage_that_kills_every_worker(tmp_path):
-    """Fault 2: given up after its budget, by name and with its candidates; what can be done is committed."""
-    spec = studies.write(STUDY, tmp_path)
-    file = tmp_path / "cluster.yaml"
-    file.write_text("{type: local, workers: 2, deaths: 1}\n")
-    (tmp_path / "sitecustomize.py").write_text(
-        "import os\n"
-        "if os.environ.get('STRUCTFLOW_TEST_KILLS'):\n"
-        "    import importlib.abc, sys\n"
-        "    class Finder(importlib.abc.MetaPathFinder):\n"
-        "        def find_spec(self, name, path, target=None):\n"
-        "            if name == 'structflow.runner.run_task':\n"
-        "                sys.meta_path.remove(self)\n"
-        "                import structflow.runner.run_task as module\n"
-        "                honest = module.perform\n"
-        "                def perform(context, task, slots):\n"
-        "                    if task.name == os.environ['STRUCTFLOW_TEST_KILLS']:\n"
-        "                        os._exit(1)\n"
-        "                    return honest(context, task, slots)\n"
-        "                module.perform = perform\n"
-        "    sys.meta_path.insert(0, Finder())\n"
-    )
-    fatal = "setting0-round0-batch3-stage0-train"
-    path = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
-    called = studies.call(
-        "run", spec, "-o", "run", "--quiet", "--cluster", file, cwd=tmp_path, PYTHONPATH=path,
-        STRUCTFLOW_TEST_KILLS=fatal,
-    )  # fmt: skip
-    assert called.returncode == 4, called.stderr
-    assert f"workers kept dying while they did {fatal}" in called.stderr
-    assert "2 member(s) are of:" in called.stderr
-    assert "x->h" in called.stderr
-    assert "--set compute.members_per_batch=1" in called.stderr
-    assert len(trained(tmp_path)) == 7
-    continued = studies.call("run", spec, "-o", "run", "--quiet", cwd=tmp_path)
-    assert continued.returncode == 0, continued.stderr
-
-
-def test_a_resource_that_nobody_offers(tmp_path, dask):
-    """Fault 10: refused by name within 10 s."""
+def test_two_runs_on_one_scheduler(tmp_path, dask, sabotage, undisturbed):
+    """Runs of one spec in two directories have the same tasks, and neither is taken for the other."""
+    sabotage.hold()
     dask.worker("first")
+    with (
+        submitted(tmp_path, dask, sabotage) as process,
+        submitted(tmp_path, dask, sabotage, "beside") as other,
+    ):
+        wait_until((tmp_path / "beside" / "plan.json").exists, "both are submitted", other)
+        wait_until((tmp_path / "run" / "plan.json").exists, "both are submitted", process)
+        sabotage.release()
+        assert ended(process, 0) == ""
+        assert ended(other, 0) == ""
+    assert studies.digests(tmp_path / "run") == studies.digests(tmp_path / "beside") == undisturbed
+
+
+def test_another_run_in_the_same_place(tmp_path, dask, sabotage):
+    """A worker that has done a run does another one, made where the first was, by the second's plan."""
+    dask.worker("first")
+    with submitted(tmp_path, dask, sabotage) as process:
+        ended(process, 0)
+    (tmp_path / "run").rename(tmp_path / "before")
+    studies.write({**STUDY, "seed": 1}, tmp_path)
+    for folder, where in (("run", ["--scheduler", dask.address]), ("here", [])):
+        called("run", "spec.yaml", "-o", folder, "--quiet", *where, cwd=tmp_path, code=0, **sabotage.environment)
+    second = studies.digests(tmp_path / "run")
+    assert second == studies.digests(tmp_path / "here")
+    assert second != studies.digests(tmp_path / "before")
+
+
+FATAL = "setting0-round0-batch1-stage0-train"
+SMALL = sabotaged.study(batches=2)
+"""Two batches, of which the second is fatal."""
+
+
+def fails_and_continues(folder: Path, sabotage: Sabotage, cluster_file: str) -> str:
+    """What the command says of a stage that kills its workers; without what kills them it ends as if undisturbed."""
+    studies.write(SMALL, folder)
+    (folder / "cluster.yaml").write_text(cluster_file)
+    command = ("run", "spec.yaml", "-o", "run", "--quiet", "--cluster", "cluster.yaml")
+    err = called(*command, cwd=folder, code=4, **sabotage.environment)
+    assert f"error: workers kept dying while they did {FATAL}, whose 2 member(s) are of: " in err
+    assert '"x->h":["dense:tanh"]' in err
+    assert "2 of 6 tasks are committed; the same command continues the run" in err  # a decision and the other batch
+    assert [path.stem for path in trained(folder)] == ["setting0-round0-batch0-stage0-train"]
+    sabotage.pardon()
+    continued(folder, sabotage)
+    assert studies.digests(folder / "run") == studies.digests(studies.run(SMALL, folder / "undisturbed").path)
+    return err
+
+
+def test_a_stage_that_kills_every_worker(tmp_path, sabotage):
+    """Fault 2: given up after its budget, by name and with its candidates; what can be done is committed."""
+    sabotage.kill_every("exit", FATAL)
+    err = fails_and_continues(tmp_path, sabotage, "{type: local, workers: 2, deaths: 1}\n")
+    assert err.count(f"was lost while it did {FATAL}") == 2  # one death is allowed, the second is too many
+
+
+def test_too_little_memory(tmp_path, sabotage):
+    """Fault 8: deaths are bounded; the message gives the forecast, the limit and a smaller batch to try."""
+    sabotage.kill_every("memory", FATAL)
+    err = fails_and_continues(tmp_path, sabotage, "{type: local, workers: 1, deaths: 0, memory_limit: 1GiB}\n")
+    assert err.count(f"was lost while it did {FATAL}") == 1
+    assert "forecast to take 1 MiB beside the program's own, and a worker may take 1,024 MiB in all" in err
+    assert "try --set compute.members_per_batch=1" in err
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_workers_killed_at_random(tmp_path, sabotage, undisturbed, seed):
+    """Fault 3: up to four workers end by exit, SIGTERM or a segmentation fault, at steps that the seed draws."""
     studies.write(STUDY, tmp_path)
-    file = tmp_path / "cluster.yaml"
-    file.write_text(f"{{type: scheduler, address: '{dask.address}', resources: {{GPU: 1}}}}\n")
-    wait_until(lambda: "Registered to" in (tmp_path / "dask" / "first.log").read_text(), "the worker is there")
-    started = time.monotonic()
-    called = studies.call("run", "spec.yaml", "-o", "run", "--cluster", file, cwd=tmp_path)
-    assert called.returncode == 4
-    assert "training needs 1 of the resource GPU" in called.stderr
-    assert time.monotonic() - started < 10 + 10  # the second ten for starting Python and torch on a busy machine
+    (tmp_path / "cluster.yaml").write_text("{type: local, workers: 2, deaths: 4}\n")
+    sabotage.kill_some(seed, ["exit", "terminate", "segfault"], deaths=4)
+    command = ("run", "spec.yaml", "-o", "run", "--quiet", "--cluster", "cluster.yaml")
+    err = called(*command, cwd=tmp_path, code=0, **sabotage.environment)
+    assert 2 <= len(sabotage.deaths) <= 4  # the last may come too late to get anything to do
+    assert 1 <= err.count("was lost while it did") <= len(sabotage.deaths)
+    assert studies.digests(tmp_path / "run") == undisturbed
+
+
+def test_a_resource_that_nobody_offers(tmp_path, dask, sabotage):
+    """Fault 10: refused by name within 10 s of the cluster's answer, with nothing written."""
+    dask.worker("first")
+    dask.wait_for("first")
+    studies.write(STUDY, tmp_path)
+    (tmp_path / "cluster.yaml").write_text(f"{{type: scheduler, address: '{dask.address}', resources: {{GPU: 1}}}}\n")
+    command = ("run", "spec.yaml", "-o", "run", "--cluster", "cluster.yaml")
+    idle = time.monotonic()
+    studies.call("validate", "spec.yaml", cwd=tmp_path, **sabotage.environment)
+    begun = time.monotonic()
+    err = called(*command, cwd=tmp_path, code=4, **sabotage.environment)
+    assert time.monotonic() - begun < 10 + (begun - idle)  # beside starting Python and reading a spec
+    assert "error: training needs 1 of the resource GPU, and the most that any of 1 worker(s) offers is 0" in err
     assert not (tmp_path / "run").exists()
 
 
-def test_a_worker_with_other_versions(tmp_path, dask):
-    """Fault 17: refused with a table before training."""
-    package = tmp_path / "other" / "zarr-3.0.0.dist-info"
-    package.mkdir(parents=True)
-    (package / "METADATA").write_text("Metadata-Version: 2.1\nName: zarr\nVersion: 3.0.0\n")
-    path = os.pathsep.join([str(tmp_path / "other"), os.environ.get("PYTHONPATH", "")])
-    dask.worker("other", PYTHONPATH=path)
-    process = submitted(tmp_path, dask)
-    _, err = process.communicate(timeout=120)
-    assert process.returncode == 4
-    assert "zarr 3.0.0; here 3." in err
+def test_a_worker_with_other_versions(tmp_path, dask, sabotage):
+    """Fault 17: torch, zarr and a plugin package of other versions are refused with a table, before training."""
+    path = faked(tmp_path / "other", torch="2.0.0", zarr="3.0.0")
+    older = tmp_path / "older"
+    (older / "structflow_saboteur-0.9.dist-info").mkdir(parents=True)
+    for name in ("METADATA", "entry_points.txt"):
+        text = (sabotaged.PACKAGE / "structflow_saboteur-1.0.dist-info" / name).read_text()
+        (older / "structflow_saboteur-0.9.dist-info" / name).write_text(text.replace("Version: 1.0", "Version: 0.9"))
+    paths = os.pathsep.join([str(older), path.partition(os.pathsep)[0], sabotage.environment["PYTHONPATH"]])
+    worker = dask.worker("other", PYTHONPATH=paths)
+    with submitted(tmp_path, dask, sabotage) as process:
+        err = ended(process, 4)
+    assert worker.poll() is None
+    assert "error: workers have other versions than this process, and would train other numbers:\n" in err
+    rows = [line.partition(": ")[2] for line in err.splitlines() if line.startswith("  tcp://")]
+    assert [row.partition(";")[0] for row in rows] == ["structflow-saboteur 0.9", "torch 2.0.0", "zarr 3.0.0"]
+    assert all("; here " in row for row in rows)
     assert "install the same versions everywhere" in err
-    assert not trained(tmp_path)
+    assert not (tmp_path / "run").exists()
 
 
-def test_nobody_answers(tmp_path):
-    studies.write(STUDY, tmp_path)
-    file = tmp_path / "cluster.yaml"
-    file.write_text("{type: scheduler, address: 'tcp://127.0.0.1:9', wait_seconds: 2}\n")
-    called = studies.call("run", "spec.yaml", "-o", "run", "--cluster", file, cwd=tmp_path)
-    assert called.returncode == 4
-    assert "no scheduler answers at tcp://127.0.0.1:9" in called.stderr
+def test_a_worker_with_other_versions_joins_midway(tmp_path, dask, sabotage, undisturbed):
+    """Fault 17: it is checked, too, and leaves before it does anything."""
+    sabotage.hold()
+    dask.worker("first")
+    with submitted(tmp_path, dask, sabotage) as process:
+        wait_until(lambda: half_trained(tmp_path), "the first worker trains", process)
+        other = dask.worker(
+            "other", PYTHONPATH=os.pathsep.join([faked(tmp_path / "other", zarr="3.0.0"), str(sabotaged.PACKAGE)])
+        )
+        wait_until(lambda: other.poll() is not None, "it leaves", process)
+        sabotage.release()
+        err = ended(process, 0)
+    assert err.startswith("warning: worker other at tcp://127.0.0.1:")
+    assert "has other versions than this process, and leaves without doing anything: zarr 3.0.0; here 3." in err
+    assert len(err.splitlines()) == 1
+    assert workers_of(tmp_path) == {"first"}
+    assert studies.digests(tmp_path / "run") == undisturbed
+
+
+@pytest.mark.parametrize("address", ["tcp://127.0.0.1:9", "tcp://192.0.2.1:8786"])
+def test_nobody_answers(tmp_path, address):
+    """Fault 22: of a scheduler elsewhere without TLS a warning is given, too; 192.0.2.1 is an address of nobody."""
+    studies.write(studies.spec(), tmp_path)
+    (tmp_path / "cluster.yaml").write_text(f"{{type: scheduler, address: '{address}', wait_seconds: 2}}\n")
+    err = called("run", "spec.yaml", "-o", "run", "--cluster", "cluster.yaml", cwd=tmp_path, code=4)
+    assert f"error: no scheduler answers at {address}: " in err
+    assert (f"warning: the connection to {address} is not encrypted" in err) == ("192" in address)
     assert not (tmp_path / "run").exists()
 
 
 def test_a_scheduler_without_workers(tmp_path, dask):
-    studies.write(STUDY, tmp_path)
-    file = tmp_path / "cluster.yaml"
-    file.write_text(f"{{type: scheduler, address: '{dask.address}', wait_seconds: 1}}\n")
-    called = studies.call("run", "spec.yaml", "-o", "run", "--cluster", file, cwd=tmp_path)
-    assert called.returncode == 4
-    assert "no worker joined the scheduler within 1 s" in called.stderr
+    studies.write(studies.spec(), tmp_path)
+    (tmp_path / "cluster.yaml").write_text(f"{{type: scheduler, address: '{dask.address}', wait_seconds: 1}}\n")
+    err = called("run", "spec.yaml", "-o", "run", "--cluster", "cluster.yaml", cwd=tmp_path, code=4)
+    assert "error: no worker joined the scheduler within 1 s" in err
+    assert not (tmp_path / "run").exists()

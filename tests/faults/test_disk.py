@@ -33,6 +33,7 @@ def continues(folder: Path, undisturbed: dict[str, str]) -> None:
     assert studies.digests(folder / "run") == undisturbed
 
 
+@pytest.mark.faults
 def test_a_file_size_limit(tmp_path, undisturbed):
     """Fault 11: RLIMIT_FSIZE of 2 KiB stops the first larger file; the message names it."""
     studies.write(STUDY, tmp_path)

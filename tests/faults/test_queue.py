@@ -7,7 +7,9 @@ import stat
 from pathlib import Path
 
 import pytest
+import sabotage as sabotaged
 import studies
+from clusters import called
 
 pytestmark = pytest.mark.faults
 
@@ -37,18 +39,15 @@ def slurm(tmp_path: Path) -> dict[str, str]:
 
 def test_a_run_on_slurm(tmp_path, slurm):
     """Two jobs are submitted, do the run, and are cancelled; the records are those of one process."""
-    document = studies.spec(
-        optimizer={"inner": {"steps": 30}, "restarts": 4}, compute={"compile": False, "members_per_batch": 2}
-    )
+    document = sabotaged.study(batches=2)
     spec = studies.write(document, tmp_path)
     file = tmp_path / "cluster.yaml"
     file.write_text("{type: slurm, jobs: 2, memory: 1GiB, options: {scheduler_options: {host: 127.0.0.1}}}\n")
-    called = studies.call("run", spec, "-o", "run", "--quiet", "--cluster", file, cwd=tmp_path, **slurm)
-    assert called.returncode == 0, called.stderr
-    jobs = Path(slurm["JOBS"])
-    assert len(list(jobs.glob("*.pid"))) == 2
+    called("run", spec, "-o", "run", "--quiet", "--cluster", file, cwd=tmp_path, code=0, **slurm)
+    assert len(list(Path(slurm["JOBS"]).glob("*.pid"))) == 2
     workers = {record["worker"] for record in studies.records(tmp_path / "run").values()}
-    assert len(workers) >= 1
+    assert workers
     assert None not in workers
     here = studies.run(document, tmp_path / "here")
     assert studies.digests(tmp_path / "run") == studies.digests(here.path)
+    assert studies.result_digests(tmp_path / "run") == studies.result_digests(here.path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pkgutil
 import subprocess
 import sys
 import time
@@ -11,7 +12,11 @@ from pathlib import Path
 
 import pytest
 import studies
+import torch
+from clusters import ended, started, wait_until
+from sabotage import path_with
 
+from structflow.cli import commands
 from structflow.store.run_directory import RunDirectory
 
 
@@ -99,9 +104,10 @@ def test_more_structures_than_can_be_counted_one_by_one(cli):
     assert f"{2**40:,}" in called.err or str(2**40) in called.err
 
 
-def test_time_that_jumps(tmp_path, monkeypatch):
+def test_time_that_jumps(cli, tmp_path, monkeypatch):
     """Fault 9: with a clock that jumps by hours forth and back the records are the same: nothing is ordered by it."""
-    undisturbed = studies.digests(studies.run(studies.spec(), tmp_path / "calm").path)
+    spec = studies.write(studies.spec(), tmp_path)
+    undisturbed = studies.run(studies.spec(), tmp_path / "calm").path
     honest, calls = time.time, [0]
 
     def jumping() -> float:
@@ -109,49 +115,83 @@ def test_time_that_jumps(tmp_path, monkeypatch):
         return honest() + 7200 * (-1) ** calls[0]
 
     monkeypatch.setattr(time, "time", jumping)
-    assert studies.digests(studies.run(studies.spec(), tmp_path / "jumping").path) == undisturbed
+    called = cli("run", spec, "-o", tmp_path / "jumping", "--quiet")
+    assert (called.code, called.out, called.err) == (0, "", "")
+    assert calls[0] > 0
+    assert studies.digests(tmp_path / "jumping") == studies.digests(undisturbed)
+    assert studies.result_digests(tmp_path / "jumping") == studies.result_digests(undisturbed)
 
 
+COMMANDS = {
+    "init": ["made"],
+    "validate": ["spec.yaml"],
+    "schema": [],
+    "render": ["spec.yaml"],
+    "plan": ["spec.yaml"],
+    "run": ["spec.yaml", "-o", "run", "--quiet"],
+    "certify": ["spec.yaml", "--method", "hoag", "--steps", "2", "--members", "1", "--coordinates", "1"],
+    "list": ["."],
+    "show": ["run"],
+    "verify": ["run"],
+    "gc": ["run"],
+    "plot": ["run", "-o", "ranking.png"],
+    "predict": ["run", "rows.csv", "-o", "predicted.csv"],
+    "plugins": [],
+    "doctor": [],
+}
+"""A call of every command, in an order in which each finds what it needs."""
+
+CALL_ALL = """
+import json, sys
+from called import call_main
+calls = json.load(sys.stdin)
+print(json.dumps({name: vars(call_main(name, *arguments)) for name, arguments in calls.items()}))
+"""
+
+
+@pytest.mark.faults
 def test_a_plugin_that_crashes_on_import(tmp_path):
-    """Fault 20: every command still works, and one of them says which package failed."""
+    """Fault 20: every command still works, and each that looks for plugins says which package failed."""
     site = tmp_path / "site"
     metadata = site / "broken_package-1.0.dist-info"
     metadata.mkdir(parents=True)
     (site / "broken_package.py").write_text("raise RuntimeError('a fault of the package')\n")
     (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: broken-package\nVersion: 1.0\n")
     (metadata / "entry_points.txt").write_text("[structflow]\nbroken = broken_package\n")
-    path = os.pathsep.join([str(site), os.environ.get("PYTHONPATH", "")])
     studies.write(studies.spec(), tmp_path)
-    listed = studies.call("plugins", cwd=tmp_path, PYTHONPATH=path)
-    assert listed.returncode == 0
-    assert "broken-package" in listed.stdout
-    assert "a fault of the package" in listed.stdout
-    assert studies.call("run", "spec.yaml", "-o", "run", "--quiet", cwd=tmp_path, PYTHONPATH=path).returncode == 0
+    (tmp_path / "rows.csv").write_text("x0,x1\n0.0,1.0\n")
+    assert {*COMMANDS} == {each.name for each in pkgutil.iter_modules(commands.__path__)}
+    done = subprocess.run(
+        [sys.executable, "-c", CALL_ALL], input=json.dumps(COMMANDS), cwd=tmp_path, capture_output=True, text=True,
+        env={**os.environ, "PYTHONPATH": path_with(site, Path(studies.__file__).parent)}, timeout=300,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    doctor = found.pop("doctor")  # its exit code says that something is to be repaired
+    assert doctor["code"] == 1
+    assert "broken-package: RuntimeError: a fault of the package" in doctor["out"]
+    assert {name: each["code"] for name, each in found.items()} == dict.fromkeys(found, 0), found
+    warning = "warning: the plugin package broken-package is broken (RuntimeError: a fault of the package): look with"
+    for name in ("validate", "plan", "run", "plugins", "predict"):
+        assert found[name]["err"].startswith(warning), name
+        assert len(found[name]["err"].splitlines()) == 1
+    digests = studies.digests(tmp_path / "run")
+    assert digests == studies.digests(studies.run(studies.spec(), tmp_path / "undisturbed").path)
 
 
 @pytest.mark.faults
 @pytest.mark.skipif(not Path("/proc/net/tcp").exists(), reason="needs /proc/net/tcp")
-def test_nothing_listens_beyond_this_machine(tmp_path):
+def test_nothing_listens_beyond_this_machine(tmp_path, sabotage):
     """Fault 22: while a run with workers is under way, none of its sockets listens on another address than loopback."""
-    document = studies.spec(
-        optimizer={"inner": {"steps": 3000}, "restarts": 4}, compute={"compile": False, "members_per_batch": 2}
-    )
-    studies.write(document, tmp_path)
-    process = subprocess.Popen(
-        studies.command("run", "spec.yaml", "-o", "run", "--quiet", "--workers", "2"), cwd=tmp_path,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
-    )  # fmt: skip
-    try:
-        deadline = time.monotonic() + 120
-        while not (tmp_path / "run" / "plan.json").exists():
-            assert process.poll() is None, process.communicate()
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
-        listening = listening_addresses(os.getpgid(process.pid))
-    finally:
-        process.terminate()
-        process.communicate(timeout=60)
-    assert listening
+    studies.write(studies.spec(optimizer={"inner": {"steps": 30}, "restarts": 1}), tmp_path)
+    sabotage.hold()
+    command = ("run", "spec.yaml", "-o", "run", "--quiet", "--workers", "2")
+    with started(*command, cwd=tmp_path, **sabotage.environment) as process:
+        wait_until(lambda: sabotage.is_holding, "a worker trains", process)
+        listening = listening_addresses(process.pid)
+        sabotage.release()
+        assert ended(process, 0) == ""
+    assert len(listening) >= 3  # the scheduler and each worker
     assert all(address.startswith(("127.", "::1")) for address in listening), listening
 
 
@@ -178,6 +218,24 @@ def listening_addresses(group: int) -> list[str]:
     )
     found = subprocess.run([sys.executable, "-c", code, str(group)], capture_output=True, text=True, check=True)
     return found.stdout.split()
+
+
+@pytest.mark.parametrize("command", ["show", "verify", "gc", "predict"])
+def test_a_pickle_in_place_of_a_run(cli, tmp_path, command):
+    """Fault 21: a file of torch.save is no run: exit 2, and nothing in it runs."""
+    ran, offered = tmp_path / "ran", tmp_path / "model.pt"
+
+    class Trap:
+        def __reduce__(self):
+            return Path.touch, (ran,)
+
+    torch.save({"state": Trap()}, offered)
+    (tmp_path / "rows.csv").write_text("x0,x1\n0,0\n")
+    rest = [tmp_path / "rows.csv", "-o", tmp_path / "out.csv"] if command == "predict" else []
+    called = cli(command, offered, *rest)
+    assert called.code == 2
+    assert f"{offered} is not a run directory" in called.err
+    assert not ran.exists()
 
 
 def test_records_hold_no_code(tmp_path):

@@ -1,90 +1,158 @@
-"""Processes that are stopped or killed while they train: what they had done is kept, and the end is the same."""
+"""Processes that are stopped or killed: what they had done is kept, and the end is the same."""
 
 from __future__ import annotations
 
 import os
 import signal
 import subprocess
-import time
+import sys
 from pathlib import Path
 
 import pytest
+import sabotage as sabotaged
 import studies
+from clusters import called, ended, started, wait_until
+from sabotage import Sabotage
 
-STUDY = studies.spec(
-    optimizer={"inner": {"steps": 4000}, "restarts": 2}, compute={"compile": False, "checkpoint_seconds": 0.2}
-)
-"""One batch that trains for several seconds."""
+from structflow.store.run_directory import RunDirectory
+
+STUDY = sabotaged.study(batches=2)
+"""Two batches: a decision, two to train and to evaluate, a selection."""
+
+RUN = ("run", "spec.yaml", "-o", "run", "--quiet")
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory) -> dict[str, str]:
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     folder = tmp_path_factory.mktemp("undisturbed")
     studies.run(STUDY, folder / "run")
-    return studies.digests(folder / "run")
+    return everything(folder)
 
 
-def started(folder: Path, *arguments: str) -> subprocess.Popen[str]:
-    studies.write(STUDY, folder)
-    return subprocess.Popen(
-        studies.command("run", "spec.yaml", "-o", "run", "--quiet", *arguments), cwd=folder, stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE, text=True, env={**os.environ}, start_new_session=True,
-    )  # fmt: skip
+def everything(folder: Path) -> dict[str, str]:
+    """Digests of all records and of the results that are made from them."""
+    return {**studies.digests(folder / "run"), **studies.result_digests(folder / "run")}
 
 
-def wait_for_a_checkpoint(folder: Path, process: subprocess.Popen[str]) -> None:
-    deadline = time.monotonic() + 60
-    while not list(folder.glob("run/checkpoints/*/step-*")):
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+def half_trained(folder: Path) -> set[str]:
+    return {path.parent.name for path in folder.glob("run/checkpoints/*/step-*")}
 
 
 def newest_step(folder: Path) -> int:
-    return max(int(path.name.partition("-")[2]) for path in folder.glob("run/checkpoints/*/step-*"))
+    return max((int(path.name.partition("-")[2]) for path in folder.glob("run/checkpoints/*/step-*")), default=0)
 
 
+def states(folder: Path) -> dict[str, tuple[int, int]]:
+    """Of every record which file it is, and when that was written."""
+    found = {path.stem: path.stat() for path in folder.glob("run/records/*.json")}
+    return {name: (state.st_ino, state.st_mtime_ns) for name, state in found.items()}
+
+
+def continues(folder: Path, sabotage: Sabotage, undisturbed: dict[str, str]) -> None:
+    """The same command ends with what an undisturbed run has; nothing that was committed is done again."""
+    before = states(folder)
+    assert called(*RUN, cwd=folder, code=0, **sabotage.environment) == ""
+    after = states(folder)
+    assert {name: after[name] for name in before} == before
+    assert everything(folder) == undisturbed
+    assert studies.call("verify", "run", cwd=folder, **sabotage.environment).returncode == 0
+
+
+@pytest.mark.faults
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGKILL, -9)])
-def test_stopped_between_steps(tmp_path, undisturbed, number, code):
-    """Faults 4 and 6: a checkpoint is there, and the same command goes on from it to the very same records."""
-    process = started(tmp_path)
-    wait_for_a_checkpoint(tmp_path, process)
-    before = newest_step(tmp_path)
-    process.send_signal(number)
-    _, err = process.communicate(timeout=60)
-    assert process.returncode == code
-    assert "Traceback" not in err
+def test_stopped_between_steps(tmp_path, sabotage, undisturbed, number, code):
+    """Faults 4 and 6: the last step before a signal to end is kept, and the same command goes on from it."""
+    studies.write(STUDY, tmp_path)
+    sabotage.hold()
+    with started(*RUN, cwd=tmp_path, **sabotage.environment) as process:
+        wait_until(lambda: sabotage.is_holding, "it waits between two steps", process)
+        by_the_clock = newest_step(tmp_path)
+        assert by_the_clock > 0
+        process.send_signal(number)
+        sabotage.release()
+        err = ended(process, code)
+    assert ("the same command continues the run" in err) == (code > 0)
+    assert (newest_step(tmp_path) > by_the_clock) == (code > 0)
     assert not list(tmp_path.glob("run/records/*-train.json"))
-    kept = newest_step(tmp_path)
-    assert kept >= before
-    if code > 0:
-        assert "the same command continues the run" in err
-    continued = started(tmp_path)
-    _, err = continued.communicate(timeout=120)
-    assert continued.returncode == 0, err
-    assert studies.digests(tmp_path / "run") == undisturbed
+    continues(tmp_path, sabotage, undisturbed)
     assert not list(tmp_path.glob("run/checkpoints/*"))
 
 
-def test_a_stopped_process_loses_no_step(tmp_path):
-    """SIGTERM writes a checkpoint of its own, beyond the last one by the clock."""
-    process = started(tmp_path)
-    wait_for_a_checkpoint(tmp_path, process)
-    by_the_clock = newest_step(tmp_path)
-    time.sleep(0.1)  # within the interval
-    process.send_signal(signal.SIGTERM)
-    process.communicate(timeout=60)
-    assert newest_step(tmp_path) > by_the_clock
+@pytest.mark.faults
+@pytest.mark.parametrize(
+    ("name", "moment", "count"),
+    [
+        ("SIGKILL", "opening", 1),
+        ("SIGKILL", "write", 1),
+        ("SIGKILL", "chunk", 4),
+        ("SIGKILL", "link", 3),
+        ("SIGKILL", "linked", 2),
+        ("SIGTERM", "chunk", 4),
+        ("SIGINT", "chunk", 4),
+        ("SIGTERM", "link", 3),
+    ],
+)
+def test_stopped_while_it_writes(tmp_path, sabotage, undisturbed, name, moment, count):
+    """Faults 4 and 6: before a write, in the middle of a chunk, before and after a commit, and when a run is opened."""
+    studies.write(STUDY, tmp_path)
+    script = Path(__file__).with_name("signalled.py")
+    done = subprocess.run(
+        [sys.executable, script, name, moment, str(count), *RUN], cwd=tmp_path, capture_output=True, text=True,
+        env={**os.environ, **sabotage.environment}, timeout=300,
+    )  # fmt: skip
+    killed = -signal.SIGXFSZ if moment == "chunk" else -signal.SIGKILL
+    assert done.returncode == {"SIGKILL": killed, "SIGTERM": 143, "SIGINT": 130}[name], done.stderr
+    assert "Traceback" not in done.stderr
+    assert len(done.stderr.splitlines()) <= 3
+    committed = len(states(tmp_path))
+    # decide has no arrays; the third commit is that of the second batch
+    assert committed == {"opening": 0, "write": 1, "chunk": 1, "link": 2, "linked": 2}[moment]
+    if moment == "chunk" and name == "SIGKILL":
+        partial = [path for path in tmp_path.glob("run/attempts/**/c/**/*") if path.is_file()]
+        assert 3 in {path.stat().st_size for path in partial}
+    continues(tmp_path, sabotage, undisturbed)
+    assert studies.call("gc", "run", cwd=tmp_path, **sabotage.environment).returncode == 0
+    attempts = {path.name.rpartition(".")[0] for path in tmp_path.glob("run/attempts/*")}
+    assert len(list(tmp_path.glob("run/attempts/*"))) == len(attempts) == 4
 
 
-def test_a_second_driver_is_refused(tmp_path):
+@pytest.mark.faults
+def test_a_second_driver_is_refused(tmp_path, sabotage, undisturbed):
     """Fault 15: the second says who holds the run; after the first is killed, nothing has to be unlocked."""
-    process = started(tmp_path)
-    wait_for_a_checkpoint(tmp_path, process)
-    second = studies.call("run", "spec.yaml", "-o", "run", "--quiet", cwd=tmp_path)
-    assert second.returncode == 3
-    assert f"is being carried out by process {process.pid} on {os.uname().nodename}" in second.stderr
-    process.kill()
-    process.communicate()
-    third = studies.call("run", "spec.yaml", "-o", "run", "--quiet", cwd=tmp_path)
-    assert third.returncode == 0, third.stderr
+    studies.write(STUDY, tmp_path)
+    sabotage.hold()
+    with started(*RUN, cwd=tmp_path, **sabotage.environment) as process:
+        wait_until(lambda: half_trained(tmp_path), "the first trains", process)
+        err = called(*RUN, cwd=tmp_path, code=3, **sabotage.environment)
+        assert f"is being carried out by process {process.pid} on {os.uname().nodename}; wait for it" in err
+        process.kill()
+        process.communicate()
+    sabotage.release()
+    continues(tmp_path, sabotage, undisturbed)
+
+
+@pytest.mark.faults
+def test_a_pickle_in_place_of_a_checkpoint(tmp_path, sabotage, undisturbed):
+    """Fault 21: a run is continued where somebody put files of torch.save as checkpoints; nothing in them runs."""
+    import torch
+
+    studies.write(STUDY, tmp_path)
+    sabotage.hold()
+    with started(*RUN, cwd=tmp_path, **sabotage.environment) as process:
+        wait_until(lambda: half_trained(tmp_path), "a checkpoint is there", process)
+        process.kill()
+        process.communicate()
+    sabotage.release()
+    ran = tmp_path / "ran"
+
+    class Trap:
+        def __reduce__(self):
+            return Path.touch, (ran,)
+
+    (task,) = half_trained(tmp_path)
+    folder = RunDirectory(tmp_path / "run").path / "checkpoints" / task
+    torch.save({"state": Trap()}, folder / "step-999999999998")
+    (folder / "step-999999999999" / "arrays").mkdir(parents=True)
+    torch.save({"state": Trap()}, folder / "step-999999999999" / "arrays" / "zarr.json")
+    continues(tmp_path, sabotage, undisturbed)
+    assert not ran.exists()

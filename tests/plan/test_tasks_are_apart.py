@@ -1,0 +1,127 @@
+"""Fault 16: whatever is planned and stored, no two tasks and no two attempts ever write to the same place.
+
+Here a record is a file of its own and every attempt a folder of its own. So it is enough that tasks of a plan have
+different names, also where a file system takes `A` and `a` for the same, that names lead nowhere else, that attempts
+never share a folder, and that the chunks of an array cover it without overlap, in one write each.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import re
+from pathlib import Path
+
+import hypothesis.extra.numpy as arrays_of
+import numpy as np
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from structflow.plan.plan import ExecutionPlan, Plan, RoundPlan, SettingPlan
+from structflow.plan.tasks import Task
+from structflow.runner.submission import Submission
+from structflow.store.array_group import CHUNK_BYTES, chunk_shape
+from structflow.store.run_directory import Found, RunDirectory
+
+ROUNDS = st.builds(
+    RoundPlan,
+    name=st.text(max_size=5),
+    relaxed=st.booleans(),
+    members=st.integers(1, 99),
+    exact=st.booleans(),
+    members_per_batch=st.integers(1, 9),
+    slots=st.integers(1, 12),
+    steps=st.lists(st.integers(1, 9), min_size=1, max_size=3).map(tuple),
+)
+SETTINGS = st.builds(SettingPlan, values=st.just({}), rounds=st.lists(ROUNDS, min_size=1, max_size=3).map(tuple))
+PLANS = st.builds(
+    Plan,
+    n_structures=st.integers(1, 9),
+    settings=st.lists(SETTINGS, min_size=1, max_size=3).map(tuple),
+    execution=st.just(ExecutionPlan("cpu", "float32", False, 1)),
+    seconds=st.just(0.0),
+    batch_bytes=st.just(1),
+)
+
+
+@given(PLANS)
+@settings(max_examples=30, deadline=None)
+def test_tasks_of_any_plan_have_places_of_their_own(plan):
+    tasks = list(plan.tasks())
+    names = [task.name for task in tasks]
+    assert len({name.casefold() for name in names}) == len(names)
+    assert all(re.fullmatch(r"[a-z0-9][a-z0-9-]*", name) and len(name) < 100 for name in names)
+    submission = Submission("/run", "0123456789ab", {})
+    keys = [submission.key_of(task) for task in tasks]
+    assert [submission.name_of(key) for key in keys] == names
+    before: set[str] = set()
+    for task in tasks:
+        assert {parent.name for parent in task.parents} <= before
+        before.add(task.name)
+
+
+@given(PLANS)
+@settings(max_examples=20, deadline=None)
+def test_a_plan_is_read_back_with_the_same_tasks(plan):
+    assert list(Plan.from_json(plan.as_json()).tasks()) == list(plan.tasks())
+
+
+NAMES = st.one_of(
+    st.text(max_size=20),
+    st.sampled_from(["../x", "/etc/x", "a\0b", "x" * 300, "", ".", "..", "a/b", "A", "a", "zarr.json"]),
+)
+SHAPES = arrays_of.array_shapes(min_dims=0, max_dims=3, min_side=0, max_side=4)
+ARRAYS = st.dictionaries(NAMES, arrays_of.arrays(np.float64, SHAPES), max_size=4)
+
+
+@given(st.lists(ARRAYS, min_size=2, max_size=3))
+@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+def test_attempts_write_apart_and_nowhere_else(tmp_path_factory, found):
+    """Attempts at one task and at another, with arrays of any name: new files are the attempt's, or the record."""
+    place = tmp_path_factory.mktemp("place")
+    directory = RunDirectory(place / "run")
+    directory.create()
+    seen = files(place)
+    for task, arrays in itertools.product(("one", "two"), found):
+        record = directory.commit(task, Found({}, arrays))
+        written = files(place) - seen
+        attempts = {path.parts[2] for path in written if path.parts[1] == "attempts"}
+        assert len(attempts) == 1
+        assert written - {path for path in written if path.parts[1] == "attempts"} <= {Path(f"run/records/{task}.json")}
+        seen |= written
+        assert files(place) == seen  # what was written before is where it was
+        stored = directory.arrays(record)
+        assert set(stored) == set(found[0])  # the first attempt stands
+        for name, array in found[0].items():
+            np.testing.assert_array_equal(stored[name], array)
+
+
+def files(place: Path) -> set[Path]:
+    return {path.relative_to(place) for path in place.rglob("*") if path.is_file()}
+
+
+@given(
+    st.lists(st.integers(0, 2**20), min_size=0, max_size=3),
+    st.sampled_from([np.float32, np.float64, np.int64]),
+)
+@settings(max_examples=200, deadline=None)
+def test_chunks_are_whole_rows(shape, dtype):
+    """Every chunk is a run of whole rows, of at most 32 MiB unless a single row is larger; so none is written twice."""
+    array = np.broadcast_to(np.zeros((), dtype), shape)
+    chunks = chunk_shape(array)
+    assert len(chunks) == len(shape)
+    if not shape:
+        return
+    assert chunks[1:] == tuple(max(1, length) for length in shape[1:])
+    assert 1 <= chunks[0] <= max(1, shape[0])
+    row = math.prod(shape[1:]) * array.itemsize
+    assert chunks[0] == 1 or chunks[0] * row <= CHUNK_BYTES
+
+
+def test_kinds_of_tasks_begin_their_keys():
+    """The scheduler groups tasks by what precedes the first part with a digit in it."""
+    from dask.utils import key_split
+
+    submission = Submission("/run", "0123456789ab", {})
+    kinds = ["decide", "train", "select", "evaluate"]
+    assert [key_split(submission.key_of(Task(kind, 0))) for kind in kinds] == kinds
