@@ -50,6 +50,8 @@ def print_summary(summary: dict[str, Any], most: int) -> None:
     console.print(
         f"run {summary['run']}: {summary['status']}, {summary['n_structures']:,} structures, {summary['seconds']:.0f} s"
     )
+    if "rows" in summary:
+        console.print(estimated_rows(summary["rows"]))
     settings = summary.get("settings", [])
     if ranking:
         if settings:
@@ -70,6 +72,13 @@ def print_summary(summary: dict[str, Any], most: int) -> None:
             print_robustness(console, setting["ranking"][0])
     for warning in summary["warnings"]:
         console.print(Text("warning:", "yellow"), warning)
+
+
+def estimated_rows(rows: dict[str, Any]) -> str:
+    """How many rows of a table larger than memory stand for all of them."""
+    on = rows["estimated_on"]
+    held_out = f", test metrics on {on['test']:,} of {rows['test']:,}" if rows["test"] else ""
+    return f"evidence and metrics are estimated on {on['train']:,} of {rows['train']:,} training rows{held_out}"
 
 
 def setting_title(values: dict[str, Any]) -> str:

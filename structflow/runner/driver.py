@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from ..data.stream import LOCATION
 from ..errors import CallError, StorageError
 from ..plan.plan import Plan, make_plan
 from ..spec.render import render_spec
@@ -41,6 +42,7 @@ def open_run(study: Study, path: Path, written: str | None, plan: Plan | None = 
     directory = RunDirectory(path)
     if directory.has("plan.json"):
         refuse_another_study(directory, study)
+        note_location(directory, study)
         return directory, Plan.from_json(directory.read_json("plan.json"))
     refuse_foreign_folder(path)
     plan = plan or plan_study(study)
@@ -50,10 +52,17 @@ def open_run(study: Study, path: Path, written: str | None, plan: Plan | None = 
     directory.write_json("settings.json", settings_as_json(study))
     directory.write_json("environment.json", environment())
     study.dataset.save(directory.data)
+    note_location(directory, study)
     directory.write_json("run.json", {"spec_hash": spec_hash(study.spec), "data_digest": study.dataset.digest})
     directory.write_json("plan.json", plan.as_json())
     seal_opening(directory)
     return directory, plan
+
+
+def note_location(directory: RunDirectory, study: Study) -> None:
+    """Write where the rows of a table larger than memory are found now, for whoever does the tasks."""
+    if study.dataset.stream is not None:
+        directory.write_json(LOCATION, study.dataset.stream.location.as_json())
 
 
 @contextmanager
@@ -105,9 +114,19 @@ def refuse_another_study(directory: RunDirectory, study: Study) -> None:
     """Raise `CallError` naming what differs between the run's spec and data and the study's."""
     before = directory.read_json("settings.json")
     now = json.loads(json.dumps(settings_as_json(study)))
+    same_data = directory.read_json("run.json")["data_digest"] == study.dataset.digest
+    if same_data:  # whether `auto` or the spec said where the rows stay makes no difference then
+        for stage in (stage for setting in (*before, *now) for stage in setting["stages"]):
+            stage["data"].pop("stream", None)
     changes = differences(before, now)
-    if directory.read_json("run.json")["data_digest"] != study.dataset.digest:
-        changes.append("the data: other values than when the run began")
+    if not same_data:
+        was, is_now = directory.has(LOCATION), study.dataset.stream is not None
+        modes = {True: "read by minibatch (data.stream: true)", False: "held in memory (data.stream: false)"}
+        changes.append(
+            "the data: other values than when the run began"
+            if was == is_now
+            else f"the data: {modes[was]} → {modes[is_now]}, as `auto` goes by this machine's memory"
+        )
     if changes:
         shown = "\n  ".join(changes[:10])
         raise CallError(

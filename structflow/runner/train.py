@@ -26,9 +26,9 @@ from ..train.conditioning import start_at_posterior
 from ..train.inner_method import InnerMethod
 from ..train.metaparameters import metaparameter_tables
 from ..train.outer_level import OuterLevel
-from ..train.stage_inputs import Execution, Minibatching, TrainingData
+from ..train.stage_inputs import Minibatching
 from ..train.trainer import train
-from .context import FoldWeights, RunContext
+from .context import RunContext
 from .parents import batch_in_slot, parent_batches
 from .removed import removal_report, without_removed
 
@@ -65,28 +65,30 @@ def train_batch(
     c_reg = metaparameter_at(factors.c_reg, 0, steps, task.stage, len(stages))
     folds = context.fold_weights(batch.members, spec)
     learned = None if folds is None else folds.learned
-    parameters = start_at_posterior(bound, parameters, x, y, c_reg, learned)
+    parameters = start_at_posterior(bound, parameters, x, y, c_reg, learned, context.study.dataset.row_weight)
     parameters = without_removed(context, task, bound, parameters)
     if task.stage > 0:
         before = context.directory.record(Task("train", task.setting, task.round, task.stage - 1, task.slot).name)
         parameters = warm_start(parameters, context.directory.arrays(before))
         diverged = np.array(before.payload["diverged_at"])
     round_name = context.plan.settings[task.setting].rounds[task.round].name
-    result = train(
-        bound,
-        parameters,
-        context.keys(batch.members, task.setting, task.round, task.stage),
-        training_data(x, y, folds, execution),
-        metaparameter_tables(spec, task.stage, len(stages), execution.dtype, execution.device),
-        spec.optimizer.inner.samples,
-        Minibatching(spec.optimizer.inner.batch_size, spec.seed, f"{round_name}/{task.stage}"),
-        execution,
-        on_step,
-        InnerMethod(spec.optimizer.inner.type, spec.optimizer.inner.momentum),
-        outer_level(spec, batch.members),
-        largest_log_concentration(spec),
-        checkpoints,
-    )
+    name, batch_size = f"{round_name}/{task.stage}", spec.optimizer.inner.batch_size
+    with context.training_data(batch.members, spec, name, batch_size) as data:
+        result = train(
+            bound,
+            parameters,
+            context.keys(batch.members, task.setting, task.round, task.stage),
+            data,
+            metaparameter_tables(spec, task.stage, len(stages), execution.dtype, execution.device),
+            spec.optimizer.inner.samples,
+            Minibatching(batch_size, spec.seed, name),
+            execution,
+            on_step,
+            InnerMethod(spec.optimizer.inner.type, spec.optimizer.inner.momentum),
+            outer_level(spec, batch.members),
+            largest_log_concentration(spec),
+            checkpoints,
+        )
     diverged = np.where(diverged >= 0, diverged, result.diverged_at)
     payload: dict[str, Any] = {
         "empty": False,
@@ -148,14 +150,6 @@ def over_folds(members: Sequence[Candidate], values: list[float | None]) -> list
             known = [value for value in (*folds, values[number]) if value is not None]
             totals[number] = sum(known[:-1]) if len(known) == len(folds) + 1 else None
     return totals
-
-
-def training_data(x: torch.Tensor, y: torch.Tensor, folds: FoldWeights | None, execution: Execution) -> TrainingData:
-    """The rows in the precision of training, with their weights where folds are held out."""
-    rows = x.to(execution.dtype), y.to(execution.dtype)
-    if folds is None:
-        return TrainingData(*rows)
-    return TrainingData(*rows, folds.learned.to(execution.dtype), folds.held_out.to(execution.dtype))
 
 
 def outer_level(spec: Spec, members: Sequence[Candidate]) -> OuterLevel | None:
