@@ -113,6 +113,8 @@ def side_by_side(arrays: dict[str, np.ndarray]) -> tuple[np.ndarray, tuple[str, 
         ((name, array),) = arrays.items()
         if array.ndim > 2:
             return array, (name,)
+        if array.ndim == 2 and array.dtype.kind in NUMBERS:
+            return array, tuple(f"{name}{index}" for index in range(array.shape[1]))
     columns: list[np.ndarray] = []
     names: list[str] = []
     for name, array in arrays.items():

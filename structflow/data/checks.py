@@ -52,11 +52,14 @@ def shortened(problems: list[Problem]) -> list[Problem]:
     return [*problems[:MOST_PROBLEMS], Problem(problems[0].path, f"{more} more columns have the same problem")]
 
 
-def to_numbers(values: np.ndarray, columns: Columns) -> tuple[np.ndarray, list[Problem], set[int]]:
-    """Values of any dtype as float64 (rows, columns); the problem and the index of every column that holds text."""
+def to_numbers(values: np.ndarray, columns: Columns, copy: bool = True) -> tuple[np.ndarray, list[Problem], set[int]]:
+    """Values of any dtype as float64 (rows, columns); the problem and the index of every column that holds text.
+
+    Without `copy` values in float64 are returned themselves.
+    """
     flat = values.reshape(len(values), -1)
     if flat.dtype.kind in "biuf":
-        return flat.astype(np.float64), [], set()
+        return flat.astype(np.float64, copy=copy), [], set()
     numbers = np.full(flat.shape, np.nan)
     problems = []
     text = set()

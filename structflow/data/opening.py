@@ -29,6 +29,9 @@ from .stream import ROW_BYTES, Location, Stream
 MEMORY_SHARE = 4
 """A table that in double precision takes more than one part in so many of the memory is streamed by `auto`."""
 
+BLOCK_NUMBERS = 2**18
+"""Numbers that are looked at together."""
+
 MOST_LABELS = 10_000
 """Different labels of a streamed table."""
 
@@ -98,7 +101,8 @@ class Pass:
     target_kind: TargetKind
     split: StreamSplit
     rows: int = 0
-    summary: Any = field(default_factory=hashlib.sha256)
+    input_summary: Any = field(default_factory=hashlib.sha256)
+    target_summary: Any = field(default_factory=hashlib.sha256)
     input_moments: RunningMoments | None = None
     target_moments: RunningMoments | None = None
     chunk_train_rows: list[int] = field(default_factory=list)
@@ -117,21 +121,33 @@ class Pass:
         """Whether the targets are labels."""
         return self.target_kind in ("classes", "binary")
 
+    @property
+    def content(self) -> str:
+        """The SHA-256 of those of all inputs and of all targets: the same for other chunks of the same rows."""
+        return hashlib.sha256(self.input_summary.digest() + self.target_summary.digest()).hexdigest()
+
     def take(self, table: Table) -> None:
-        """Check the next rows and take them in; raises `SpecError`."""
+        """Check the rows of the next chunk and take them in; raises `SpecError`."""
         check_contract(table)
         if self.first is None:
             self.first = replace(table, inputs=table.inputs[:0], targets=table.targets[:0])
         elif table.inputs.shape[1:] != self.first.inputs.shape[1:]:
-            raise PluginError(
-                f"the data source gave chunks of shapes {self.first.inputs.shape} and {table.inputs.shape}"
-            )
+            before, now = self.first.inputs.shape[1:], table.inputs.shape[1:]
+            raise PluginError(f"the data source gave chunks with rows of shape {before} and {now}; expected one shape")
+        size = max(1, BLOCK_NUMBERS // max(1, table.inputs[:1].size))
+        self.chunk_train_rows.append(0)
+        for begin in range(0, len(table.inputs), size):
+            rows = slice(begin, begin + size)
+            self.take_block(replace(table, inputs=table.inputs[rows], targets=table.targets[rows]))
+
+    def take_block(self, table: Table) -> None:
+        """The same for so few rows that a processor holds them near."""
         inputs, targets = self.checked(table)
-        self.summary.update(json.dumps([inputs.shape, targets.shape]).encode() + little_endian(inputs))
-        self.summary.update(little_endian(targets))
+        self.input_summary.update(little_endian(inputs))
+        self.target_summary.update(little_endian(targets))
         held_out = self.split.held_out(self.rows, self.rows + len(inputs))
         train = ~held_out
-        self.chunk_train_rows.append(int(train.sum()))
+        self.chunk_train_rows[-1] += int(train.sum())
         if train.any():
             self.input_moments = merged(self.input_moments, inputs[train])
             if not self.has_labels:
@@ -145,14 +161,14 @@ class Pass:
     def checked(self, table: Table) -> tuple[np.ndarray, np.ndarray]:
         """Inputs as numbers (rows, columns), and targets as numbers or labels; raises `SpecError`."""
         columns = replace(input_columns(table, self.options), first_row=self.rows)
-        inputs, problems, text = to_numbers(table.inputs, columns)
+        inputs, problems, text = to_numbers(table.inputs, columns, copy=False)
         problems += finite_values(inputs, columns, skip=text)
         aims = replace(target_columns(table, self.options, "choose another target"), first_row=self.rows)
         if self.has_labels:
             targets = table.targets
             problems += missing_labels(targets, encode(targets)[0], aims)
         else:
-            targets, wrong, text = to_numbers(table.targets, aims)
+            targets, wrong, text = to_numbers(table.targets, aims, copy=False)
             problems += wrong + finite_values(targets, aims, skip=text)
             if self.target_kind == "counts":
                 problems += whole_counts(targets, aims)
@@ -199,7 +215,7 @@ class Pass:
         shape = self.first.inputs.shape[1:]
         stream = Stream(
             self.options.model_dump(mode="json", by_alias=True),
-            self.summary.hexdigest(),
+            self.content,
             self.rows,
             n_train,
             self.rows - n_train,
