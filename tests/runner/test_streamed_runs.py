@@ -53,7 +53,7 @@ def store(path: Path, y: np.ndarray = Y) -> None:
 def spec(table: Path, stream: bool | str = True, inner: dict[str, Any] | None = None, **data: Any) -> dict[str, Any]:
     return studies.spec(
         data={"source": "zarr", "path": str(table), "stream": stream, **data},
-        optimizer={"inner": {"steps": 100, "lr": 0.05, "batch_size": 60, **(inner or {})}, "restarts": 1},
+        optimizer={"inner": {"steps": 40, "lr": 0.05, "batch_size": 60, **(inner or {})}, "restarts": 1},
         evidence={"samples": 64},
     )
 
@@ -92,13 +92,22 @@ def linear(table: Path, stream: bool, **data: Any) -> dict[str, Any]:
 def test_streamed_and_in_memory_rank_alike(table, tmp_path):
     """All rows are in the sample, so that the two differ by the order of their minibatches alone.
 
-    That leaves their evidences within a few nats of 600 rows; tanh leads relu by tens of nats in both.
+    Both start at the posterior of the noise they start with, which 60 steps then learn in whitened coordinates: bounds
+    have a closed form, no error of sampling, and are within a nat, where the cubic leads the line by tens of nats.
     """
-    memory, streamed = (run(spec(table, stream), tmp_path / f"{stream}").ranking for stream in (False, True))
+    functions = ["linear", {"type": "polynomial", "degree": 3}]
+    found = []
+    for stream in (False, True):
+        document = linear(table, stream)
+        document["model"] = {"edges": [{"from": "x", "to": "y", "choose": "one", "basis": functions}]}
+        document["optimizer"]["inner"] = {"steps": 60, "lr": 0.01, "batch_size": 60}
+        found.append(run(document, tmp_path / f"{stream}").ranking)
+    memory, streamed = found
     assert [entry["structure"] for entry in streamed] == [entry["structure"] for entry in memory]
+    assert memory[0]["log_evidence"] - memory[1]["log_evidence"] > 20
     for one, other in zip(memory, streamed, strict=True):
         error = math.hypot(one["log_evidence_se"], other["log_evidence_se"])
-        assert abs(one["log_evidence"] - other["log_evidence"]) < 3 * error + 5
+        assert abs(one["log_evidence"] - other["log_evidence"]) < 3 * error + 1
 
 
 def test_evidence_on_samples_is_within_its_error_of_that_on_all_rows(table, tmp_path):
@@ -164,14 +173,14 @@ class Killed(Exception):
 
 
 def test_continuing_from_a_checkpoint_gives_the_same_numbers(table, tmp_path, monkeypatch):
-    """A run that ends at step 67 and goes on from its checkpoint commits the digests of one that never stopped."""
+    """A run that ends at step 27 and goes on from its checkpoint commits the digests of one that never stopped."""
     document = spec(table, sample_rows=150)
     document["compute"] = {"compile": False, "checkpoint_seconds": 0}
     run(document, tmp_path / "whole")
     at, asked = MinibatchStream.at, []
 
     def until(self: MinibatchStream, step: int) -> Any:
-        if step == 67:
+        if step == 27:
             raise Killed
         return at(self, step)
 
@@ -181,7 +190,7 @@ def test_continuing_from_a_checkpoint_gives_the_same_numbers(table, tmp_path, mo
     monkeypatch.setattr(MinibatchStream, "at", lambda self, step: asked.append(step) or at(self, step))
     monkeypatch.setattr("structflow.data.read.open_stream", None)  # the source is unchanged: no second pass
     run(document, tmp_path / "broken")
-    assert 0 < min(asked) <= 67
+    assert 0 < min(asked) <= 27
     assert studies.digests(tmp_path / "broken") == studies.digests(tmp_path / "whole")
 
 
@@ -231,12 +240,13 @@ def test_what_a_streamed_table_can_not_be_used_for(table, tmp_path, change, line
     assert line is None or [problem.line for problem in caught.value.problems] == [line]
 
 
-@pytest.mark.parametrize("outer", ["greedy", "drmad"])
-def test_two_levels(table, tmp_path, outer):
-    """Hypergradients take the sample as all rows, also where they follow the minibatches of the path back."""
-    document = spec(table, True, {"type": "sgd", "lr": 1e-4, "steps": 20}, sample_rows=150)
-    document["optimizer"]["outer"] = {"type": outer, "every": 10}
-    assert all(math.isfinite(entry["log_evidence"]) for entry in run(document, tmp_path / "run").ranking)
+def test_a_hypergradient_follows_the_minibatches_back(table, tmp_path):
+    """Twice in six steps, the last time over the end of a buffer; Q takes the sample as all rows."""
+    document = spec(table, True, {"type": "sgd", "lr": 1e-4, "steps": 6}, sample_rows=150)
+    document["model"] = {"edges": [{"from": "x", "to": "y", "basis": ["dense"]}]}
+    document["optimizer"]["outer"] = {"type": "drmad", "every": 3}
+    (entry,) = run(document, tmp_path / "run").ranking
+    assert math.isfinite(entry["log_evidence"])
 
 
 def benchmark() -> Any:
