@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -24,6 +25,41 @@ def table_from_arrays(
     (rows,) or (rows, targets). Raises `SpecError` at `data.inputs` or `data.target` for a missing array, values that
     are neither numbers nor labels, unequal numbers of rows, or axes that don't fit.
     """
+    refuse_unknown(known, inputs, targets)
+    input_arrays = {name: np.asarray(get(name)) for name in inputs}
+    target_arrays = {name: np.asarray(get(name)) for name in targets}
+    refuse_unfit(input_arrays, target_arrays)
+    input_values, input_names = side_by_side(input_arrays)
+    target_values, target_names = side_by_side(target_arrays)
+    return Table(input_values.astype(np.float64), target_values, input_names, target_names)
+
+
+class ArrayForm(Protocol):
+    """What an array is like, without its values."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Numbers of rows, and of what a row has."""
+
+    @property
+    def ndim(self) -> int:
+        """Number of axes."""
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Kind of the values."""
+
+
+def check_arrays(
+    known: Sequence[str], arrays: Mapping[str, ArrayForm], inputs: Sequence[str], targets: Sequence[str]
+) -> None:
+    """Raise the `SpecError` that `table_from_arrays` would, without reading values; `arrays` are those of the names."""
+    refuse_unknown(known, inputs, targets)
+    refuse_unfit({name: arrays[name] for name in inputs}, {name: arrays[name] for name in targets})
+
+
+def refuse_unknown(known: Sequence[str], inputs: Sequence[str], targets: Sequence[str]) -> None:
+    """Raise `SpecError` for names of arrays that aren't there."""
     problems = [
         Problem(key, f"there is no array {name!r}; expected one of {listing(known)}", did_you_mean(name, known))
         for key, wanted in (("data.inputs", inputs), ("data.target", targets))
@@ -32,22 +68,22 @@ def table_from_arrays(
     ]
     if problems:
         raise SpecError(problems)
-    input_arrays = {name: np.asarray(get(name)) for name in inputs}
-    target_arrays = {name: np.asarray(get(name)) for name in targets}
+
+
+def refuse_unfit(input_arrays: Mapping[str, ArrayForm], target_arrays: Mapping[str, ArrayForm]) -> None:
+    """Raise `SpecError` for values of a wrong kind, axes that don't fit, or unequal numbers of rows."""
+    problems: list[Problem] = []
     for name, array in input_arrays.items():
-        problems += wrong_values(array, name, "data.inputs", NUMBERS, most_axes=None if len(inputs) == 1 else 2)
+        problems += wrong_values(array, name, "data.inputs", NUMBERS, most_axes=None if len(input_arrays) == 1 else 2)
     for name, array in target_arrays.items():
         problems += wrong_values(array, name, "data.target", NUMBERS + TEXTS, most_axes=2)
     if not problems:
         problems = unequal_rows({**input_arrays, **target_arrays})
     if problems:
         raise SpecError(problems)
-    input_values, input_names = side_by_side(input_arrays)
-    target_values, target_names = side_by_side(target_arrays)
-    return Table(input_values.astype(np.float64), target_values, input_names, target_names)
 
 
-def wrong_values(array: np.ndarray, name: str, key: str, kinds: str, most_axes: int | None) -> list[Problem]:
+def wrong_values(array: ArrayForm, name: str, key: str, kinds: str, most_axes: int | None) -> list[Problem]:
     """What is wrong with one array: its kind of values or its number of axes."""
     problems = []
     if array.dtype.kind not in kinds:
@@ -62,9 +98,9 @@ def wrong_values(array: np.ndarray, name: str, key: str, kinds: str, most_axes: 
     return problems
 
 
-def unequal_rows(arrays: dict[str, np.ndarray]) -> list[Problem]:
+def unequal_rows(arrays: Mapping[str, ArrayForm]) -> list[Problem]:
     """A problem if the arrays differ in their number of rows."""
-    rows = {name: len(array) for name, array in arrays.items()}
+    rows = {name: array.shape[0] for name, array in arrays.items()}
     if len(set(rows.values())) <= 1:
         return []
     counts = ", ".join(f"{name!r} has {count}" for name, count in rows.items())
@@ -77,6 +113,8 @@ def side_by_side(arrays: dict[str, np.ndarray]) -> tuple[np.ndarray, tuple[str, 
         ((name, array),) = arrays.items()
         if array.ndim > 2:
             return array, (name,)
+        if array.ndim == 2 and array.dtype.kind in NUMBERS:
+            return array, tuple(f"{name}{index}" for index in range(array.shape[1]))
     columns: list[np.ndarray] = []
     names: list[str] = []
     for name, array in arrays.items():

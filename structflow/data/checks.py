@@ -20,13 +20,21 @@ MOST_PROBLEMS = 10
 
 @dataclass(frozen=True)
 class Columns:
-    """The columns of one part of a table: their names, the key to look at, and the remedy if one can't be used."""
+    """The columns of one part of a table: their names, the key to look at, and the remedy if one can't be used.
+
+    Of a table that is looked at piece by piece `first_row` is the number of rows before the piece.
+    """
 
     role: Literal["input", "target"]
     key: str
     names: tuple[str, ...]
     shape: Shape
     remedy: str
+    first_row: int = 0
+
+    def row(self, index: int) -> int:
+        """The number of a row of the piece as a person counts the rows of the table."""
+        return self.first_row + index + 1
 
     def name(self, index: int) -> str:
         """Name of a column, or of one element of inputs with several axes, by its position in the flat row."""
@@ -44,11 +52,14 @@ def shortened(problems: list[Problem]) -> list[Problem]:
     return [*problems[:MOST_PROBLEMS], Problem(problems[0].path, f"{more} more columns have the same problem")]
 
 
-def to_numbers(values: np.ndarray, columns: Columns) -> tuple[np.ndarray, list[Problem], set[int]]:
-    """Values of any dtype as float64 (rows, columns); the problem and the index of every column that holds text."""
+def to_numbers(values: np.ndarray, columns: Columns, copy: bool = True) -> tuple[np.ndarray, list[Problem], set[int]]:
+    """Values of any dtype as float64 (rows, columns); the problem and the index of every column that holds text.
+
+    Without `copy` values in float64 are returned themselves.
+    """
     flat = values.reshape(len(values), -1)
     if flat.dtype.kind in "biuf":
-        return flat.astype(np.float64), [], set()
+        return flat.astype(np.float64, copy=copy), [], set()
     numbers = np.full(flat.shape, np.nan)
     problems = []
     text = set()
@@ -59,7 +70,9 @@ def to_numbers(values: np.ndarray, columns: Columns) -> tuple[np.ndarray, list[P
             numbers[:, index] = without_missing(column)
             continue
         text.add(index)
-        message = f"{columns.role} column {columns.name(index)!r} holds text in row {row + 1}: {cell(column[row])}"
+        message = (
+            f"{columns.role} column {columns.name(index)!r} holds text in row {columns.row(row)}: {cell(column[row])}"
+        )
         problems.append(Problem(columns.key, f"{message}; expected numbers", columns.remedy))
     return numbers, shortened(problems), text
 
@@ -124,7 +137,8 @@ def finite_values(numbers: np.ndarray, columns: Columns, skip: set[int]) -> list
             row = int(np.argmax(wrong[:, index]))
             count = int(wrong[:, index].sum())
             others = f" and in {count - 1} more" if count > 1 else ""
-            message = f"{columns.role} column {columns.name(index)!r} is {numbers[row, index]} in row {row + 1}{others}"
+            what = f"{columns.role} column {columns.name(index)!r} is {numbers[row, index]}"
+            message = f"{what} in row {columns.row(row)}{others}"
             remedy = f"fill in or remove the rows with missing or infinite values, or {columns.remedy}"
             problems.append(Problem(columns.key, f"{message}; expected finite numbers", remedy))
     return shortened(problems)
@@ -148,7 +162,7 @@ def whole_counts(numbers: np.ndarray, columns: Columns) -> list[Problem]:
     problems = []
     for index in np.flatnonzero(wrong.any(axis=0)).tolist():
         row = int(np.argmax(wrong[:, index]))
-        message = f"target column {columns.name(index)!r} is {numbers[row, index]} in row {row + 1}"
+        message = f"target column {columns.name(index)!r} is {numbers[row, index]} in row {columns.row(row)}"
         remedy = "correct the value, or choose a likelihood for continuous targets"
         problems.append(Problem(columns.key, f"{message}; expected counts: whole numbers from 0 on", remedy))
     return shortened(problems)

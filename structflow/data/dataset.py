@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,8 @@ import numpy as np
 from ..errors import CallError
 from ..plugins import Shape, TargetKind
 from ..store.array_group import load_group, save_group
+from .labels import codes_of
+from .stream import Location, Stream
 
 ARRAYS = (
     "inputs",
@@ -30,6 +32,12 @@ ARRAYS = (
 LABELS = ("classes", "input_names", "target_names", "target_kind")
 """The fields that are text."""
 
+CHUNKS = "chunk_train_rows"
+"""The array that only a streamed table has."""
+
+OPENING = ("stream", "storage_options")
+"""Keys of the `data` block that say how a streamed table is opened, not what it holds."""
+
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
@@ -42,6 +50,8 @@ class Dataset:
     and scale 1 where nothing was standardised. `classes` are the labels in the order of their codes, empty unless
     the targets are `classes` or `binary`. `input_names` has one name a column, or a single one for inputs with
     several axes.
+
+    Of a streamed table `inputs` and `targets` are those of a sample of its rows; `stream` says where the others are.
     """
 
     inputs: np.ndarray
@@ -56,6 +66,7 @@ class Dataset:
     input_names: tuple[str, ...]
     target_names: tuple[str, ...]
     target_kind: TargetKind
+    stream: Stream | None = None
 
     @property
     def input_shape(self) -> Shape:
@@ -74,8 +85,18 @@ class Dataset:
 
     @property
     def n_train(self) -> int:
-        """Number of training rows."""
-        return len(self.train_rows)
+        """Number of training rows, also those that are not in memory."""
+        return len(self.train_rows) if self.stream is None else self.stream.train_rows
+
+    @property
+    def n_test(self) -> int:
+        """Number of held-out rows, also those that are not in memory."""
+        return len(self.test_rows) if self.stream is None else self.stream.test_rows
+
+    @property
+    def row_weight(self) -> float:
+        """N / n: how many of the N training rows each of the n in memory stands for; 1 where they are all there."""
+        return self.n_train / max(1, len(self.train_rows))
 
     def train(self) -> tuple[np.ndarray, np.ndarray]:
         """Inputs and targets of the training rows."""
@@ -99,6 +120,14 @@ class Dataset:
             raise CallError(f"new inputs have shape {values.shape}; expected ({expected}) as in the training data")
         return np.asarray((values - self.input_shift) / self.input_scale)
 
+    def prepared(self, inputs: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """More rows of the same table, inputs (rows, …) and targets (rows, targets), in the units of training."""
+        shaped = np.asarray(inputs, dtype=np.float64).reshape(len(inputs), *self.input_shape)
+        values = (shaped - self.input_shift) / self.input_scale
+        if self.target_kind in ("classes", "binary"):
+            return values, codes_of(targets, self.classes)
+        return values, (np.asarray(targets, dtype=np.float64) - self.target_shift) / self.target_scale
+
     @cached_property
     def digest(self) -> str:
         """SHA-256 over the values, shapes, dtypes and names: equal digests mean the same prepared data."""
@@ -108,6 +137,10 @@ class Dataset:
             little_endian = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
             summary.update(f"{name} {little_endian.dtype.str} {array.shape};".encode())
             summary.update(little_endian.tobytes())
+        if self.stream is not None:
+            known = {**self.stream.as_json(), "chunk_train_rows": self.stream.chunk_train_rows.tolist()}
+            known["options"] = {name: value for name, value in known["options"].items() if name not in OPENING}
+            summary.update(json.dumps(known, sort_keys=True).encode())
         return summary.hexdigest()
 
     def save(self, folder: Path) -> None:
@@ -117,16 +150,29 @@ class Dataset:
         refuses.
         """
         labels = {name: getattr(self, name) for name in LABELS}
-        save_group(folder, {name: getattr(self, name) for name in ARRAYS}, labels, self.digest)
+        arrays = {name: getattr(self, name) for name in ARRAYS}
+        if self.stream is not None:
+            labels["stream"] = self.stream.as_json()
+            arrays[CHUNKS] = self.stream.chunk_train_rows
+        save_group(folder, arrays, labels, self.digest)
 
     @classmethod
-    def load(cls, folder: Path) -> Dataset:
-        """Read what `save` wrote; raises `StorageError` if it is missing or no longer what was written."""
-        return load_group(folder, ARRAYS, cls.from_parts, lambda dataset: dataset.digest)
+    def load(cls, folder: Path, location: Location | None = None) -> Dataset:
+        """Read what `save` wrote; raises `StorageError` if it is missing or no longer what was written.
+
+        `location` says where the rows of a streamed table are found.
+        """
+        return load_group(folder, None, partial(cls.from_parts, location=location), lambda dataset: dataset.digest)
 
     @classmethod
-    def from_parts(cls, arrays: dict[str, np.ndarray], labels: dict[str, Any]) -> Dataset:
+    def from_parts(
+        cls, arrays: dict[str, np.ndarray], labels: dict[str, Any], location: Location | None = None
+    ) -> Dataset:
         """A dataset from its arrays and its text fields, whose tuples JSON has turned into lists."""
         texts = {name: tuple(labels[name]) for name in LABELS if name != "target_kind"}
         fields: dict[str, Any] = {**arrays, **texts, "target_kind": labels["target_kind"]}
+        if "stream" in labels:
+            fields["stream"] = Stream(
+                **labels["stream"], chunk_train_rows=fields.pop(CHUNKS), location=location or Location("", "")
+            )
         return cls(**fields)

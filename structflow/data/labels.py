@@ -49,6 +49,17 @@ def encode(labels: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:
     return codes, tuple(names)
 
 
+def codes_of(labels: np.ndarray, names: tuple[str, ...]) -> np.ndarray:
+    """Codes in float64 of labels whose names are known, of the shape of `labels`; NaN for a label that isn't."""
+    code_of = {text: float(code) for code, text in enumerate(names)}
+    if labels.dtype.kind in "biuf":
+        distinct, places = np.unique(labels, return_inverse=True)
+        known = np.array([code_of.get(label_text(value), np.nan) for value in distinct])
+        return known[places].reshape(labels.shape)
+    flat = [code_of.get(label_text(value), np.nan) for value in labels.ravel()]
+    return np.array(flat, dtype=np.float64).reshape(labels.shape)
+
+
 def missing_labels(labels: np.ndarray, codes: np.ndarray, columns: Columns) -> list[Problem]:
     """A problem for every column with a missing or infinite label."""
     wrong = codes < 0
@@ -57,7 +68,9 @@ def missing_labels(labels: np.ndarray, codes: np.ndarray, columns: Columns) -> l
     problems = []
     for index in np.flatnonzero(wrong.any(axis=0)).tolist():
         row = int(np.argmax(wrong[:, index]))
-        message = f"target column {columns.name(index)!r} has no finite label in row {row + 1}: {labels[row, index]}"
+        message = (
+            f"target column {columns.name(index)!r} has no finite label in row {columns.row(row)}: {labels[row, index]}"
+        )
         problems.append(Problem(columns.key, f"{message}; expected a label in every row", "fill in or remove the row"))
     return shortened(problems)
 

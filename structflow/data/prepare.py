@@ -8,15 +8,13 @@ from typing import Literal
 import numpy as np
 
 from ..errors import PluginError, Problem, SpecError
-from ..plugins import ColumnOptions, DataOptions, SplitOptions, Table, TargetKind
+from ..plugins import ColumnOptions, DataOptions, Table, TargetKind
 from . import keys
 from .checks import Columns, finite_values, to_numbers, varying_values, whole_counts
 from .dataset import Dataset
 from .labels import encode, missing_labels, unseen_labels, wrong_binary, wrong_classes
 from .moments import moments
-
-KEY_RANGE = 2**128
-"""Philox takes keys of 128 bits."""
+from .split import split_rows
 
 
 @dataclass
@@ -84,19 +82,6 @@ def check_contract(table: Table) -> None:
         )
 
 
-def split_rows(rows: int, split: SplitOptions) -> tuple[np.ndarray, np.ndarray]:
-    """Sorted row numbers (int64) for training and for the test, round(test · rows) of them held out.
-
-    They are the last rows, or a permutation seeded by `split.seed` picks them; so they depend on the number of rows
-    and the split alone.
-    """
-    n_test = round(split.test * rows)
-    if split.rows == "last":
-        return np.arange(rows - n_test, dtype=np.int64), np.arange(rows - n_test, rows, dtype=np.int64)
-    permutation = np.random.Generator(np.random.Philox(key=split.seed % KEY_RANGE)).permutation(rows)
-    return np.sort(permutation[n_test:]).astype(np.int64), np.sort(permutation[:n_test]).astype(np.int64)
-
-
 def enough_rows(rows: int, n_train: int, options: DataOptions) -> list[Problem]:
     """A problem if fewer than two rows are left to train on."""
     if n_train >= 2:
@@ -110,13 +95,16 @@ def enough_rows(rows: int, n_train: int, options: DataOptions) -> list[Problem]:
 
 def prepare_inputs(table: Table, options: DataOptions, train_rows: np.ndarray, keep_constant: bool) -> Part:
     """Inputs (rows, columns), standardised on request, and what is wrong with them."""
-    can_drop = isinstance(options, ColumnOptions)
-    remedy = "leave the column out with `inputs`" if can_drop else "remove it from the data"
-    shape = table.inputs.shape[1:]
-    columns = Columns("input", keys.inputs_key(options), tuple(table.input_names), shape, remedy)
+    columns = input_columns(table, options)
     numbers, problems, text = to_numbers(table.inputs, columns)
     problems += finite_values(numbers, columns, skip=text)
     return standardized(numbers, columns, problems, train_rows, options.standardize.inputs, keep_constant)
+
+
+def input_columns(table: Table, options: DataOptions) -> Columns:
+    """The input columns for messages."""
+    remedy = "leave the column out with `inputs`" if isinstance(options, ColumnOptions) else "remove it from the data"
+    return Columns("input", keys.inputs_key(options), tuple(table.input_names), table.inputs.shape[1:], remedy)
 
 
 def target_columns(table: Table, options: DataOptions, remedy: str) -> Columns:
@@ -168,9 +156,16 @@ def standardized(
 
 
 def prepare_labels(
-    table: Table, options: DataOptions, target_kind: TargetKind, train_rows: np.ndarray, test_rows: np.ndarray
+    table: Table,
+    options: DataOptions,
+    target_kind: TargetKind,
+    train_rows: np.ndarray,
+    test_rows: np.ndarray,
+    least_rows: int = 2,
 ) -> Part:
-    """Targets (rows, targets) as codes of their labels."""
+    """Targets (rows, targets) as codes of their labels; labels of held-out rows alone are told of from so many
+    training rows on.
+    """
     columns = target_columns(table, options, "choose another target")
     codes, classes = encode(table.targets)
     problems = missing_labels(table.targets, codes, columns)
@@ -178,7 +173,7 @@ def prepare_labels(
         wrong_classes(codes, classes, columns) if target_kind == "classes" else wrong_binary(codes, classes, columns)
     )
     problems += wrong
-    if not wrong and len(train_rows) >= 2:
+    if not wrong and len(train_rows) >= least_rows:
         problems += unseen_labels(codes, classes, train_rows, test_rows, columns)
     n_targets = table.targets.shape[1]
     return Part(codes, np.zeros(n_targets), np.ones(n_targets), classes, problems)

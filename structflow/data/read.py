@@ -5,18 +5,33 @@ from __future__ import annotations
 from pathlib import Path
 
 from ..errors import SpecError
-from ..plugins import DataOptions, DataSource, TargetKind
+from ..plugins import ChunkedTable, DataOptions, DataSource, StreamOptions, TargetKind
+from ..store.run_directory import RunDirectory
 from .dataset import Dataset
 from .keys import rows_key
+from .opening import is_streamed, open_stream
 from .prepare import prepare
+from .stream import LOCATION, Location
 
 
-def load_dataset(source_plugin: type[DataSource], options: DataOptions, base: Path, target_kind: TargetKind) -> Dataset:
+def load_dataset(
+    source_plugin: type[DataSource],
+    options: DataOptions,
+    base: Path,
+    target_kind: TargetKind,
+    earlier: Path | None = None,
+) -> Dataset:
     """Read the table that `options` describe and prepare it; relative paths start at `base`.
 
-    Raises `SpecError` for data that can't be read or used, `PluginError` for a source that breaks its contract.
+    A table that is streamed is passed over once, unless it is the one that the run in `earlier` was opened with. Raises
+    `SpecError` for data that can't be read or used, `PluginError` for a source that breaks its contract.
     """
     try:
+        if isinstance(options, StreamOptions) and options.stream is not False:
+            chunked = source_plugin.chunks(options, base)
+            if chunked is not None and is_streamed(options, chunked):
+                known = None if earlier is None else stored_stream(earlier, options, chunked, target_kind, base)
+                return known or open_stream(chunked, options, target_kind, base)
         table = source_plugin.read(options, base)
     except (OSError, ValueError, EOFError, MemoryError) as error:
         raise SpecError.single(
@@ -25,3 +40,18 @@ def load_dataset(source_plugin: type[DataSource], options: DataOptions, base: Pa
             "check that the file is complete and of the format that the source reads",
         ) from error
     return prepare(table, options, target_kind)
+
+
+def stored_stream(
+    run: Path, options: StreamOptions, table: ChunkedTable, target_kind: TargetKind, base: Path
+) -> Dataset | None:
+    """The dataset that a run was opened with, where the source has the fingerprint that it had; None elsewhere."""
+    directory = RunDirectory(run)
+    if not directory.has("plan.json") or not directory.has(LOCATION):
+        return None
+    known = Location(**directory.read_json(LOCATION))
+    dataset = Dataset.load(directory.data, Location(str(base.resolve()), table.fingerprint))
+    if dataset.stream is None or dataset.target_kind != target_kind or known.fingerprint != table.fingerprint:
+        return None
+    wanted = {**options.model_dump(mode="json", by_alias=True), "stream": dataset.stream.options["stream"]}
+    return dataset if dataset.stream.options == wanted else None

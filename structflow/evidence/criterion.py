@@ -60,7 +60,7 @@ def penalty(trained: TrainedPopulation, spec: Spec) -> Tensor:
         return trained.x.new_zeros(trained.size)
     own = trained.bound.likelihood_parameters(trained.parameters)
     count = informative_weights(trained, spec.objective.threshold) + sum(value[0].numel() for value in own.values())
-    return count if preset == "aic" else 0.5 * count * torch.tensor(float(len(trained.x)), device=count.device).log()
+    return count if preset == "aic" else 0.5 * count * torch.tensor(float(trained.rows), device=count.device).log()
 
 
 def final_metaparameters(spec: Spec, trained: TrainedPopulation, stage: int, stages: int) -> Metaparameters:

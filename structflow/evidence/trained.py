@@ -26,7 +26,8 @@ CHUNK_NUMBERS = 2_000_000
 class TrainedPopulation:
     """Members with their trained parameters and the rows they learned from, all in float64 on one device.
 
-    `keys` (M, 2) are the members' Philox keys; `c_temp` is the temperature of the structure prior.
+    `keys` (M, 2) are the members' Philox keys; `c_temp` is the temperature of the structure prior. Where the rows are a
+    sample of those they learned from, each counts `row_weight` times in the likelihood.
     """
 
     bound: Bound
@@ -35,6 +36,12 @@ class TrainedPopulation:
     x: Tensor
     y: Tensor
     c_temp: float
+    row_weight: float = 1.0
+
+    @property
+    def rows(self) -> int:
+        """Number of rows that the members learned from."""
+        return round(self.row_weight * len(self.x))
 
     @property
     def size(self) -> int:
@@ -44,7 +51,7 @@ class TrainedPopulation:
     @cached_property
     def weights(self) -> PopulationWeights:
         """The members' weights as vectors; raises `CallError` for relaxed members."""
-        return PopulationWeights(self.bound, self.parameters, self.keys, self.x, self.y)
+        return PopulationWeights(self.bound, self.parameters, self.keys, self.x, self.y, self.row_weight)
 
     def sample_terms(self, samples: int, phase: str, row_weights: Tensor | None = None) -> Iterator[Terms]:
         """Terms of the objective (M, s) in chunks of s samples, `samples` in all; one where nothing is random.
@@ -54,6 +61,16 @@ class TrainedPopulation:
         """
         wanted = 1 if self.bound.is_exact else samples
         yield from self._chunks(partial(self._terms, row_weights), wanted, phase, self.x)
+
+    def row_log_likelihood(self, samples: int, phase: str) -> Tensor:
+        """E_q log p(y_i | x_i, w, Γ) of every row in memory, (M, rows), over `samples` samples of the noise `phase`."""
+        wanted = 1 if self.bound.is_exact else samples
+        total = torch.zeros((self.size, len(self.x)), dtype=torch.float64, device=self.x.device)
+        drawn = 0
+        for part in self._chunks(self._row_terms, wanted, phase, self.x):
+            total = total + part.sum(1)
+            drawn += part.shape[1]
+        return total / drawn
 
     def structure_samples(self, samples: int, phase: str) -> StructureSamples:
         """Samples of q(Γ) of a relaxed population, coordinates (M, samples, K) an edge."""
@@ -70,8 +87,11 @@ class TrainedPopulation:
     def _terms(self, row_weights: Tensor | None, noise: Noise, x: Tensor, indices: Indices) -> Terms:
         against = {name: value.to(x.device) for name, value in self.bound.against.items()}
         return self.bound.sample_terms(
-            self.parameters, noise, x, self.y, self._temperature(), indices, row_weights, against
+            self.parameters, noise, x, self.y, self._temperature(), indices, row_weights, against, self.row_weight
         )
+
+    def _row_terms(self, noise: Noise, x: Tensor, indices: Indices) -> Tensor:
+        return self.bound.row_log_likelihood(self.parameters, noise, x, self.y, self._temperature(), indices)
 
     def _outputs(self, noise: Noise, x: Tensor, indices: Indices) -> Output:
         output = self.bound.outputs(self.parameters, noise, x, self._temperature(), indices)

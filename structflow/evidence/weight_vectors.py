@@ -23,13 +23,17 @@ from ..objective.weights_posterior import FullPosterior, GroupValues, PointPoste
 
 @dataclass(frozen=True)
 class PopulationWeights:
-    """Weights of the discrete members of a bound's population, at these parameters, rows and Philox keys (M, 2)."""
+    """Weights of the discrete members of a bound's population, at these parameters, rows and Philox keys (M, 2).
+
+    Where the rows are a sample of the training rows, each counts `row_weight` times in the likelihood.
+    """
 
     bound: Bound
     parameters: dict[str, Tensor]
     keys: np.ndarray
     x: Tensor
     y: Tensor
+    row_weight: float = 1.0
 
     def __post_init__(self) -> None:
         if self.bound.population.is_relaxed:
@@ -127,8 +131,9 @@ class PopulationWeights:
         return mean.expand(mean.shape[0], weights.shape[1], *mean.shape[2:])
 
     def row_log_likelihood(self, outputs: Tensor, rows: Tensor | None = None) -> Tensor:
-        """log p(y_i | f_i) of the training rows."""
-        return self.row_log_likelihood_at(outputs, self.y if rows is None else self.y.index_select(0, rows))
+        """log p(y_i | f_i) of the training rows, as often as each counts."""
+        y = self.y if rows is None else self.y.index_select(0, rows)
+        return self.row_weight * self.row_log_likelihood_at(outputs, y)
 
     def row_log_likelihood_at(self, outputs: Tensor, y: Tensor) -> Tensor:
         """log p(y_i | f_i) of any targets y (rows, …) for outputs (M, S, rows, *out_shape): (M, S, rows)."""

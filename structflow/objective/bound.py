@@ -193,14 +193,15 @@ class Bound:
         indices: Indices,
         row_weights: Tensor | None = None,
         against: AgainstTensors | None = None,
+        row_weight: float = 1.0,
     ) -> Terms:
         """Terms of every sample, (M, S), whose means over samples are those of `terms`.
 
         The KLs are log q − log p at the sample, which makes the sum constant where q is the exact posterior; they
-        are closed forms for what is integrated.
+        are closed forms for what is integrated. Every row counts `row_weight` times in the likelihood.
         """
         draw, output, structure = self._forward(parameters, noise, x, c_temp, indices, against)
-        log_likelihood = self._log_likelihood(parameters, y, output, row_weights)
+        log_likelihood = row_weight * self._log_likelihood(parameters, y, output, row_weights)
         kl = self._add_up(self.weights.log_ratio(*self._posterior_and_prior(parameters, x, indices), draw), x, indices)
         kl = kl if kl.ndim == 2 else kl.unsqueeze(1)
         none = torch.zeros_like(kl)
@@ -213,6 +214,13 @@ class Bound:
         )
         shape = torch.broadcast_shapes(*(value.shape for value in values))
         return Terms(*(value.expand(shape) for value in values))
+
+    def row_log_likelihood(
+        self, parameters: Parameters, noise: Noise, x: Tensor, y: Tensor, c_temp: Tensor, indices: Indices
+    ) -> Tensor:
+        """log p(y_i | f_i) of every sample and row, or its expectation over what is integrated: (M, S, rows)."""
+        output = self._forward(parameters, noise, x, c_temp, indices)[1]
+        return self._row_log_likelihood(parameters, y, output)
 
     def outputs(self, parameters: Parameters, noise: Noise, x: Tensor, c_temp: Tensor, indices: Indices) -> Output:
         """Mean and variance of the output node for every member, sample and row."""

@@ -1,6 +1,7 @@
 """The plugin interfaces: what a package implements to add basis functions and other parts."""
 
 from .basis_function import BasisFunction, BasisOptions, Shape
+from .chunked_table import ChunkedTable, StreamOptions
 from .data_source import ColumnOptions, DataOptions, DataSource, SplitOptions, StandardizeOptions, Table
 from .evidence_estimator import Estimate, EvidenceEstimator, SampledTerms, TrainedMembers
 from .hookspecs import KINDS, hookimpl
@@ -28,6 +29,7 @@ __all__ = [
     "BasisFunction",
     "BasisOptions",
     "Candidate",
+    "ChunkedTable",
     "ColumnOptions",
     "DataOptions",
     "DataSource",
@@ -56,6 +58,7 @@ __all__ = [
     "Space",
     "SplitOptions",
     "StandardizeOptions",
+    "StreamOptions",
     "StructureDistribution",
     "Table",
     "TargetKind",

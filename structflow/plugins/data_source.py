@@ -15,6 +15,8 @@ from .plugin import Plugin
 if TYPE_CHECKING:
     import numpy as np
 
+    from .chunked_table import ChunkedTable
+
 
 def one_name_as_list(value: Any) -> Any:
     """A single name stands for the list of just that name."""
@@ -84,3 +86,11 @@ class DataSource(Plugin):
     @abstractmethod
     def read(options: Any, base: Path) -> Table:
         """The whole table; relative paths start at `base`, the folder of the spec."""
+
+    @staticmethod
+    def chunks(options: Any, base: Path) -> ChunkedTable | None:
+        """The same table to be read chunk by chunk; None where the source reads it as a whole.
+
+        A source that has one derives its options from `StreamOptions`.
+        """
+        return None

@@ -23,7 +23,7 @@ class WeightVectors(Protocol):
 
     @property
     def rows(self) -> int:
-        """Number m of training rows."""
+        """Number m of training rows in memory; of a table larger than memory, that of a sample."""
 
     @property
     def widest(self) -> int:
@@ -49,7 +49,10 @@ class WeightVectors(Protocol):
         """f(x; w) for weights (M, S, n) at the training rows, or those numbered `rows`: (M, S, rows, *out_shape)."""
 
     def row_log_likelihood(self, outputs: Tensor, rows: Tensor | None = None) -> Tensor:
-        """log p(y_i | f_i) for outputs as above: (M, S, rows)."""
+        """log p(y_i | f_i) for outputs as above: (M, S, rows).
+
+        Rows of a sample count as often as all training rows are more than they, so that sums are those of all rows.
+        """
 
     def log_likelihood(self, weights: Tensor, rows: Tensor | None = None) -> Tensor:
         """Σ_i log p(y_i | x_i, w) over all rows, or those numbered `rows`: (M, S)."""

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from ..data.opening import watching
 from ..plan.plan import Plan
 from ..runner.progress import Listener
 from ..runner.progress import Progress as News
@@ -67,3 +68,22 @@ def progress_bar(directory: RunDirectory, plan: Plan, quiet: bool) -> Iterator[L
             bar.update(shown, completed=counter.completed)
 
         yield listener
+
+
+@contextmanager
+def reading_bar(quiet: bool) -> Iterator[None]:
+    """Draws a bar on standard error while a table larger than memory is passed over, unless `quiet`."""
+    if quiet:
+        yield
+        return
+    columns = (
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("rows"), TimeRemainingColumn()
+    )  # fmt: skip
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+
+        def watcher(done: int, rows: int) -> None:
+            shown = bar.task_ids[0] if bar.task_ids else bar.add_task("reading the table once")
+            bar.update(shown, total=rows, completed=done)
+
+        with watching(watcher):
+            yield

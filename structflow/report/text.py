@@ -50,6 +50,8 @@ def print_summary(summary: dict[str, Any], most: int) -> None:
     console.print(
         f"run {summary['run']}: {summary['status']}, {summary['n_structures']:,} structures, {summary['seconds']:.0f} s"
     )
+    if "rows" in summary:
+        console.print(estimated_rows(summary["rows"]))
     settings = summary.get("settings", [])
     if summary.get("extension"):  # runs of earlier versions have none
         print_extension(console, summary["extension"])
@@ -80,6 +82,13 @@ def print_extension(console: Console, extension: dict[str, Any]) -> None:
         console.print(f"extended by {change}", highlight=False)
     reasons = "".join(f"; {number:,}: {reason}" for reason, number in extension["reasons"].items())
     console.print(f"{extension['taken_over']:,} of {extension['members']:,} members were trained before{reasons}")
+
+
+def estimated_rows(rows: dict[str, Any]) -> str:
+    """How many rows of a table larger than memory stand for all of them."""
+    on = rows["estimated_on"]
+    held_out = f", test metrics on {on['test']:,} of {rows['test']:,}" if rows["test"] else ""
+    return f"evidence and metrics are estimated on {on['train']:,} of {rows['train']:,} training rows{held_out}"
 
 
 def setting_title(values: dict[str, Any]) -> str:

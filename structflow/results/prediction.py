@@ -145,7 +145,14 @@ def mixture_of(context: RunContext, ranking: Sequence[Mapping[str, Any]]) -> Pre
         for entry, found in zip(kept, trained, strict=True)
     )
     dataset, none = context.study.dataset, np.zeros(0, dtype=np.int64)
-    scaling = replace(dataset, inputs=dataset.inputs[:0], targets=dataset.targets[:0], train_rows=none, test_rows=none)
+    scaling = replace(
+        dataset,
+        inputs=dataset.inputs[:0],
+        targets=dataset.targets[:0],
+        train_rows=none,
+        test_rows=none,
+        stream=None,
+    )
     return Predictor(scaling, context.stages(0)[-1].seed, parts)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from ..spec.models import Spec
@@ -27,10 +27,16 @@ def probabilities(scores: Sequence[float]) -> list[float]:
     return [weight / total for weight in weights]
 
 
-def rank(entries: Sequence[dict[str, Any]], space: StructureSpace, spec: Spec) -> list[dict[str, Any]]:
+def rank(
+    entries: Sequence[dict[str, Any]],
+    space: StructureSpace,
+    spec: Spec,
+    gap_error: Callable[[int, int], float] | None = None,
+) -> list[dict[str, Any]]:
     """Entries by posterior probability, equal ones by canonical structure, with rank, probability and ties.
 
-    An entry is tied with the best if the gap is at most two standard errors of it.
+    An entry is tied with the best if the gap is at most two standard errors of it, which `gap_error` gives for the
+    numbers of two entries; by default errors are independent.
     """
     structures = [Structure.from_dict(entry["structure"]) for entry in entries]
     scores = [
@@ -41,7 +47,10 @@ def rank(entries: Sequence[dict[str, Any]], space: StructureSpace, spec: Spec) -
     ranked: list[dict[str, Any]] = []
     for position, index in enumerate(order):
         best = order[0]
-        error = math.hypot(entries[index]["score_se"], entries[best]["score_se"])
+        if gap_error is None:
+            error = math.hypot(entries[index]["score_se"], entries[best]["score_se"])
+        else:
+            error = gap_error(index, best)
         ranked.append(
             {
                 "rank": position + 1,

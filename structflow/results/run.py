@@ -20,6 +20,7 @@ from ..runner.executors import Place, place_for, run_here
 from ..runner.progress import Listener
 from ..runner.tracking import following
 from ..spec.load import load_study, study_from_mapping
+from ..spec.models import Spec
 from ..spec.study import Study
 from ..store.inspection import publish_summary
 from ..store.run_directory import RunDirectory
@@ -103,11 +104,12 @@ def run(
     The directory is `runs/<name of the spec>` by default. It runs in this process, or with `workers` processes of this
     machine, or on the `cluster` that a file describes. Raises `SpecError` for a bad spec or bad data.
     """
+    there = default_directory if directory is None else Path(directory)
     if isinstance(spec, Mapping):
-        study, written = study_from_mapping(spec, Path.cwd(), overrides), None
+        study, written = study_from_mapping(spec, Path.cwd(), overrides, there), None
     else:
-        study, written = load_study(spec, overrides), Path(spec).read_text(encoding="utf-8")
-    target = Path(directory) if directory is not None else Path("runs") / study.spec.name
+        study, written = load_study(spec, overrides, there), Path(spec).read_text(encoding="utf-8")
+    target = default_directory(study.spec) if directory is None else Path(directory)
     if isinstance(cluster, str | Path):
         cluster = read_cluster_file(Path(cluster))
     if workers is not None:
@@ -115,6 +117,11 @@ def run(
             raise CallError("got both workers and a cluster; give the workers in the cluster's own description")
         cluster = Local(workers=workers)
     return run_study(study, target, written, cluster, listener or (lambda progress: None))
+
+
+def default_directory(spec: Spec) -> Path:
+    """Where a run of a spec stands unless told otherwise."""
+    return Path("runs") / spec.name
 
 
 def run_study(study: Study, path: Path, written: str | None, cluster: ClusterOptions | None, listener: Listener) -> Run:

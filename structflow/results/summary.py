@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import math
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
+from ..evidence.row_sampling import row_sampling_error
 from ..plan.tasks import Task
 from ..runner.context import RunContext
+from ..runner.evaluate import ROW_TERMS
 from ..runner.select import canonical
 from ..spec.study import Setting
 from .estimator_warnings import disagreements, missing_estimates
@@ -60,6 +63,7 @@ def summarise(context: RunContext, seconds: float) -> dict[str, Any]:
         "spec_hash": context.directory.read_json("run.json")["spec_hash"],
         "n_structures": context.plan.n_structures,
         "criterion": context.study.spec.objective.preset,
+        **rows_of(context),
         "ranking": first["ranking"],
         "relaxed": first["relaxed"],
         "relevance": first["relevance"],
@@ -120,7 +124,8 @@ def summarise_setting(context: RunContext, index: int, setting: Setting) -> dict
     relaxed_selection = next((item for item in selection if item["structure"] is None), None)
     relaxed_rounds = sum(planned.relaxed for planned in context.plan.settings[index].rounds)
     entries, relaxed, warnings, discrete = [], None, [], []
-    for _, member, _ in evaluations(context, index):
+    ranked: list[tuple[Task, dict[str, Any], int]] = []
+    for task, member, number in evaluations(context, index):
         if member["structure"] is None:
             relaxed = relaxed_entry(member, relaxed_selection)
             continue
@@ -131,6 +136,7 @@ def summarise_setting(context: RunContext, index: int, setting: Setting) -> dict
         agreement = picked["agreement"]
         if relaxed_selection is not None and relaxed_rounds == 1:
             agreement = share_rounding_to(canonical(member["structure"]), relaxed_selection["rounded"])
+        ranked.append((task, member, number))
         entries.append(
             {
                 "structure": member["structure"],
@@ -139,7 +145,7 @@ def summarise_setting(context: RunContext, index: int, setting: Setting) -> dict
                 "restart_agreement": agreement,
             }
         )
-    ranking = rank(entries, context.study.space, setting.stages[-1])
+    ranking = rank(entries, context.study.space, setting.stages[-1], gap_errors(context, ranked))
     curves = relevance_entries([member for _, member, _ in evaluations(context, index)], ranking)
     diverged, total = selected["diverged"], selected["members"]
     if diverged:
@@ -161,6 +167,39 @@ def summarise_setting(context: RunContext, index: int, setting: Setting) -> dict
         "failures": failures,
         "warnings": warnings,
     }
+
+
+def gap_errors(
+    context: RunContext, ranked: Sequence[tuple[Task, dict[str, Any], int]]
+) -> Callable[[int, int], float] | None:
+    """The standard error of the gap between two ranked members by their numbers; None where all rows were in memory.
+
+    Both were scored on the same sample of rows, so that its part is the error of the differences row by row.
+    """
+    if not any("noise_se" in member for _, member, _ in ranked):
+        return None
+    stored = {
+        task: context.directory.arrays(context.directory.record(task.name))[ROW_TERMS]
+        for task in dict.fromkeys(task for task, _, _ in ranked)
+    }
+    by_row = [stored[task][number] for task, _, number in ranked]
+    noise = [member["noise_se"] or 0.0 for _, member, _ in ranked]
+    rows = context.study.dataset.n_train
+
+    def error(one: int, other: int) -> float:
+        difference = row_sampling_error(by_row[one] - by_row[other], rows)
+        return math.hypot(noise[one], noise[other], float(difference))
+
+    return error
+
+
+def rows_of(context: RunContext) -> dict[str, Any]:
+    """For a table larger than memory, how many of its rows evidence and metrics were estimated on."""
+    dataset = context.study.dataset
+    if dataset.stream is None:
+        return {}
+    sampled = {"train": len(dataset.train_rows), "test": len(dataset.test_rows)}
+    return {"rows": {"train": dataset.n_train, "test": dataset.n_test, "estimated_on": sampled}}
 
 
 def stage_complexities(context: RunContext, setting: int) -> list[dict[str, Any]]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -35,7 +36,7 @@ from .context import RunContext
 from .decide import decide
 from .driver import plan_study, refuse_another_study
 from .run_task import threads
-from .train import member_as_json, training_data
+from .train import member_as_json
 
 MOST_STEPS = 100
 """Inner steps of a certificate, unless the spec has fewer or more are asked for."""
@@ -64,9 +65,9 @@ def certify_study(study: Study, wanted: Wanted) -> dict[str, Any]:
     samples = getattr(spec.optimizer.outer, "samples", SAMPLES)
     methods = chosen_methods(spec, wanted, steps, samples)
     context = RunContext(RunDirectory(Path()), study, plan_study(study))  # the first round asks for no record
-    with threads(context.plan.execution.threads):
+    with threads(context.plan.execution.threads), ExitStack() as resources:
         batch, against = first_members(context, wanted.members)
-        stage = opened(context, batch, against, steps)
+        stage = resources.enter_context(opened(context, batch, against, steps))
         inner = InnerMethod(spec.optimizer.inner.type, spec.optimizer.inner.momentum)
         problem = StepsProblem(stage, inner, samples, steps)
         follows = any(each.plugin is not None and each.plugin.follows_path for each in methods)
@@ -172,7 +173,8 @@ def one_of_each(candidates: Sequence[Candidate]) -> list[Candidate]:
     return ordered if len(ordered) > 1 else list(candidates)
 
 
-def opened(context: RunContext, batch: Batch, against: tuple[Structure, ...], steps: int) -> OpenStage:
+@contextmanager
+def opened(context: RunContext, batch: Batch, against: tuple[Structure, ...], steps: int) -> Iterator[OpenStage]:
     """The members' first stage before its first of `steps` steps, as a run would open it.
 
     The structure moves from the first step on, and |log s| has no bound.
@@ -189,13 +191,15 @@ def opened(context: RunContext, batch: Batch, against: tuple[Structure, ...], st
     folds = context.fold_weights(batch.members, spec)
     c_reg = metaparameter_at(level_factors(spec).c_reg, 0, steps, 0, len(stages))
     learned = None if folds is None else folds.learned
-    parameters = start_at_posterior(bound, {**theta, **hyperparameters}, x, y, c_reg, learned)
+    parameters = start_at_posterior(
+        bound, {**theta, **hyperparameters}, x, y, c_reg, learned, context.study.dataset.row_weight
+    )
     tables = metaparameter_tables(spec, 0, len(stages), execution.dtype, execution.device)
     tables = replace(tables, structure_moves=torch.ones_like(tables.structure_moves))
     name = context.plan.settings[0].rounds[0].name
     batching = Minibatching(inner.batch_size, spec.seed, f"{name}/0")
-    data = training_data(x, y, folds, execution)
-    return open_stage(bound, parameters, keys, data, tables, inner.samples, batching, execution)
+    with context.training_data(batch.members, spec, batching.stage, inner.batch_size) as data:
+        yield open_stage(bound, parameters, keys, data, tables, inner.samples, batching, execution)
 
 
 def refuse_another_run(study: Study, path: Path) -> None:

@@ -8,13 +8,14 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from ..data.stream import LOCATION
 from ..spec.models import Spec
 from ..spec.spec_hash import spec_hash
 from ..spec.study import Study
-from ..store.run_directory import RunDirectory
+from ..store.run_directory import EARLIER, RunDirectory
 
-WITHOUT_EFFECT = r"(name|trackers|compute\.checkpoint_seconds)\b"
-"""Keys that change nothing of what a run finds."""
+WITHOUT_EFFECT = r"(name|trackers|compute\.checkpoint_seconds|data)\b"
+"""Keys that change nothing of what a run finds: of the data their values count, not where they come from."""
 
 EXTENDING = (
     r"(optimizer\.restarts|sweep|evidence|robustness|relevance|compute\.members_per_batch"
@@ -56,13 +57,23 @@ def changes_of(opening: RunDirectory, study: Study) -> Changes:
     found = differences(stored["spec"], spec_as_json(study.spec)) if "spec" in stored else older_format(opening, study)
     refused = [line for path, line in found if not re.match(f"{WITHOUT_EFFECT}|{EXTENDING}", path)]
     if stored["data_digest"] != study.dataset.digest:
-        refused.append("the data: other values than when the run began")
+        refused += [line for path, line in found if path.startswith("data.")] + [change_of_data(opening, study)]
     if refused:
         return Changes("another study", tuple(refused))
     extending = [line for path, line in found if re.match(EXTENDING, path)]
     if extending:
         return Changes("extension", tuple(extending))
     return Changes("without effect" if found else "none", tuple(line for _, line in found))
+
+
+def change_of_data(opening: RunDirectory, study: Study) -> str:
+    """How the data differ: in their values, or in where their rows stay while they are trained on."""
+    run = opening.path.parent.parent if opening.path.parent.name == EARLIER else opening.path
+    was, now = RunDirectory(run).has(LOCATION), study.dataset.stream is not None
+    if was == now:
+        return "the data: other values than when the run began"
+    modes = {True: "read by minibatch (data.stream: true)", False: "held in memory (data.stream: false)"}
+    return f"the data: {modes[was]} → {modes[now]}, as `auto` goes by this machine's memory"
 
 
 def older_format(opening: RunDirectory, study: Study) -> list[tuple[str, str]]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ import torch
 
 from ..data.dataset import Dataset
 from ..data.folds import held_out_folds
+from ..data.stream import LOCATION, Location
+from ..data.training_rows import TrainingRows
 from ..evidence.trained import TrainedPopulation
 from ..model.population import Population, build_population
 from ..objective.bound import Bound
@@ -31,7 +34,9 @@ from ..spec.structures import Structure
 from ..spec.study import Setting, Study
 from ..store.digest import canonical_json
 from ..store.run_directory import RunDirectory
-from ..train.stage_inputs import Execution
+from ..train.minibatch_stream import MinibatchStream
+from ..train.stage_inputs import Execution, TrainingData
+from ..train.stream_order import StreamOrder
 
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
 
@@ -126,6 +131,29 @@ class RunContext:
             torch.from_numpy(learned * scale).to(device), torch.from_numpy(held_out.astype(float)).to(device)
         )
 
+    @contextmanager
+    def training_data(
+        self, members: tuple[Candidate, ...], spec: Spec, stage: str, batch_size: int | None
+    ) -> Iterator[TrainingData]:
+        """The rows that members of a stage learn from, in the precision of training.
+
+        Rows of a table larger than memory are read while this is open.
+        """
+        execution, dataset = self.execution, self.study.dataset
+        x, y = (torch.from_numpy(array).to(execution.device).to(execution.dtype) for array in dataset.train())
+        folds = self.fold_weights(members, spec)
+        learned, held_out = (
+            (None, None) if folds is None else (each.to(execution.dtype) for each in (folds.learned, folds.held_out))
+        )
+        data = TrainingData(x, y, learned, held_out, dataset.row_weight)
+        if dataset.stream is None:
+            yield data
+            return
+        rows, stream = TrainingRows(dataset), dataset.stream
+        order = StreamOrder(spec.seed, stage, stream.chunk_train_rows, stream.buffer_chunks, batch_size or len(x))
+        with MinibatchStream(order, rows.read, execution.dtype, execution.device) as minibatches:
+            yield replace(data, stream=minibatches)
+
     def keys(self, members: tuple[Candidate, ...], setting: int, round_index: int, stage: int) -> Any:
         """Philox keys of members, (M, 2), made of their noise keys."""
         return member_keys(self.noise_keys(members, setting, round_index, stage))
@@ -162,7 +190,8 @@ class RunContext:
         steps = spec.optimizer.inner.steps
         c_temp = metaparameter_at(spec.prior.structure.temperature, steps - 1, steps, last, len(stages))
         moved = {name: value.to(device, torch.float64) for name, value in parameters.items()}
-        return TrainedPopulation(bound, moved, self.keys(members, setting, round_index, last), x, y, c_temp)
+        keys, row_weight = self.keys(members, setting, round_index, last), self.study.dataset.row_weight
+        return TrainedPopulation(bound, moved, keys, x, y, c_temp, row_weight)
 
 
 def open_context(path: str) -> RunContext:
@@ -174,7 +203,8 @@ def open_context(path: str) -> RunContext:
 def context_of_opening(path: str, opening: tuple[int, int, int]) -> RunContext:
     """The context of the run that was opened at a path, as `RunDirectory.opening` tells it from others there."""
     directory = RunDirectory(Path(path))
-    return context_of(directory, Dataset.load(directory.data))
+    location = Location(**directory.read_json(LOCATION)) if directory.has(LOCATION) else None
+    return context_of(directory, Dataset.load(directory.data, location))
 
 
 def context_of(directory: RunDirectory, dataset: Dataset) -> RunContext:

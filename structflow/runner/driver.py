@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from ..data.stream import LOCATION
 from ..errors import CallError, StorageError
 from ..plan.plan import Plan, make_plan
 from ..spec.render import render_spec
@@ -53,6 +54,7 @@ def open_run(study: Study, path: Path, written: str | None, plan: Plan | None = 
     earlier = newest_opening(directory)
     changes = Changes("none") if earlier is None else refuse_another_study(earlier, study)
     if earlier == directory and changes.kind != "extension":
+        note_location(directory, study)
         return directory, Plan.from_json(directory.read_json(PLAN))
     refuse_foreign_folder(path)
     plan = plan or plan_study(study, earlier=earlier)
@@ -64,6 +66,7 @@ def open_run(study: Study, path: Path, written: str | None, plan: Plan | None = 
     directory.write_json("environment.json", environment())
     if earlier is None:
         study.dataset.save(directory.data)
+    note_location(directory, study)
     directory.write_json("run.json", run_as_json(study, changes))
     directory.write_json(PLAN, plan.as_json())
     seal_opening(directory)
@@ -93,6 +96,12 @@ def is_done(study: Study, path: Path) -> bool:
     if not (directory.has(PLAN) and directory.has("summary.json")):
         return False
     return refuse_another_study(directory, study).kind != "extension"
+
+
+def note_location(directory: RunDirectory, study: Study) -> None:
+    """Write where the rows of a table larger than memory are found now, for whoever does the tasks."""
+    if study.dataset.stream is not None:
+        directory.write_json(LOCATION, study.dataset.stream.location.as_json())
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from ..evidence.criterion import compare
 from ..evidence.estimates import Estimated, estimate_evidence
 from ..evidence.metrics import member_metrics
 from ..evidence.robustness import member_robustness
+from ..evidence.row_sampling import row_sampling_error
 from ..evidence.trained import TrainedPopulation
 from ..objective.bound import Bound
 from ..objective.subset import subset_parameters
@@ -30,6 +31,9 @@ from .select import canonical
 from .set_aside import Start, starts_of, without_failing
 from .train import member_as_json, open_probabilities
 from .training_keys import evaluation_key, keys_in
+
+ROW_TERMS = "rows/log_likelihood"
+"""The array of a record that holds `row_terms`, where rows were sampled."""
 
 
 def evaluate(context: RunContext, task: Task) -> Found:
@@ -68,15 +72,17 @@ def evaluate_together(context: RunContext, task: Task, batch: Batch, members: Se
     arrays = context.directory.arrays(context.directory.record(training.name))
     whole = TrainedBatch(batch, bound, parameters_in(arrays))
     smaller, trained, sampled = members_of(context, task, whole, members)
+    by_row = row_terms(trained, spec, context.study.dataset.n_train)
     wanted = [evaluation_key(keys[member].digest, spec) for member in smaller.members]
     known = {} if spec.relevance is not None else earlier_evaluations(context)
     new = [member for member, key in zip(smaller.members, wanted, strict=True) if key not in known]
     evaluated = {key: known[key] for key in wanted if key in known}
     if len(new) == len(members):
-        evaluated = dict(zip(wanted, evaluate_members(context, trained, sampled, task), strict=True))
+        evaluated = dict(zip(wanted, evaluate_members(context, trained, sampled, task, by_row), strict=True))
     elif new:
         fewer, trained_anew, sampled_anew = members_of(context, task, whole, new)
-        found = evaluate_members(context, trained_anew, sampled_anew, task)
+        by_row_anew = row_terms(trained_anew, spec, context.study.dataset.n_train)
+        found = evaluate_members(context, trained_anew, sampled_anew, task, by_row_anew)
         keys_of_new = [wanted[smaller.members.index(member)] for member in fewer.members]
         evaluated.update(zip(keys_of_new, found, strict=True))
     evaluations = [evaluated[key] for key in wanted]
@@ -85,6 +91,8 @@ def evaluate_together(context: RunContext, task: Task, batch: Batch, members: Se
         evaluation["relevance"] = curves
     arrays = {f"parameter/{name}": value.cpu().numpy() for name, value in trained.parameters.items()}
     arrays.update(relevances.arrays)
+    if by_row is not None:
+        arrays[ROW_TERMS] = by_row
     payload = {"empty": False, "batch": smaller.as_json(), "members": evaluations, "keys": wanted}
     return Found(payload, arrays)
 
@@ -116,10 +124,30 @@ def members_of(
     return smaller, trained, sampled
 
 
+def row_terms(trained: TrainedPopulation, spec: Spec, n_train: int) -> np.ndarray | None:
+    """E_q log p(y_i | x_i, w) of the rows of a sample, (M, rows); None where all rows are in memory."""
+    if len(trained.x) == n_train:
+        return None
+    return trained.row_log_likelihood(spec.evidence.samples, "rows").cpu().numpy()
+
+
+def with_row_error(found: Estimated, row_error: np.ndarray) -> Estimated:
+    """An estimate whose standard error has that of sampling rows in it."""
+    return replace(found, standard_error=np.hypot(found.standard_error, row_error))
+
+
 def evaluate_members(
-    context: RunContext, trained: TrainedPopulation, sampled: TrainedPopulation, task: Task
+    context: RunContext,
+    trained: TrainedPopulation,
+    sampled: TrainedPopulation,
+    task: Task,
+    by_row: np.ndarray | None = None,
 ) -> list[dict[str, Any]]:
-    """For every member a mapping with what `show` reports of it, in the target's original units."""
+    """For every member a mapping with what `show` reports of it, in the target's original units.
+
+    `by_row` (M, rows) are the log likelihoods of a sample of rows: standard errors then hold the error of sampling,
+    and `noise_se` is that of the score without it.
+    """
     spec = context.round_stages(task.setting, task.round)[-1]
     samples, dataset = spec.evidence.samples, context.study.dataset
     shift = dataset.n_train * float(np.log(dataset.target_scale).sum())
@@ -129,6 +157,11 @@ def evaluate_members(
     score, score_error = first.value, first.standard_error
     if spec.objective.preset != "evidence":
         score, score_error = final_scores(context, trained, spec, task)
+    noise_error = score_error
+    if by_row is not None:
+        row_error = row_sampling_error(by_row, dataset.n_train)
+        estimates = {name: with_row_error(each, row_error) for name, each in estimates.items()}
+        first, score_error = with_row_error(first, row_error), np.hypot(score_error, row_error)
     found = {name: value.cpu().numpy() for name, value in complexities(trained, samples).items()}
     population = trained.bound.population
     rows = {"train": dataset.train(), "test": dataset.test()}
@@ -145,6 +178,7 @@ def evaluate_members(
                 "restart": member.restart,
                 "score": score[number],
                 "score_se": score_error[number],
+                **({} if by_row is None else {"noise_se": noise_error[number]}),
                 "log_evidence": first.value[number],
                 "log_evidence_se": first.standard_error[number],
                 "evidence": {name: each.value[number] for name, each in estimates.items()},

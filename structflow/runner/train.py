@@ -27,9 +27,9 @@ from ..train.conditioning import start_at_posterior
 from ..train.inner_method import InnerMethod
 from ..train.metaparameters import metaparameter_tables
 from ..train.outer_level import OuterLevel
-from ..train.stage_inputs import Execution, Minibatching, TrainingData
+from ..train.stage_inputs import Minibatching
 from ..train.trainer import TrainingResult, train
-from .context import FoldWeights, RunContext
+from .context import RunContext
 from .parents import parent_batches, stage_before
 from .removed import removal_report, without_removed
 from .reuse import taken_over
@@ -112,7 +112,8 @@ def trained_here(
     c_reg = metaparameter_at(factors.c_reg, 0, steps, task.stage, len(stages))
     folds = context.fold_weights(members, spec)
     learned = None if folds is None else folds.learned
-    parameters = start_at_posterior(bound, inherited(context, task, bound, fresh), x, y, c_reg, learned)
+    parameters = inherited(context, task, bound, fresh)
+    parameters = start_at_posterior(bound, parameters, x, y, c_reg, learned, context.study.dataset.row_weight)
     parameters = without_removed(context, task, bound, parameters)
     diverged = np.full(len(members), -1)
     if task.stage > 0:
@@ -120,21 +121,23 @@ def trained_here(
         parameters = warm_start(parameters, before.parameters)
         diverged = before.diverged_at
     round_name = context.plan.settings[task.setting].rounds[task.round].name
-    result = train(
-        bound,
-        parameters,
-        context.keys(members, task.setting, task.round, task.stage),
-        training_data(x, y, folds, execution),
-        metaparameter_tables(spec, task.stage, len(stages), execution.dtype, execution.device),
-        spec.optimizer.inner.samples,
-        Minibatching(spec.optimizer.inner.batch_size, spec.seed, f"{round_name}/{task.stage}"),
-        execution,
-        on_step,
-        InnerMethod(spec.optimizer.inner.type, spec.optimizer.inner.momentum),
-        outer_level(spec, members),
-        largest_log_concentration(spec),
-        checkpoints,
-    )
+    name, batch_size = f"{round_name}/{task.stage}", spec.optimizer.inner.batch_size
+    with context.training_data(members, spec, name, batch_size) as data:
+        result = train(
+            bound,
+            parameters,
+            context.keys(members, task.setting, task.round, task.stage),
+            data,
+            metaparameter_tables(spec, task.stage, len(stages), execution.dtype, execution.device),
+            spec.optimizer.inner.samples,
+            Minibatching(batch_size, spec.seed, name),
+            execution,
+            on_step,
+            InnerMethod(spec.optimizer.inner.type, spec.optimizer.inner.momentum),
+            outer_level(spec, members),
+            largest_log_concentration(spec),
+            checkpoints,
+        )
     return replace(result, diverged_at=np.where(diverged >= 0, diverged, result.diverged_at))
 
 
@@ -180,14 +183,6 @@ def over_folds(members: Sequence[Candidate], values: list[float | None]) -> list
             known = [value for value in (*folds, values[number]) if value is not None]
             totals[number] = sum(known[:-1]) if len(known) == len(folds) + 1 else None
     return totals
-
-
-def training_data(x: torch.Tensor, y: torch.Tensor, folds: FoldWeights | None, execution: Execution) -> TrainingData:
-    """The rows in the precision of training, with their weights where folds are held out."""
-    rows = x.to(execution.dtype), y.to(execution.dtype)
-    if folds is None:
-        return TrainingData(*rows)
-    return TrainingData(*rows, folds.learned.to(execution.dtype), folds.held_out.to(execution.dtype))
 
 
 def outer_level(spec: Spec, members: Sequence[Candidate]) -> OuterLevel | None:

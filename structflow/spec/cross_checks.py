@@ -13,7 +13,7 @@ from ..plugins.registry import registry
 from .estimator_labels import estimator_labels
 from .models import Spec
 from .objective_checks import fold_problems, objective_conflicts, objective_problems, preset_problems
-from .presets import with_metaparameters
+from .presets import HELD_OUT_PRESETS, with_metaparameters
 from .relevance_checks import criterion_problems, criterion_types, repeated_criteria
 from .searched import open_problems, searched_space
 from .structures import StructureSpace
@@ -74,6 +74,19 @@ def batch_problems(spec: Spec, n_train: int) -> list[Problem]:
         return fold_problems(spec, n_train)
     message = f"got {batch_size}, but there are {n_train} training rows"
     return [Problem("optimizer.inner.batch_size", message, "leave it out to use all rows in every step")]
+
+
+def stream_problems(spec: Spec) -> list[Problem]:
+    """What a table whose rows are not in memory can't be used for."""
+    problems = []
+    if spec.optimizer.inner.batch_size is None:
+        message = "is not given, and the table is read by minibatch (data.stream); expected a number of rows"
+        problems.append(Problem("optimizer.inner.batch_size", message, "try 256, or set data.stream: false"))
+    if spec.objective.preset in HELD_OUT_PRESETS:
+        message = f"got {spec.objective.preset}, which holds rows of memory out; the table is read by minibatch"
+        remedy = "use preset evidence, or set data.stream: false"
+        problems.append(Problem("objective.preset", message, remedy))
+    return problems
 
 
 def conflicts(spec: Spec, space: StructureSpace | None) -> list[Problem]:

@@ -14,7 +14,7 @@ from ..errors import Problem, SpecError
 from ..plugins import DataOptions, Shape, Table, TargetKind
 from ..plugins.registry import registry
 from .build_graph import check_graph
-from .cross_checks import batch_problems, conflicts, cross_key_problems
+from .cross_checks import batch_problems, conflicts, cross_key_problems, stream_problems
 from .document import Document
 from .document_sources import document_from_mapping, read_document
 from .graph import INPUT, OUTPUT, Graph
@@ -25,18 +25,27 @@ from .settings import ResolvedSetting, resolve_settings
 from .study import Study
 from .validate import validate_data
 
-Reader = Callable[[DataOptions, TargetKind], Dataset]
-"""From the `data` block and the kind of targets to prepared data; raises `SpecError`."""
+Reader = Callable[[DataOptions, TargetKind, Path | None], Dataset]
+"""From the `data` block, the kind of targets and an earlier run's directory to prepared data; raises `SpecError`."""
+
+RunPath = Path | Callable[[Spec], Path] | None
+"""The directory of a run, or how it follows from the spec."""
 
 
-def load_study(path: str | Path, overrides: Iterable[str] = ()) -> Study:
-    """The study of a spec file, with `key=value` overrides; raises `SpecError` with every problem found."""
-    return study_of(check_document(read_document(path), overrides), source_reader(Path(path).parent))
+def load_study(path: str | Path, overrides: Iterable[str] = (), run: RunPath = None) -> Study:
+    """The study of a spec file, with `key=value` overrides; raises `SpecError` with every problem found.
+
+    `run` is the directory of a run that may be continued, or gives it for the spec: a table larger than memory isn't
+    passed over again where it is unchanged.
+    """
+    return study_of(check_document(read_document(path), overrides), source_reader(Path(path).parent), run)
 
 
-def study_from_mapping(mapping: Mapping[str, Any], base: Path, overrides: Iterable[str] = ()) -> Study:
-    """The study of a spec in memory, whose relative paths start at `base`."""
-    return study_of(check_document(document_from_mapping(mapping), overrides), source_reader(base))
+def study_from_mapping(
+    mapping: Mapping[str, Any], base: Path, overrides: Iterable[str] = (), run: RunPath = None
+) -> Study:
+    """The study of a spec in memory, whose relative paths start at `base`; `run` as in `load_study`."""
+    return study_of(check_document(document_from_mapping(mapping), overrides), source_reader(base), run)
 
 
 def study_from_table(mapping: Mapping[str, Any], table: Table, overrides: Iterable[str] = ()) -> Study:
@@ -46,7 +55,7 @@ def study_from_table(mapping: Mapping[str, Any], table: Table, overrides: Iterab
     """
     document = document_from_mapping({**mapping, "data": {**mapping.get("data", {}), "source": "memory"}})
     checked = check_document(document, overrides)
-    return study_of(checked, lambda options, target: prepare(table, options, target, keep_constant=True))
+    return study_of(checked, lambda options, target, run: prepare(table, options, target, keep_constant=True))
 
 
 def load_spec(path: str | Path, overrides: Iterable[str] = ()) -> Spec:
@@ -113,9 +122,9 @@ def spec_of(checked: CheckedDocument) -> Spec:
     return checked.spec
 
 
-def study_of(checked: CheckedDocument, reader: Reader) -> Study:
+def study_of(checked: CheckedDocument, reader: Reader, run: RunPath = None) -> Study:
     """The study, once everything has been checked; problems of the data don't hide those of the graph."""
-    dataset, problems = read_data(checked.spec, reader)
+    dataset, problems = read_data(checked.spec, reader, run(checked.spec) if callable(run) else run)
     graph, graph_problems = check_graph(checked.spec, data_shapes(checked.spec, dataset))
     problems += graph_problems + stage_problems(checked.settings, graph, dataset)
     if problems or dataset is None or graph is None:
@@ -127,17 +136,17 @@ def study_of(checked: CheckedDocument, reader: Reader) -> Study:
 def source_reader(base: Path) -> Reader:
     """Reads with the plugin that the `data` block names; relative paths start at `base`."""
 
-    def read(options: Any, target: TargetKind) -> Dataset:
-        return load_dataset(registry().get("data_sources", options.source), options, base, target)
+    def read(options: Any, target: TargetKind, run: Path | None) -> Dataset:
+        return load_dataset(registry().get("data_sources", options.source), options, base, target, run)
 
     return read
 
 
-def read_data(spec: Spec, reader: Reader) -> tuple[Dataset | None, list[Problem]]:
+def read_data(spec: Spec, reader: Reader, run: Path | None) -> tuple[Dataset | None, list[Problem]]:
     """The prepared data, or None and what is wrong with them."""
     likelihood = registry().get("likelihoods", spec.model.likelihood.type)
     try:
-        return reader(spec.data, likelihood.target), []
+        return reader(spec.data, likelihood.target, run), []
     except SpecError as error:
         return None, list(error.problems)
 
@@ -161,5 +170,6 @@ def stage_problems(settings: Sequence[ResolvedSetting], graph: Graph | None, dat
             problems = cross_key_problems(stage.spec, len(setting.stages)) + conflicts(stage.spec, space)
             if dataset is not None:
                 problems += batch_problems(stage.spec, dataset.n_train)
+                problems += [] if dataset.stream is None else stream_problems(stage.spec)
             found += [stage.attributed(problem) for problem in problems]
     return list(dict.fromkeys(found))

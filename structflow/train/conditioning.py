@@ -72,10 +72,12 @@ def linear_posterior(
     y: Tensor,
     c_reg: float = 1.0,
     row_weights: Tensor | None = None,
+    row_weight: float = 1.0,
 ) -> LinearPosterior:
     """The q that maximises L for all rows x (rows, *input_shape) and y (rows, …), in float64 on their device.
 
-    With a factor c_reg of the KL its precision is (Φ C Φᵀ + c_reg A) / c_reg; `row_weights` (M, rows) weigh the rows.
+    With a factor c_reg of the KL its precision is (Φ C Φᵀ + c_reg A) / c_reg; `row_weights` (M, rows) weigh the rows,
+    each of which counts `row_weight` times.
     """
     population = bound.population
     indices = population.indices.to(x.device)
@@ -105,7 +107,7 @@ def linear_posterior(
     else:
         data = torch.einsum("nro,mr,mo,kro->mnk", features, weights, curvature, features)
     data = data * mask.unsqueeze(1) * mask.unsqueeze(2)
-    share = max(c_reg, LEAST_FACTOR)
+    share = max(c_reg, LEAST_FACTOR) / row_weight
     precision = data / share + torch.diag_embed(torch.where(mask > 0, diagonal, torch.ones_like(diagonal)))
     gradient = torch.einsum("nro,mr,mro->mn", features, weights, slope) * mask / share
     factor = lower_factor(precision)
@@ -151,11 +153,12 @@ def start_at_posterior(
     y: Tensor,
     c_reg: float = 1.0,
     row_weights: Tensor | None = None,
+    row_weight: float = 1.0,
 ) -> Parameters:
     """The parameters with q(w) at the maximum of L of a linear model (the best mean-field one if diagonal)."""
     if not is_linear(bound):
         return parameters
-    posterior = linear_posterior(bound, parameters, x.double(), y.double(), c_reg, row_weights)
+    posterior = linear_posterior(bound, parameters, x.double(), y.double(), c_reg, row_weights, row_weight)
     if isinstance(bound.weights, FullPosterior):
         factor = lower_factor(posterior.covariance)
         raw = factor.tril(-1) + torch.diag_embed(factor.diagonal(dim1=-2, dim2=-1).log())
@@ -245,11 +248,12 @@ def coordinates_for(
     y: Tensor,
     c_reg: float = 1.0,
     row_weights: Tensor | None = None,
+    row_weight: float = 1.0,
 ) -> Coordinates:
     """Whitened coordinates for a linear model at the hyperparameters it starts with; plain ones otherwise."""
     if not is_linear(bound):
         return Coordinates(bound, {})
-    covariance = linear_posterior(bound, parameters, x.double(), y.double(), c_reg, row_weights).covariance
+    covariance = linear_posterior(bound, parameters, x.double(), y.double(), c_reg, row_weights, row_weight).covariance
     if isinstance(bound.weights, FullPosterior) or ALL_WEIGHTS in whitened_together(bound):
         return Coordinates(bound, {ALL_WEIGHTS: lower_factor(covariance)})
     whitening, begin = {}, 0

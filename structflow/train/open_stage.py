@@ -70,7 +70,7 @@ def open_stage(
     log s of q(Γ) and p(Γ) stays within ± `largest_log_concentration`.
     """
     c_reg = float(tables.column("c_reg")[0]) if tables.steps else 1.0
-    coordinates = coordinates_for(bound, parameters, data.x, data.y, c_reg, data.inner_weights)
+    coordinates = coordinates_for(bound, parameters, data.x, data.y, c_reg, data.inner_weights, data.row_weight)
     whitening = {name: value.to(execution.dtype) for name, value in coordinates.whitening.items()}
     start = coordinates.whitened({name: value.double().to(execution.device) for name, value in parameters.items()})
     layout = FlatLayout.of(start)

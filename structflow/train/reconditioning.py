@@ -61,7 +61,7 @@ class Reconditioning:
             return
         parameters = self.stage.parameters(state)
         data, c_reg = inputs.data, float(inputs.tables.column("c_reg")[step])
-        fresh = coordinates_for(bound, parameters, data.x, data.y, c_reg, data.inner_weights).whitening
+        fresh = coordinates_for(bound, parameters, data.x, data.y, c_reg, data.inner_weights, data.row_weight).whitening
         slots = {
             group.name: index.slots for group, index in zip(bound.weights.groups, bound.population.groups, strict=True)
         }

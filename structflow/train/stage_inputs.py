@@ -12,6 +12,7 @@ from torch import Tensor
 from ..objective.bound import Bound
 from ..objective.noise import NoiseLayout, NoiseSource, noise_source
 from .metaparameters import MetaparameterTables
+from .minibatch_stream import MinibatchStream
 from .minibatches import minibatch_rows
 from .step import Inputs
 
@@ -35,17 +36,21 @@ class Execution:
 class TrainingData:
     """Rows the members learn from, on the device: inputs (rows, *shape), targets (rows, …).
 
-    `inner_weights` and `outer_weights` (M, rows) weigh the rows of every member in L and in Q; None is 1.
+    `inner_weights` and `outer_weights` (M, rows) weigh the rows of every member in L and in Q; None is 1. Of a table
+    larger than memory they are a sample, each of which stands for `row_weight` rows, and steps take their minibatches
+    from `stream`.
     """
 
     x: Tensor
     y: Tensor
     inner_weights: Tensor | None = None
     outer_weights: Tensor | None = None
+    row_weight: float = 1.0
+    stream: MinibatchStream | None = None
 
     @property
     def rows(self) -> int:
-        """Number of rows."""
+        """Number of rows in memory."""
         return len(self.x)
 
     @property
@@ -57,7 +62,7 @@ class TrainingData:
 
 @dataclass(frozen=True)
 class Minibatching:
-    """How rows are drawn: everything at once, or `batch_size` rows keyed by seed and stage."""
+    """How rows in memory are drawn: everything at once, or `batch_size` rows keyed by seed and stage."""
 
     batch_size: int | None
     seed: int
@@ -127,6 +132,8 @@ class StageInputs:
     @property
     def rows(self) -> int:
         """Rows of one step."""
+        if self.data.stream is not None:
+            return self.data.stream.order.batch_size
         return min(self.minibatching.batch_size or self.data.rows, self.data.rows)
 
     def at(self, step: int) -> Inputs:
@@ -138,7 +145,9 @@ class StageInputs:
             self.noise = self._draw(self.normals, self.uniforms, steps, self.samples)
         normals, uniforms = (rows[step % block] for rows in self.noise)
         x, y, weights = self.data.x, self.data.y, self.data.weights
-        if self.rows < self.data.rows:
+        if self.data.stream is not None:
+            x, y = self.data.stream.at(step)
+        elif self.rows < self.data.rows:
             batching = self.minibatching
             chosen = minibatch_rows(batching.seed, batching.stage, step, self.data.rows, self.rows)
             batch = torch.from_numpy(chosen).to(self.execution.device)
@@ -147,7 +156,7 @@ class StageInputs:
         return (self.tables.values[step], normals, uniforms, x, y, self._factor(self.rows), weights, *self.rest)
 
     def of_outer(self, step: int, iteration: int, samples: int) -> Inputs:
-        """The same for a hypergradient after a step of θ: all rows, and noise of its own for every iteration."""
+        """The same for a hypergradient after a step of θ: all rows in memory, with noise of its own each time."""
         block = block_of(self.outer_normals, self.outer_uniforms, samples)
         if (iteration // block, samples) != self.outer_drawn:
             self.outer_drawn = (iteration // block, samples)
@@ -169,7 +178,9 @@ class StageInputs:
         return torch.tensor(list(numbers), device=self.execution.device)
 
     def _factor(self, rows: int) -> Tensor:
-        return torch.tensor(self.data.rows / rows, dtype=self.execution.dtype, device=self.execution.device)
+        return torch.tensor(
+            self.data.row_weight * self.data.rows / rows, dtype=self.execution.dtype, device=self.execution.device
+        )
 
 
 def block_of(normals: NoiseSource, uniforms: NoiseSource, samples: int) -> int:

@@ -57,7 +57,7 @@ def test_digest_tells_shapes_and_dtypes_apart_but_not_memory_layouts() -> None:
 
 
 def test_fields_are_all_in_the_digest() -> None:
-    assert {field.name for field in dataclasses.fields(Dataset)} == {*ARRAYS, *LABELS}
+    assert {field.name for field in dataclasses.fields(Dataset)} == {*ARRAYS, *LABELS, "stream"}
 
 
 @pytest.mark.parametrize("test", [0.25, 0.0])

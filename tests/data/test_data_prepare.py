@@ -13,7 +13,7 @@ from hypothesis.extra.numpy import arrays
 
 from structflow.data import Dataset, prepare
 from structflow.data.moments import moments
-from structflow.data.prepare import split_rows
+from structflow.data.split import split_rows
 from structflow.errors import PluginError, SpecError
 from structflow.plugins import ColumnOptions, SplitOptions, StandardizeOptions, Table, TargetKind
 

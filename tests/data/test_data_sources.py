@@ -16,7 +16,7 @@ import zarr
 from pydantic import ValidationError
 
 from structflow.data import load_dataset
-from structflow.data.prepare import split_rows
+from structflow.data.split import split_rows
 from structflow.errors import Problem, SpecError
 from structflow.plugins import DataSource, SplitOptions, Table, TargetKind
 from structflow.plugins.registry import registry
@@ -170,7 +170,7 @@ def test_file_that_is_missing(tmp_path: Path) -> None:
 def test_folder_instead_of_file_and_the_reverse(tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
     (tmp_path / "file").write_text(CSV)
-    for name in ("csv", "parquet", "npz"):
+    for name in ("csv", "npz"):
         (problem,) = problems(name, tmp_path, path="folder", target="label")
         assert (problem.path, problem.message) == ("data.path", "'folder' is a folder; expected a file")
     (problem,) = problems("zarr", tmp_path, path="file")

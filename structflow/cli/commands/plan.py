@@ -16,10 +16,13 @@ from ..options import json_option, print_json, set_option, spec_argument
 @json_option
 def command(spec: Path, overrides: tuple[str, ...], workers: int | None, as_json: bool) -> None:
     """Print the stages and tasks of SPEC without training."""
+    from ...report.progress import reading_bar
     from ...runner.driver import plan_study
     from ...spec.load import load_study
 
-    plan = plan_study(load_study(spec, overrides), threads=1 if workers else None)
+    with reading_bar(quiet=as_json):
+        study = load_study(spec, overrides)
+    plan = plan_study(study, threads=1 if workers else None)
     if as_json:
         print_json(plan.as_json())
         return

@@ -25,16 +25,17 @@ def command(
     quiet: bool,
 ) -> int:
     """Carry out SPEC; the same command continues an unfinished run, and extends one to a SPEC that has more in it."""
-    from ...report.progress import progress_bar
+    from ...report.progress import progress_bar, reading_bar
     from ...report.text import print_summary
     from ...results.read import is_whole
-    from ...results.run import carried_out, run_opened
+    from ...results.run import carried_out, default_directory, run_opened
     from ...runner.cluster_options import cluster_of
     from ...spec.load import load_study
 
     where = cluster_of(workers, scheduler, cluster)
-    study = load_study(spec, overrides)
-    path = output if output is not None else Path("runs") / study.spec.name
+    with reading_bar(quiet):
+        study = load_study(spec, overrides, output or default_directory)
+    path = output or default_directory(study.spec)
     written = spec.read_text(encoding="utf-8")
     with carried_out(study, path, written, where) as (directory, plan, place):
         if place is not None and place.dashboard is not None and not quiet:

@@ -17,10 +17,12 @@ from ..options import json_option, print_json, set_option, spec_argument
 def command(spec: Path, overrides: tuple[str, ...], as_json: bool) -> int:
     """Check SPEC and the data it names, without training anything."""
     from ...errors import SpecError
+    from ...report.progress import reading_bar
     from ...spec.load import load_study
 
     try:
-        study = load_study(spec, overrides)
+        with reading_bar(quiet=as_json):
+            study = load_study(spec, overrides)
     except SpecError as error:
         if not as_json:
             raise
@@ -29,6 +31,7 @@ def command(spec: Path, overrides: tuple[str, ...], as_json: bool) -> int:
     if as_json:
         print_json({"valid": True, "errors": []})
     else:
-        rows = f"{study.dataset.n_train} training rows, {len(study.dataset.test_rows)} held out"
+        rows = f"{study.dataset.n_train} training rows, {study.dataset.n_test} held out"
+        rows += ", read by minibatch" if study.dataset.stream is not None else ""
         click.echo(f"{spec} is valid: {study.space.count:,} structures; {rows}")
     return 0

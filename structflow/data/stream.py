@@ -1,0 +1,53 @@
+"""A table that stays in its source: what is known of it after one pass."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+
+LOCATION = "source.json"
+"""The file of a run directory that says where the rows of a streamed table are found."""
+
+ROW_BYTES = 8
+"""Bytes of a number in double precision, in which a buffer is counted."""
+
+
+@dataclass(frozen=True)
+class Location:
+    """Where the source is found from, and the fingerprint of its content there; both may change with a copy."""
+
+    base: str
+    fingerprint: str
+
+    def as_json(self) -> dict[str, str]:
+        """As the run directory holds it."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, eq=False)
+class Stream:
+    """A streamed table of `rows` rows, `train_rows` of them to train on.
+
+    `options` is the `data` block as plain data and `content` the SHA-256 of all values. `chunk_train_rows` (chunks,)
+    are the training rows of every chunk, of which `buffer_chunks` make a buffer.
+    """
+
+    options: dict[str, Any]
+    content: str
+    rows: int
+    train_rows: int
+    test_rows: int
+    buffer_chunks: int
+    chunk_train_rows: np.ndarray
+    location: Location
+
+    def as_json(self) -> dict[str, Any]:
+        """Everything but the counts, which are an array, and the location, which may change."""
+        names = ("options", "content", "rows", "train_rows", "test_rows", "buffer_chunks")
+        return {name: getattr(self, name) for name in names}
+
+    def at(self, location: Location) -> Stream:
+        """The same content found elsewhere."""
+        return replace(self, location=location)
