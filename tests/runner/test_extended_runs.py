@@ -138,9 +138,9 @@ def test_what_is_estimated_is_estimated_again_only_where_something_changed(finis
     """One more function: only its structure is evaluated. Other samples: all are."""
     evaluated, really = [], evaluate_module.evaluate_members
 
-    def spy(context, members, sampled, task):
+    def spy(context, members, *others):
         evaluated.extend(member.structure.canonical for member in members.bound.population.members)
-        return really(context, members, sampled, task)
+        return really(context, members, *others)
 
     monkeypatch.setattr(evaluate_module, "evaluate_members", spy)
     studies.run(with_sine(), finished)
