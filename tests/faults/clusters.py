@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import studies
+from called import call_main
 from sabotage import path_with
 
 ENVIRONMENT = {"OMP_NUM_THREADS": "1", "DASK_DISTRIBUTED__SCHEDULER__WORKER_TTL": "20s"}
@@ -111,6 +112,18 @@ def called(*arguments: object, cwd: Path, code: int, **environment: str) -> str:
     """The same of a command that is waited for."""
     done = studies.call(*arguments, cwd=cwd, **environment)
     return checked(done.returncode, code, done.stdout, done.stderr)
+
+
+def continued(run: Path) -> None:
+    """The same command as before, now in this process, ends well; what it leaves is intact, and then without leftovers.
+
+    The spec is beside the run directory.
+    """
+    done = call_main("run", run.parent / "spec.yaml", "-o", run, "--quiet")
+    assert checked(done.code, 0, done.out, done.err) == ""
+    assert call_main("verify", run).out == f"{run} is intact\n"
+    assert call_main("gc", run).code == 0
+    assert call_main("gc", run, "--dry-run").out == "nothing to remove\n"
 
 
 def checked(found: int, code: int, out: str, err: str) -> str:

@@ -47,6 +47,8 @@ def is_moment(moment: str, event: str, arguments: tuple[Any, ...], state: dict[s
 def signal_at(number: int, moment: str, count: int) -> None:
     """Send this process a signal at the given time of the moment."""
     state: dict[str, Any] = {"left": count}
+    signal.signal(signal.SIGXFSZ, signal.SIG_DFL)  # Python ignores it; only the main thread may change that
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
     def hook(event: str, arguments: tuple[Any, ...]) -> None:
         if state["left"] == 0 or event not in ("open", "os.rename", "os.link"):
@@ -57,8 +59,6 @@ def signal_at(number: int, moment: str, count: int) -> None:
         if state["left"] > 0:
             return
         if moment == "chunk" and number == signal.SIGKILL:  # the kernel ends the process in the middle of a write
-            signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
-            resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
             resource.setrlimit(resource.RLIMIT_FSIZE, (CHUNK_BYTES, CHUNK_BYTES))
         else:
             os.kill(os.getpid(), number)
