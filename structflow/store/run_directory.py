@@ -51,10 +51,10 @@ class Record:
 class RunDirectory:
     """The files of one run.
 
-    `spec.yaml` as written, `resolved.yaml`, `environment.json`, `plan.json`, `data/` the prepared data, `records/` one
-    write-once JSON a finished task, `attempts/` the arrays of each attempt, `checkpoints/` of tasks that aren't
-    finished, `result.zarr`, `summary.json`, `run.lock`, which whoever carries the run out holds, and `earlier/`, what
-    there was before the run was extended.
+    `spec.yaml` as written, `resolved.yaml`, `environment.json`, `plan.json`, `data/` the prepared data,
+    `source.json` where the rows of a table larger than memory are, `records/` one write-once JSON a finished task,
+    `attempts/` the arrays of each attempt, `checkpoints/` of tasks that aren't finished, `result.zarr`, `summary.json`,
+    `run.lock`, which whoever carries the run out holds, and `earlier/`, what there was before the run was extended.
     """
 
     path: Path
