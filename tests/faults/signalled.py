@@ -34,12 +34,12 @@ def is_moment(moment: str, event: str, arguments: tuple[Any, ...], state: dict[s
         return written and "/attempts/" in path
     if moment == "chunk":
         return written and "/attempts/" in path and "/c/" in path
+    links = event == "os.link" and "/records/" in str(arguments[1])
     if moment == "link":
-        return event == "os.link"
-    if state.get("linked") and event == "open":
-        state["linked"] = False
+        return links
+    if state.pop("linked", False):  # what comes first after it
         return True
-    if event == "os.link":
+    if links:
         state["linked"] = True
     return False
 
