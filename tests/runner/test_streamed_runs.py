@@ -168,8 +168,8 @@ def test_a_run_says_on_how_many_rows_it_was_estimated_and_holds_no_others(table,
     assert np.isfinite(mixture_of(carried.context, carried.ranking).predict(X[:5], 8).mean).all()
 
 
-class Killed(Exception):
-    """Stands for the end of a process."""
+class Killed(BaseException):
+    """Stands for the end of a process, which is no error of a member."""
 
 
 def test_continuing_from_a_checkpoint_gives_the_same_numbers(table, tmp_path, monkeypatch):
