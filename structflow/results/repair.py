@@ -12,7 +12,7 @@ from ..runner.cluster_options import ClusterOptions
 from ..runner.driver import carry_out
 from ..runner.executors import place_for
 from ..runner.progress import Listener
-from ..store.inspection import RESULT_MANIFEST, Damage, damage, remove, withdraw_record, withdraw_results
+from ..store.inspection import RESULT_MANIFEST, Damage, damage, records, remove, withdraw_record, withdraw_results
 from ..store.openings import damage_of_earlier, earlier_openings
 from ..store.run_directory import RunDirectory
 from ..store.run_lock import locked
@@ -47,14 +47,15 @@ def repair(path: Path, cluster: ClusterOptions | None, listener: Listener) -> li
 
     directory = RunDirectory(path)
     with locked(path):
-        drop_damage_of_earlier(directory)
-        found = inspect(path)
-        opening = opening_damage(found)
+        opening = opening_damage(inspect(path))
         if opening:
             raise StorageError(
                 f"{opening[0].message}; the run was opened with it, so it can't be made again: run the spec in a new "
                 "directory (-o)"
             )
+        drop_damage_of_earlier(directory)
+        found = inspect(path)
+        refuse_older_records(directory)
         tasks = sorted({each.task for each in found if each.task is not None})
         was_finished = directory.has("summary.json") or any(each.part == "results" for each in found)
         before = {task: digest for task in tasks if (digest := readable_digest(directory, task)) is not None}
@@ -79,10 +80,10 @@ def repair(path: Path, cluster: ClusterOptions | None, listener: Listener) -> li
 
 
 def drop_damage_of_earlier(directory: RunDirectory) -> None:
-    """Remove damaged records and results of earlier openings, and openings that can't be read any more."""
+    """Remove damaged records and results of earlier openings, and openings whose own files are damaged."""
     for opening in earlier_openings(directory):
         found = list(damage(opening))
-        if any(each.part == "opened" for each in found):
+        if any(each.part == "opened" and not each.is_of_data for each in found):
             remove(opening.path)
             continue
         for each in found:
@@ -90,6 +91,20 @@ def drop_damage_of_earlier(directory: RunDirectory) -> None:
                 withdraw_results(opening)
             else:
                 withdraw_record(opening, each.task)
+
+
+def refuse_older_records(directory: RunDirectory) -> None:
+    """Raise `StorageError` where records of training know no training keys, so that nothing can be added to them."""
+    for path in records(directory):
+        try:
+            payload = directory.record(path.stem).payload
+        except StorageError:
+            continue
+        if path.stem.endswith("-train") and not payload["empty"] and "keys" not in payload:
+            raise StorageError(
+                f"{directory.path} is of an earlier version of structflow, whose runs this one can't repair: run the "
+                "spec in a new directory (-o)"
+            )
 
 
 def again(directory: RunDirectory, plan: Plan, cluster: ClusterOptions | None, listener: Listener) -> float:

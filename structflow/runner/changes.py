@@ -19,7 +19,7 @@ WITHOUT_EFFECT = r"(name|trackers|compute\.checkpoint_seconds|data)\b"
 
 EXTENDING = (
     r"(optimizer\.restarts|sweep|evidence|robustness|relevance|compute\.members_per_batch"
-    r"|regime\.(?!type\b)|model\.edges\[\d+\]\.(basis|choose|min)|model\.nodes\.[^.]+\.shape)\b"
+    r"|regime\.(?!type\b)|model\.edges\[\d+\]\.(basis|choose|min)|model\.nodes\..+\.shape)\b"
 )
 """Keys that say what else is trained, or how it is judged; members that are there keep their training keys."""
 
@@ -54,7 +54,9 @@ def spec_as_json(spec: Spec) -> dict[str, Any]:
 def changes_of(opening: RunDirectory, study: Study) -> Changes:
     """What differs between the spec and data of an opening and those of a study."""
     stored = opening.read_json("run.json")
-    found = differences(stored["spec"], spec_as_json(study.spec)) if "spec" in stored else older_format(opening, study)
+    found = differences(with_defaults(stored["spec"]), spec_as_json(study.spec)) if "spec" in stored else None
+    if found is None:
+        found = older_format(opening, study)
     refused = [line for path, line in found if not re.match(f"{WITHOUT_EFFECT}|{EXTENDING}", path)]
     if stored["data_digest"] != study.dataset.digest:
         refused += [line for path, line in found if path.startswith("data.")] + [change_of_data(opening, study)]
@@ -64,6 +66,14 @@ def changes_of(opening: RunDirectory, study: Study) -> Changes:
     if extending:
         return Changes("extension", tuple(extending))
     return Changes("without effect" if found else "none", tuple(line for _, line in found))
+
+
+def with_defaults(stored: dict[str, Any]) -> dict[str, Any]:
+    """A spec as it was kept, with defaults for keys that have come since; as it was where it isn't valid any more."""
+    try:
+        return spec_as_json(Spec.model_validate(stored))
+    except ValueError:
+        return stored
 
 
 def change_of_data(opening: RunDirectory, study: Study) -> str:

@@ -40,6 +40,13 @@ def plan_study(
     if earlier is None:
         return make_plan(study, site.device, site.compiles, threads)
     execution = Plan.from_json(earlier.read_json(PLAN)).execution
+    if execution.device != site.device:
+        raise CallError(
+            f"the run was trained on {execution.device}, and here is {site.device}: extend it where it was begun, or "
+            "use another directory (-o)"
+        )
+    if execution.compile and not site.compiles:
+        raise CallError("the run was trained by compiled programs, and there is no C++ compiler here: install one")
     return make_plan(study, site.device, site.compiles, threads, execution)
 
 
@@ -118,7 +125,8 @@ def opened(
         with locked(path):
             set_aside(directory)
     if is_done(study, path):
-        yield open_run(study, path, written)
+        note_location(directory, study)
+        yield directory, Plan.from_json(directory.read_json(PLAN))
         return
     earlier = newest_opening(directory)
     going_on = earlier == directory and refuse_another_study(directory, study).kind != "extension"

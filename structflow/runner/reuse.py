@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..errors import StorageError
+from ..errors import StorageError, StructflowError
 from ..objective.bound import Bound
 from ..objective.gather import Source, gather_columns, gather_parameters
 from ..objective.weights_posterior import Parameters
@@ -96,18 +96,23 @@ class Part:
 
 def earlier_members(context: RunContext) -> EarlierMembers:
     """The members that earlier openings of a run have trained; records that can't be read are passed over."""
+    return read_members(stamps(context))
+
+
+def stamps(context: RunContext) -> tuple[tuple[str, int], ...]:
+    """Path and time of every earlier opening, the newest first; what was set aside doesn't change any more."""
     openings = [opening.path for opening in earlier_openings(context.directory)]
-    return read_members(tuple((str(path), (path / PLAN).stat().st_mtime_ns) for path in openings))
+    return tuple((str(path), (path / PLAN).stat().st_mtime_ns) for path in openings)
 
 
 @lru_cache(maxsize=2)
 def read_members(openings: tuple[tuple[str, int], ...]) -> EarlierMembers:
-    """The members of openings, the newest first, by path and time: what was set aside doesn't change any more."""
+    """The members of openings, the newest first, by path and time."""
     places: dict[str, TrainedBefore] = {}
     by_noise: dict[str, list[TrainingKey]] = {}
     for path, _ in openings:
         directory = RunDirectory(Path(path))
-        for task in Plan.from_json(directory.read_json(PLAN)).tasks():
+        for task in tasks_of(directory):
             if task.kind != "train" or not directory.is_committed(task.name):
                 continue
             try:
@@ -121,11 +126,26 @@ def read_members(openings: tuple[tuple[str, int], ...]) -> EarlierMembers:
     return EarlierMembers(places, {noise: tuple(keys) for noise, keys in by_noise.items()})
 
 
+def tasks_of(directory: RunDirectory) -> list[Task]:
+    """The tasks of an earlier opening; none where its plan can't be read."""
+    try:
+        return list(Plan.from_json(directory.read_json(PLAN)).tasks())
+    except (StorageError, KeyError, TypeError):
+        return []
+
+
 def earlier_evaluations(context: RunContext) -> dict[str, dict[str, Any]]:
     """What earlier openings found of members, by the key of the evaluation."""
+    return read_evaluations(stamps(context))
+
+
+@lru_cache(maxsize=2)
+def read_evaluations(openings: tuple[tuple[str, int], ...]) -> dict[str, dict[str, Any]]:
+    """The evaluations of openings, the newest first, by path and time."""
     found: dict[str, dict[str, Any]] = {}
-    for directory in earlier_openings(context.directory):
-        for task in Plan.from_json(directory.read_json(PLAN)).tasks():
+    for path, _ in openings:
+        directory = RunDirectory(Path(path))
+        for task in tasks_of(directory):
             if task.kind != "evaluate" or not directory.is_committed(task.name):
                 continue
             try:
@@ -242,7 +262,10 @@ class EarlierBatch:
         failed since this one.
         """
         directory = RunDirectory(context.directory.path / EARLIER / place.opening)
-        earlier = context_of(directory, context.study.dataset)
+        try:
+            earlier = context_of(directory, context.study.dataset)
+        except (ValueError, KeyError, TypeError, StructflowError) as error:  # such as a plugin that is gone
+            raise StorageError(f"what {directory.path} was opened with can't be read any more: {error}") from error
         task = Task("train", place.setting, place.round, stage, place.slot)
         record = directory.record(task.name)
         batch, survivors = trained_in_slot(earlier, task), trained_in_slot(earlier, replace(task, stage=last))

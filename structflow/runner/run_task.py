@@ -29,6 +29,7 @@ def run_task(path: str, name: str, parents: list[tuple[str, str]]) -> tuple[str,
     before returned, and only make the scheduler wait for them.
     """
     context = open_context(path)
+    opening = context.directory.opening
     if context.directory.is_committed(name):
         record = context.directory.record(name)
     else:
@@ -39,6 +40,8 @@ def run_task(path: str, name: str, parents: list[tuple[str, str]]) -> tuple[str,
         refuse_another_device(context, name)
         with threads(context.plan.execution.threads):
             found = attempt(context, task, slots)
+        if context.directory.opening != opening:  # an extension was opened meanwhile, with other tasks of these names
+            raise StorageError(f"{context.directory.path} was opened anew while {name} was done; its result is dropped")
         record = context.directory.commit(name, found, time.perf_counter() - started, worker_name())
         slots.remove()
     publish(Progress(name, 0, finished=True))

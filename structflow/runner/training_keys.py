@@ -80,7 +80,7 @@ def training_keys(
     keys = []
     for member, text, start in zip(members, noise, starts, strict=True):
         relaxed = member.structure is None
-        choice = (member.structure, member.open)
+        choice = (member.structure, member.open, member.removed)
         if choice not in what:
             what[choice] = {
                 "functions": digest_of_json(functions_part(context.study.graph, member, stages[stage])),
@@ -156,7 +156,7 @@ def functions_part(graph: Graph, member: Candidate, spec: Spec) -> Any:
             first = sharing[function.share] if function.share is not None else []
             owner = [first[0][0].key, described_function(first[0][1]), len(first) > 1] if first else None
             described.append([described_function(function), owner])
-        space = [edge.space, edge.smallest, len(edge.functions)] if relaxed else None
+        space = [edge.space, edge.smallest, [each.name for each in edge.functions]] if relaxed else None
         edges.append([edge.key, space, described if ordered else sorted(described, key=digest_of_json)])
     shapes = {} if member.structure is None else dict(member.structure.shapes)
     return [edges, {node: list(shape) for node, shape in graph.node_shapes(shapes).items()}]
@@ -187,6 +187,8 @@ def plugins_part(graph: Graph, member: Candidate, spec: Spec) -> str:
     ]
     used.append(installed.of_kind("likelihoods")[spec.model.likelihood.type])
     used.append(installed.of_kind("hypergradients")[spec.optimizer.outer.type])
+    if member.removed is not None:
+        used.append(installed.of_kind("relevances")[member.removed.criterion])
     if member.structure is None:
         used.append(installed.of_kind("structure_distributions")[spec.prior.structure.type])
     return ", ".join(sorted({package_text(each) for each in used}))
@@ -201,9 +203,16 @@ def package_text(registration: Registration) -> str:
 
 @cache
 def source_hash(module: str) -> str:
-    """The first digits of the SHA-256 of a loaded module's file; `no source` where there is none."""
+    """The first digits of the SHA-256 of a module's package, or of its file; `no source` where there is none."""
     file = inspect.getsourcefile(sys.modules[module])
-    return "no source" if file is None else hashlib.sha256(Path(file).read_bytes()).hexdigest()[:12]
+    if file is None:
+        return "no source"
+    package = sys.modules[module.partition(".")[0]]
+    files = sorted(Path(package.__path__[0]).rglob("*.py")) if hasattr(package, "__path__") else [Path(file)]
+    summary = hashlib.sha256()
+    for path in files:
+        summary.update(path.read_bytes())
+    return summary.hexdigest()[:12]
 
 
 def keys_in(context: RunContext, task: Task) -> dict[Candidate, TrainingKey]:
@@ -224,4 +233,4 @@ def keys_of_parents(context: RunContext, members: Sequence[Candidate], setting: 
             task = Task("train", setting, round_index, len(planned.steps) - 1, slot)
             for member, key in keys_in(context, task).items():
                 found[as_parent(member, round_index), member.fold] = key.digest
-    return [FRESH if member.parent is None else found[member.parent, member.fold] for member in members]
+    return [FRESH if member.parent is None else found.get((member.parent, member.fold), FRESH) for member in members]

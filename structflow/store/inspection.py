@@ -34,6 +34,7 @@ class Damage:
     part: str
     task: str | None
     message: str
+    is_of_data: bool = False
 
 
 def seal_opening(directory: RunDirectory) -> None:
@@ -70,7 +71,7 @@ def damage(directory: RunDirectory) -> Iterator[Damage]:
             yield Damage("opened", None, message)
     if directory.has("plan.json"):
         for message in damaged_files(directory.data):
-            yield Damage("opened", None, message)
+            yield Damage("opened", None, message, is_of_data=True)
     for path in records(directory):
         yield from damage_of_record(directory, path.stem)
     if directory.has("summary.json") or directory.has(RESULT_MANIFEST):

@@ -62,7 +62,8 @@ def set_aside(directory: RunDirectory) -> None:
     there = folders(directory)
     if directory.has(PLAN):
         is_begun = bool(there) and not there[0].has(PLAN)
-        target = there[0].path if is_begun else directory.path / EARLIER / str(len(there))
+        newest = int(there[0].path.name) if there else -1
+        target = there[0].path if is_begun else directory.path / EARLIER / str(newest + 1)
     elif there:
         target = there[0].path
     else:
@@ -80,7 +81,7 @@ def set_aside(directory: RunDirectory) -> None:
 def damage_of_earlier(directory: RunDirectory) -> Iterator[Damage]:
     """Everything in earlier openings that isn't what was written."""
     for opening in earlier_openings(directory):
-        yield from damage(opening)
+        yield from (found for found in damage(opening) if not (found.part == "opened" and found.is_of_data))
 
 
 def leftovers_of_all(directory: RunDirectory) -> list[Path]:

@@ -13,10 +13,11 @@ import pytest
 import studies
 
 import structflow
-from structflow.errors import CallError
+from structflow.errors import CallError, StorageError
 from structflow.results.repair import inspect, repair
 from structflow.runner import reuse, run_task, training_keys
-from structflow.store import openings
+from structflow.store import inspection, openings
+from structflow.store.run_directory import RunDirectory
 
 evaluate_module = importlib.import_module("structflow.runner.evaluate")
 train_module = importlib.import_module("structflow.runner.train")
@@ -340,6 +341,69 @@ def test_arrays_that_were_lost_are_trained_again(finished, trained):
     extended = studies.run(with_sine(), finished)
     assert len(trained) == 6
     assert extended.summary["extension"]["taken_over"] == 0
+
+
+def test_openings_are_numbered_on(finished, trained):
+    """The oldest of two is deleted by hand; the next extension has a number of its own and overwrites nothing."""
+    studies.run(changed(optimizer__restarts=3), finished)
+    studies.run(changed(optimizer__restarts=4), finished)
+    shutil.rmtree(finished / "earlier" / "0")
+    trained.clear()
+    extended = studies.run(changed(optimizer__restarts=6), finished)
+    assert len(trained) == 4
+    assert extended.summary["extension"]["changes"] == ["optimizer.restarts: 4 → 6"]
+    assert sorted(path.name for path in (finished / "earlier").iterdir()) == ["1", "2"]
+
+
+def test_damaged_data_cost_no_earlier_opening(finished):
+    """They are the run's own, so `--repair` refuses; what was found before is still there."""
+    studies.run(with_sine(), finished)
+    file = next(path for path in (finished / "data").rglob("*") if path.is_file())
+    file.write_bytes(file.read_bytes() + b" ")
+    with pytest.raises(StorageError, match="the run was opened with it"):
+        repair(finished, None, lambda progress: None)
+    assert (finished / "earlier" / "0" / "plan.json").exists()
+
+
+def test_an_opening_that_is_no_longer_valid_blames_no_member(finished, trained):
+    """As where a package is gone whose function it had: its members are trained again."""
+    studies.run(changed(optimizer__restarts=3), finished)
+    settings = finished / "settings.json"
+    settings.write_text(settings.read_text().replace('"dense"', '"gone"'))
+    trained.clear()
+    extended = studies.run(changed(optimizer__restarts=4), finished)
+    assert len(trained) == 8
+    assert extended.summary["failures"] == []
+    assert len(extended.ranking) == 2
+
+
+def test_a_late_task_of_an_earlier_opening_commits_nothing(finished, monkeypatch):
+    """A task that was begun before the run was extended ends after it."""
+    really, task = run_task.perform, "setting0-round0-batch0-stage0-train"
+
+    def extend_meanwhile(context, task, slots):
+        monkeypatch.setattr(run_task, "perform", really)
+        found = really(context, task, slots)
+        studies.run(with_sine(), finished)
+        return found
+
+    inspection.withdraw_record(RunDirectory(finished), task)
+    monkeypatch.setattr(run_task, "perform", extend_meanwhile)
+    with pytest.raises(StorageError, match=f"was opened anew while {task} was done"):
+        run_task.run_task(str(finished), task, [])
+    assert len(structflow.Run(finished).ranking) == 3
+
+
+def test_a_default_that_came_later_is_no_change(finished, trained):
+    """A run whose spec was kept when a key wasn't there yet."""
+    kept = json.loads((finished / "run.json").read_text())
+    del kept["spec"]["evidence"]["samples"], kept["spec"]["optimizer"]["inner"]["momentum"]
+    kept["spec"]["evidence"] = {}
+    document = changed(evidence={"samples": 256})
+    (finished / "run.json").write_text(json.dumps(kept))
+    studies.run(document, finished)
+    assert trained == []
+    assert not (finished / "earlier").exists()
 
 
 def test_the_command_says_what_it_extends(finished, cli):
