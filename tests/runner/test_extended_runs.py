@@ -358,7 +358,7 @@ def test_openings_are_numbered_on(finished, trained):
 def test_damaged_data_cost_no_earlier_opening(finished):
     """They are the run's own, so `--repair` refuses; what was found before is still there."""
     studies.run(with_sine(), finished)
-    file = next(path for path in (finished / "data").rglob("*") if path.is_file())
+    file = next(path for path in (finished / "data" / "arrays").rglob("*") if path.is_file())
     file.write_bytes(file.read_bytes() + b" ")
     with pytest.raises(StorageError, match="the run was opened with it"):
         repair(finished, None, lambda progress: None)
