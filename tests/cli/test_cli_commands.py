@@ -140,7 +140,7 @@ def test_show_json_has_the_fields_of_the_design(cli, finished):
     answer = strict(called.out)
     assert list(answer) == [
         "run", "status", "spec_hash", "n_structures", "criterion", "ranking", "relaxed", "relevance", "stages",
-        "settings", "warnings", "seconds",
+        "failures", "settings", "extension", "warnings", "seconds",
     ]  # fmt: skip
     assert answer["run"] == "run"
     assert answer["status"] == "finished"
