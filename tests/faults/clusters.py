@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -112,6 +113,14 @@ def called(*arguments: object, cwd: Path, code: int, **environment: str) -> str:
     """The same of a command that is waited for."""
     done = studies.call(*arguments, cwd=cwd, **environment)
     return checked(done.returncode, code, done.stdout, done.stderr)
+
+
+def slowdown(*arguments: object, cwd: Path) -> float:
+    """How many times longer than on an idle machine a command takes, one that only computes: time over time of CPU."""
+    before, begun = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
+    assert studies.call(*arguments, cwd=cwd).returncode == 0
+    after, taken = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic() - begun
+    return max(1.0, taken / (after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime))
 
 
 def continued(run: Path) -> None:
