@@ -222,7 +222,7 @@ def test_workers_killed_at_random(tmp_path, sabotage, undisturbed, seed):
 
 
 def test_a_resource_that_nobody_offers(tmp_path, dask):
-    """Fault 10: refused by name within 10 s of asking the scheduler, as an idle machine counts, with nothing written."""
+    """Fault 10: refused by name within 10 s of asking the scheduler (of an idle machine); nothing is written."""
     dask.worker("first")
     dask.wait_for("first")
     studies.write(STUDY, tmp_path)
