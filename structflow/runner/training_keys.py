@@ -22,13 +22,14 @@ import torch
 
 from ..model.layout import functions_by_share
 from ..plan.tasks import Task
-from ..plugins import Candidate, Parent
+from ..plugins import Candidate, Parent, Shape
 from ..plugins.hookspecs import PROJECT
 from ..plugins.registry import Registration, registry
-from ..spec.graph import Graph, GraphFunction
+from ..spec.graph import OUTPUT, Graph, GraphFunction
 from ..spec.models import Spec
 from ..spec.structures import Structure
 from ..store.digest import digest_of_json
+from ..train.conditioning import whitens_together
 from .context import RunContext
 from .parents import as_parent, trained_in_slot
 
@@ -158,8 +159,27 @@ def functions_part(graph: Graph, member: Candidate, spec: Spec) -> Any:
             described.append([described_function(function), owner])
         space = [edge.space, edge.smallest, [each.name for each in edge.functions]] if relaxed else None
         edges.append([edge.key, space, described if ordered else sorted(described, key=digest_of_json)])
-    shapes = {} if member.structure is None else dict(member.structure.shapes)
-    return [edges, {node: list(shape) for node, shape in graph.node_shapes(shapes).items()}]
+    shapes = graph.node_shapes({} if member.structure is None else dict(member.structure.shapes))
+    what: list[Any] = [edges, {node: list(shape) for node, shape in shapes.items()}]
+    if not ordered and may_be_whitened_together(graph, chosen, shapes):
+        what.append("whitened together")
+    return what
+
+
+def may_be_whitened_together(
+    graph: Graph, chosen: Sequence[Sequence[GraphFunction]], shapes: Mapping[str, Shape]
+) -> bool:
+    """Whether a structure may be linear in the weights of several functions that are trained in common coordinates.
+
+    Whether they are depends on whether other structures are possible.
+    """
+    ends = [
+        edge.target
+        for edge, functions in zip(graph.edges, chosen, strict=True)
+        for function in functions
+        if function.plugin.weight_shapes(function.options, shapes[edge.source], shapes[edge.target])
+    ]
+    return whitens_together(graph) and len(ends) > 1 and set(ends) == {OUTPUT}
 
 
 def described_function(function: GraphFunction) -> list[Any]:

@@ -86,7 +86,7 @@ def open_stage(
         limit,
         Objectives(bound, layout, coordinates),
         StageInputs.of(bound, keys, data, tables, samples, minibatching, execution, whitening),
-        f"{bound.signature}|{sorted(data.weights)}|{execution}|{bool(whitening)}",
+        f"{bound.signature}|{sorted(data.weights)}|{execution}|{sorted(whitening)}",
     )
 
 

@@ -186,6 +186,38 @@ def test_extended_is_what_would_have_been(tmp_path, trained, sections):
     assert len(rerun) < len(trained)
 
 
+def test_linear_members_are_trained_alike_beside_others(tmp_path, trained):
+    """A linear model is whitened whatever it shares a batch with; after 30 steps its training is far from its end."""
+    edge = {"from": "x", "to": "y", "choose": "one", "basis": [{"type": "polynomial", "degree": 3}]}
+    tanh = {"type": "dense", "activation": "tanh"}
+    document = studies.spec(model=studies.model([edge]))
+    document["optimizer"] = {**document["optimizer"], "inner": {"steps": 30, "lr": 0.01}}
+    studies.run(document, tmp_path / "run")
+    trained.clear()
+    wider = changed(document, model__edges__0__basis=[tanh, *edge["basis"]])
+    extended = studies.run(wider, tmp_path / "run")
+    assert {structure for structure, *_ in trained} == {'{"x->y":["dense:tanh"]}'}
+    assert_equal_results(extended, studies.run(wider, tmp_path / "fresh"))
+
+
+def test_common_coordinates_are_part_of_the_key(tmp_path, trained):
+    """Without a choice the weights of all functions are whitened together; with one they aren't, and start anew."""
+    edges = [
+        {"from": "x", "to": "y", "basis": [{"type": "linear"}]},
+        {"from": "x", "to": "h", "basis": [{"type": "elementwise", "function": "sin"}]},
+        {"from": "h", "to": "y", "basis": [{"type": "linear", "bias": False}]},
+    ]
+    document = studies.spec(model=studies.model(edges, h={"shape": [2]}))
+    document["optimizer"] = {**document["optimizer"], "inner": {"steps": 30, "lr": 0.01}}
+    studies.run(document, tmp_path / "run")
+    trained.clear()
+    wider = copy.deepcopy(document)
+    wider["model"]["edges"][1] |= {"choose": "one", "basis": [*edges[1]["basis"], "identity"]}
+    extended = studies.run(wider, tmp_path / "run")
+    assert len(trained) == 4
+    assert_equal_results(extended, studies.run(wider, tmp_path / "fresh"))
+
+
 def test_shared_weights_are_taken_over(tmp_path, trained):
     """Two functions that share weights, one of which comes later: the first's start depends on both being there."""
     tied = [{"type": "dense", "share": "w"}, {"type": "dense", "activation": "relu", "share": "w"}]

@@ -75,6 +75,33 @@ def test_mean_field_reaches_its_closed_form_optimum(tmp_path: Path) -> None:
     assert found == pytest.approx(evidence(design, y, 2.0, 0.25) - slack, abs=1e-3)
 
 
+def test_a_linear_structure_reaches_it_beside_others(tmp_path: Path) -> None:
+    """Powers share a batch with a network and with what is behind an identity; one step is enough for both linear ones.
+
+    The network's hidden node makes h→y nonlinear there; h = x0 makes it linear with features 1 and x0.
+    """
+    spec = study("diagonal", [], {"precision": 2.0}, 0.5, "x0 - 0.5*x0**2")
+    spec["data"]["inputs"] = 1
+    spec["model"]["nodes"] = {"x": {}, "h": {"shape": [1]}, "y": {}}
+    hidden = ["identity", {"type": "dense", "activation": "tanh"}]
+    last = [{"type": "polynomial", "degree": 5, "name": "polynomial"}, "linear"]
+    spec["model"]["edges"] = [
+        {"from": "x", "to": "h", "choose": "one", "basis": hidden},
+        {"from": "h", "to": "y", "choose": "one", "basis": last},
+    ]
+    spec["optimizer"]["inner"] = {"steps": 1}
+    run = structflow.run(spec, tmp_path / "run")
+    found = {tuple(entry["structure"][edge][0] for edge in ("x->h", "h->y")): entry for entry in run.ranking}
+    assert len(found) == 4
+    x, y = run.context.study.dataset.train()
+    for name, degree in (("polynomial", 5), ("linear", 1)):
+        design = powers(x, degree)
+        posterior = design.T @ design / 0.25 + 2.0 * np.eye(design.shape[1])
+        slack = 0.5 * (np.log(np.diag(posterior)).sum() - np.linalg.slogdet(posterior)[1])
+        expected = evidence(design, y[:, 0], 2.0, 0.25) - slack
+        assert found["identity", name]["log_evidence"] == pytest.approx(expected, abs=1e-3)
+
+
 @pytest.mark.parametrize("covariance", ["full", "diagonal"])
 def test_several_groups_share_one_posterior(covariance: str, tmp_path: Path) -> None:
     """A constant and an affine map explain the same offset: two groups whose weights are correlated."""

@@ -159,18 +159,18 @@ def test_the_spec_runs_and_relaxed_members_have_the_probabilities_of_functions(t
 
 def test_a_continued_run_has_every_point_once(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Interrupted after a batch, the log has that batch; continued, it is that of a run in one go."""
-    train_batch = run_task.train_batch
+    really = run_task.train_survivors
     done: list[Any] = []
 
     def fail_in_second(*arguments: Any) -> Any:
         if done:
             raise RuntimeError("power failure")
         done.append(arguments)
-        return train_batch(*arguments)
+        return really(*arguments)
 
     log = tmp_path / "run" / "tensorboard"
     with monkeypatch.context() as patch:
-        patch.setattr(run_task, "train_batch", fail_in_second)
+        patch.setattr(run_task, "train_survivors", fail_in_second)
         with pytest.raises(RuntimeError, match="power failure"):
             structflow.run(document(), tmp_path / "run")
     assert len(folders(log)) == 4

@@ -1,0 +1,85 @@
+"""Members that are linear in their weights: structure by structure, so that batch-mates decide nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from ..model.layout import FunctionBlock, Layout, uses
+from ..objective.bound import Bound
+from ..plugins import Candidate
+from ..spec.graph import INPUT
+
+MOST_WEIGHTS = 128
+"""Weights of a member up to which it is conditioned: it takes matrices of that size for each member."""
+
+
+@dataclass(frozen=True)
+class LinearMembers:
+    """Members of one linear structure, by number, its functions edge by edge, and the numbers of its weight groups."""
+
+    numbers: tuple[int, ...]
+    blocks: tuple[tuple[FunctionBlock, ...], ...]
+    groups: tuple[int, ...]
+
+
+def linear_members(bound: Bound) -> list[LinearMembers]:
+    """The members whose output is linear in all their weights, with features that depend on the data alone."""
+    population = bound.population
+    if population.is_relaxed or not any(bound.weights.integrated):
+        return []
+    same: dict[object, list[int]] = {}
+    for number, member in enumerate(population.members):
+        same.setdefault(member.structure, []).append(number)
+    found = []
+    for numbers in same.values():
+        blocks = blocks_of(population.layout, population.members[numbers[0]])
+        users = [block.group for row in blocks for block in row if block.group is not None]
+        groups = sorted(set(users))
+        if users and len(groups) == len(users) and is_linear(bound, blocks, groups):
+            found.append(LinearMembers(tuple(numbers), blocks, tuple(groups)))
+    return found
+
+
+def blocks_of(layout: Layout, member: Candidate) -> tuple[tuple[FunctionBlock, ...], ...]:
+    """The functions of a member, edge by edge."""
+    used = uses(layout.graph, [member.structure])
+    return tuple(
+        tuple(block for block in row if table[0, block.candidate])
+        for row, table in zip(layout.blocks, used, strict=True)
+    )
+
+
+def is_linear(bound: Bound, blocks: Sequence[Sequence[FunctionBlock]], groups: Sequence[int]) -> bool:
+    """Whether a structure with these functions, each with weights of its own, is linear in all of them."""
+    layout = bound.population.layout
+    sources = {layout.graph.edges[block.edge].source for row in blocks for block in row if block.group is not None}
+    return (
+        all(bound.weights.integrated[group] for group in groups)
+        and sum(layout.groups[group].size for group in groups) <= MOST_WEIGHTS
+        and sources <= fixed_nodes(layout, blocks)
+    )
+
+
+def fixed_nodes(layout: Layout, blocks: Sequence[Sequence[FunctionBlock]]) -> set[str]:
+    """The input, and every node that functions without weights make of such nodes."""
+    found = {INPUT}
+    for node in layout.graph.nodes[1:]:
+        edges = layout.graph.edges_into(node)
+        if all(edge.source in found and all(block.group is None for block in blocks[index]) for index, edge in edges):
+            found.add(node)
+    return found
+
+
+def fixed_values(layout: Layout, blocks: Sequence[Sequence[FunctionBlock]], node: str, x: Tensor) -> Tensor:
+    """f_j(x) of a node of `fixed_nodes`, (rows, *shape), for x (rows, *input_shape)."""
+    if node == INPUT:
+        return x.reshape(len(x), *layout.node_shapes[INPUT])
+    total = x.new_zeros((len(x), *layout.node_shapes[node]))
+    for index, edge in layout.graph.edges_into(node):
+        source = fixed_values(layout, blocks, edge.source, x)
+        for block in blocks[index]:
+            total = total + block.function.forward({}, source)
+    return total
