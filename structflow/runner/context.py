@@ -112,16 +112,22 @@ class RunContext:
         divergences = AgainstSet.of_spec(spec, against, stage, stages) if population.is_relaxed else NOTHING
         return Bound(population, self.likelihood(spec), family, spec.prior, posterior, start, integrate, divergences)
 
+    def fold_of_row(self, spec: Spec) -> np.ndarray | None:
+        """For every training row the fold that holds it out (`held_out_folds`); None where no preset holds out any."""
+        if fold_count(spec) == 0:
+            return None
+        objective = spec.objective
+        return held_out_folds(self.study.dataset, objective.preset, objective.folds, objective.held_out, spec.seed)
+
     def fold_weights(self, members: tuple[Candidate, ...], spec: Spec) -> FoldWeights | None:
         """How the training rows weigh for members of the presets with held-out rows; None for the others.
 
         A member of fold k ≥ 1 learns from the other folds, whose m_k rows count m / m_k times, and is judged by fold k;
         fold 0 learns from all rows and is judged by none.
         """
-        if fold_count(spec) == 0:
+        fold_of_row = self.fold_of_row(spec)
+        if fold_of_row is None:
             return None
-        objective, dataset = spec.objective, self.study.dataset
-        fold_of_row = held_out_folds(dataset, objective.preset, objective.folds, objective.held_out, spec.seed)
         folds = np.array([member.fold for member in members]).reshape(-1, 1)
         held_out = (folds == fold_of_row) & (folds > 0)
         learned = ~held_out

@@ -48,6 +48,7 @@ PARTS = {
     "device": "the device was {0} and is {1}",
     "mode": "programs were {0} and are {1}",
     "data": "the data have changed",
+    "folds": "which rows are held out together has changed",
     "functions": "the functions it has or may choose, or their options or shapes, have changed",
     "settings": "not trained under these settings before",
     "against": "what it is repelled from has changed",

@@ -1,7 +1,8 @@
 """What decides the numbers that a member ends a stage with: its training key, and that of an evaluation.
 
 training key = noise key + what its functions are + settings of the stage + training key of what it starts from + data
-    + versions of the plugins it uses + dtype, device kind, torch version, execution mode.
+    + which rows are held out together + versions of the plugins it uses
+    + dtype, device kind, torch version, execution mode.
 
 Other candidates, the sweep, the number of restarts and the size of batches are no part of it, so a member of an
 extended study has the key it had before.
@@ -76,6 +77,9 @@ def training_keys(
     noise = context.noise_keys(members, setting, round_index, stage)
     stages = context.round_stages(setting, round_index)
     settings = {relaxed: settings_part(stages[stage], stage, len(stages), relaxed) for relaxed in (False, True)}
+    folds = context.fold_of_row(stages[stage])
+    if folds is not None:  # another version of what cuts them may cut others
+        common["folds"] = digest_of_json(folds.tolist())
     repelled_from = digest_of_json([structure.as_dict() for structure in against])
     what: dict[object, dict[str, str]] = {}  # restarts and folds have their functions in common
     keys = []

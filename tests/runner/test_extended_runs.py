@@ -13,8 +13,10 @@ import pytest
 import studies
 
 import structflow
+from structflow.data.folds import held_out_folds
 from structflow.errors import CallError, StorageError
 from structflow.results.repair import inspect, repair
+from structflow.runner import context as context_module
 from structflow.runner import reuse, run_task, training_keys
 from structflow.store import inspection, openings
 from structflow.store.run_directory import RunDirectory
@@ -315,6 +317,18 @@ def test_another_version_is_a_reason(finished, trained, monkeypatch):
     extended = studies.run(changed(optimizer__restarts=3), finished)
     assert len(trained) == 6
     assert extended.summary["extension"]["reasons"] == {"not trained before": 2, f"torch was {was} and is 99.0": 4}
+
+
+def test_other_folds_are_a_reason(tmp_path, trained, monkeypatch):
+    """The rows of two folds change places, as another version of scikit-learn might cut them; fold 0 holds out none."""
+    sections = {"objective": {"preset": "cross_validation", "folds": 2}, "prior": {"weights": {"precision": 1.0}}}
+    document = studies.spec(**sections, optimizer={"restarts": 1, "inner": {"steps": 5}})
+    studies.run(document, tmp_path / "run")
+    monkeypatch.setattr(context_module, "held_out_folds", lambda *given: 3 - held_out_folds(*given))
+    extended = studies.run(changed(document, optimizer__restarts=2), tmp_path / "run")
+    members = extended.summary["extension"]["members"]
+    reasons = {"not trained before": members // 2, "which rows are held out together has changed": members // 2}
+    assert extended.summary["extension"]["reasons"] == reasons
 
 
 @pytest.fixture(scope="module")
