@@ -35,9 +35,6 @@ LABELS = ("classes", "input_names", "target_names", "target_kind")
 CHUNKS = "chunk_train_rows"
 """The array that only a streamed table has."""
 
-OPENING = ("stream", "storage_options")
-"""Keys of the `data` block that say how a streamed table is opened, not what it holds."""
-
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
@@ -139,7 +136,6 @@ class Dataset:
             summary.update(little_endian.tobytes())
         if self.stream is not None:
             known = {**self.stream.as_json(), "chunk_train_rows": self.stream.chunk_train_rows.tolist()}
-            known["options"] = {name: value for name, value in known["options"].items() if name not in OPENING}
             summary.update(json.dumps(known, sort_keys=True).encode())
         return summary.hexdigest()
 
@@ -173,6 +169,6 @@ class Dataset:
         fields: dict[str, Any] = {**arrays, **texts, "target_kind": labels["target_kind"]}
         if "stream" in labels:
             fields["stream"] = Stream(
-                **labels["stream"], chunk_train_rows=fields.pop(CHUNKS), location=location or Location("", "")
+                **labels["stream"], chunk_train_rows=fields.pop(CHUNKS), location=location or Location("", "", {})
             )
         return cls(**fields)

@@ -74,7 +74,7 @@ def open_stream(table: ChunkedTable, options: StreamOptions, target_kind: Target
         found.take(table.read(chunk))
         if watcher is not None:
             watcher(found.rows, rows)
-    location = Location(str(base.resolve()), table.fingerprint)
+    location = Location(str(base.resolve()), table.fingerprint, options.model_dump(mode="json", by_alias=True))
     return found.dataset(buffer_chunks, location)
 
 
@@ -214,8 +214,8 @@ class Pass:
             raise SpecError(problems)
         shape = self.first.inputs.shape[1:]
         stream = Stream(
-            self.options.model_dump(mode="json", by_alias=True),
             self.content,
+            self.options.split.model_dump(mode="json", by_alias=True),
             self.rows,
             n_train,
             self.rows - n_train,

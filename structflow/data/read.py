@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from ..errors import SpecError
@@ -50,8 +51,8 @@ def stored_stream(
     if not directory.has("plan.json") or not directory.has(LOCATION):
         return None
     known = Location(**directory.read_json(LOCATION))
-    dataset = Dataset.load(directory.data, Location(str(base.resolve()), table.fingerprint))
-    if dataset.stream is None or dataset.target_kind != target_kind or known.fingerprint != table.fingerprint:
+    wanted = {**options.model_dump(mode="json", by_alias=True), "stream": known.options["stream"]}
+    if known.fingerprint != table.fingerprint or known.options != wanted:
         return None
-    wanted = {**options.model_dump(mode="json", by_alias=True), "stream": dataset.stream.options["stream"]}
-    return dataset if dataset.stream.options == wanted else None
+    dataset = Dataset.load(directory.data, replace(known, base=str(base.resolve())))
+    return dataset if dataset.target_kind == target_kind else None

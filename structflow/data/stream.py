@@ -16,12 +16,16 @@ ROW_BYTES = 8
 
 @dataclass(frozen=True)
 class Location:
-    """Where the source is found from, and the fingerprint of its content there; both may change with a copy."""
+    """Where the source is found: what it is read with and from, and the fingerprint of its content there.
+
+    `options` is the `data` block as plain data. All of it may change with a copy of the table.
+    """
 
     base: str
     fingerprint: str
+    options: dict[str, Any]
 
-    def as_json(self) -> dict[str, str]:
+    def as_json(self) -> dict[str, Any]:
         """As the run directory holds it."""
         return asdict(self)
 
@@ -30,12 +34,12 @@ class Location:
 class Stream:
     """A streamed table of `rows` rows, `train_rows` of them to train on.
 
-    `options` is the `data` block as plain data and `content` the SHA-256 of all values. `chunk_train_rows` (chunks,)
-    are the training rows of every chunk, of which `buffer_chunks` make a buffer.
+    `content` is the SHA-256 of all values and `split` says which rows are held out, as plain data. `chunk_train_rows`
+    (chunks,) are the training rows of every chunk, of which `buffer_chunks` make a buffer.
     """
 
-    options: dict[str, Any]
     content: str
+    split: dict[str, Any]
     rows: int
     train_rows: int
     test_rows: int
@@ -45,7 +49,7 @@ class Stream:
 
     def as_json(self) -> dict[str, Any]:
         """Everything but the counts, which are an array, and the location, which may change."""
-        names = ("options", "content", "rows", "train_rows", "test_rows", "buffer_chunks")
+        names = ("content", "split", "rows", "train_rows", "test_rows", "buffer_chunks")
         return {name: getattr(self, name) for name in names}
 
     def at(self, location: Location) -> Stream:

@@ -20,12 +20,13 @@ class TrainingRows:
     def __init__(self, dataset: Dataset):
         assert dataset.stream is not None
         self.dataset, self.stream = dataset, dataset.stream
-        source = registry().get("data_sources", self.stream.options["source"])
+        location = self.stream.location
+        source = registry().get("data_sources", location.options["source"])
         model = registry().of_kind("data_sources")[source.type].options
-        options: Any = model.model_validate(self.stream.options)
+        options: Any = model.model_validate(location.options)
         self.path = str(options.path)
-        table: ChunkedTable | None = source.chunks(options, Path(self.stream.location.base))
-        if table is None or table.fingerprint != self.stream.location.fingerprint:
+        table: ChunkedTable | None = source.chunks(options, Path(location.base))
+        if table is None or table.fingerprint != location.fingerprint:
             raise StorageError(
                 f"{self.path} has changed since the run began; bring the old content back and run the same command "
                 "again, or start a new run (-o)"

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import io
+import re
+from collections.abc import Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import fsspec
@@ -182,6 +188,54 @@ def test_any_address_of_fsspec(base, stream):
         remote = load(base, source, f"memory://tables/t.{source}", stream=stream)
         np.testing.assert_array_equal(remote.inputs, local.inputs)
         assert load(base, source, (base / f"t.{source}").as_uri(), stream=stream).n_train == 1000
+
+
+class Ranges(SimpleHTTPRequestHandler):
+    """Serves a folder, and parts of its files, as web servers and object stores do."""
+
+    def log_message(self, *arguments: Any) -> None:
+        pass
+
+    def send_head(self) -> Any:
+        asked = re.fullmatch(r"bytes=(\d+)-(\d+)", self.headers.get("Range", ""))
+        if asked is None:
+            return super().send_head()
+        content = Path(self.translate_path(self.path)).read_bytes()
+        begin, end = int(asked[1]), min(int(asked[2]) + 1, len(content))
+        self.send_response(206)
+        self.send_header("Content-Range", f"bytes {begin}-{end - 1}/{len(content)}")
+        self.send_header("Content-Length", str(end - begin))
+        self.end_headers()
+        return io.BytesIO(content[begin:end])
+
+    def end_headers(self) -> None:
+        self.send_header("Accept-Ranges", "bytes")
+        super().end_headers()
+
+
+@pytest.fixture
+def served(base: Path) -> Iterator[str]:
+    """The address of a web server that serves the folder."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Ranges, directory=str(base)))
+    thread = Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("source", ["zarr", "parquet"])
+def test_a_web_server(base, served, source, stream):
+    local = load(base, source, f"t.{source}", stream=stream)
+    remote = load(base, source, f"{served}/t.{source}", stream=stream)
+    np.testing.assert_array_equal(remote.inputs, local.inputs)
+    assert remote.digest == local.digest
+    if stream:
+        for chunk in (0, 3):
+            for there, here in zip(TrainingRows(remote).read(chunk), TrainingRows(local).read(chunk), strict=True):
+                np.testing.assert_array_equal(there, here)
 
 
 def test_an_address_that_can_not_be_read(base):

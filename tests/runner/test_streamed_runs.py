@@ -209,6 +209,24 @@ def test_continuing_refuses_other_content_and_accepts_a_copy(table, tmp_path):
         run(document, tmp_path / "run")
 
 
+@pytest.mark.parametrize("restarts", [1, 2])
+def test_a_table_that_has_moved_is_the_same(table, tmp_path, restarts):
+    """Interrupted before its first task, a run goes on, or is extended, with the table at another path."""
+    document = spec(table)
+    study = study_from_mapping(document, Path.cwd())
+    open_run(study, tmp_path / "run", None, None)
+    shutil.move(table, tmp_path / "moved.zarr")
+    document["data"]["path"] = str(tmp_path / "moved.zarr")
+    document["optimizer"]["restarts"] = restarts
+    moved = run(document, tmp_path / "run")
+    location = json.loads((tmp_path / "run" / "source.json").read_text())
+    assert location["options"]["path"] == document["data"]["path"]
+    shutil.copytree(tmp_path / "moved.zarr", table)
+    document["data"]["path"] = str(table)
+    whole = run(document, tmp_path / "whole")
+    assert [entry["score"] for entry in moved.ranking] == [entry["score"] for entry in whole.ranking]
+
+
 def test_what_auto_decided_can_be_written_out(table, tmp_path, monkeypatch):
     """On a machine where `auto` decides otherwise the message says what to set, and setting it goes on."""
     document = spec(table, "auto")
