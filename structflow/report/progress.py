@@ -79,11 +79,16 @@ def reading_bar(quiet: bool) -> Iterator[None]:
     columns = (
         TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("rows"), TimeRemainingColumn()
     )  # fmt: skip
-    with Progress(*columns, console=Console(stderr=True)) as bar:
+    bar = Progress(*columns, console=Console(stderr=True))
 
-        def watcher(done: int, rows: int) -> None:
-            shown = bar.task_ids[0] if bar.task_ids else bar.add_task("reading the table once")
-            bar.update(shown, total=rows, completed=done)
+    def watcher(done: int, rows: int) -> None:
+        bar.start()  # no earlier: a bar that has nothing to show leaves an empty line where it isn't on a terminal
+        shown = bar.task_ids[0] if bar.task_ids else bar.add_task("reading the table once")
+        bar.update(shown, total=rows, completed=done)
 
+    try:
         with watching(watcher):
             yield
+    finally:
+        if bar.task_ids:
+            bar.stop()

@@ -54,7 +54,7 @@ def test_version(cli):
 def test_validate(cli, tmp_path):
     path = studies.write(studies.wide(), tmp_path)
     called = cli("validate", path)
-    assert called.code == 0
+    assert (called.code, called.err) == (0, "")
     assert "8 structures; 30 training rows, 10 held out" in called.out  # 2 activations × 2 widths × skip or none
     assert strict(cli("validate", path, "--json").out) == {"valid": True, "errors": []}
 

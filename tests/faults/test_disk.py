@@ -101,7 +101,7 @@ def test_calls_that_fail(tmp_path, monkeypatch, cli, undisturbed, call):
         assert called.code == 3, called.err
         assert "Input/output error" in called.err
         assert before <= committed(tmp_path / "run")
-        at[0] += 11
+        at[0] += 29
     assert attempts > 0
     monkeypatch.undo()
     assert studies.digests(tmp_path / "run") == undisturbed
