@@ -123,6 +123,59 @@ def test_stages(place, stage, tmp_path, monkeypatch):
 
 
 @pytest.mark.faults
+@pytest.mark.parametrize(
+    "outer",
+    [
+        {"outer": {"type": "greedy"}},
+        {"outer": {"type": "hoag", "every": 3}},
+        {"inner": {"steps": 6, "type": "sgd", "lr": 1e-4}, "outer": {"type": "drmad", "every": 3}},
+    ],
+    ids=lambda outer: outer["outer"]["type"],
+)
+def test_two_levels(outer, tmp_path, monkeypatch):
+    """Where h is learned by hypergradients: the others end as if it had never been there, their h too."""
+    sections = {
+        "prior": {"weights": {"precision": "per_parameter"}},
+        "optimizer": {"inner": {"steps": 6}, "restarts": 1, **outer},
+    }
+    fail_at(monkeypatch, sin="forward")
+    run = studies.run(with_sin(**sections), tmp_path / "run")
+    reference = studies.run(without_sin(**sections), tmp_path / "reference")
+    assert arrays(run, TRAIN, EVALUATE) == arrays(reference, TRAIN, EVALUATE)
+    assert [each["structure"] for each in run.summary["failures"]] == [SIN]
+
+
+@pytest.mark.faults
+def test_growth_goes_on_from_the_others(tmp_path, monkeypatch):
+    """Structures with the sine fail in the round they come in, none of later rounds begins at them, and the rest is
+    found."""
+    edge = {**studies.EDGE, "choose": "any", "min": 1}
+    edge["basis"] = [{"type": "dense", "activation": name} for name in ("tanh", "sin", "relu")]
+    document = studies.spec(
+        model=studies.model([edge, studies.LAST], h={"shape": [2]}),
+        optimizer={"inner": {"steps": 6}, "restarts": 1},
+        regime={"type": "growth"},
+    )
+    fail_at(monkeypatch, sin="forward")
+    run = studies.run(document, tmp_path / "run")
+    failed = {tuple(each["structure"]["x->h"]) for each in run.summary["failures"]}
+    assert failed
+    assert all("dense:sin" in names for names in failed)
+    found = [entry["structure"]["x->h"] for entry in run.ranking]
+    assert found
+    assert not any("dense:sin" in names for names in found)
+    parents = [
+        parent["structure"]
+        for task, record in studies.records(run.path).items()
+        if task.endswith("-decide")
+        for batch in record["payload"]["batches"]
+        for parent in batch["parents"]
+    ]
+    assert parents
+    assert not any("dense:sin" in parent["x->h"] for parent in parents)
+
+
+@pytest.mark.faults
 def test_all_folds_of_a_start_go_together(tmp_path, monkeypatch):
     """Two folds and the fit to all rows: the three members of the start that fails."""
     fail_at(monkeypatch, sin="forward")
