@@ -1,8 +1,9 @@
 """How much faster two worker processes are than one, with one thread each.
 
-Twelve batches of 32 networks 13 → 50 → 1 (tanh or relu, 16 starts each), on 404 rows, compiled. Run it with
+Forty-eight batches of 32 networks 13 → 50 → 1 (tanh or relu, as many of each), compiled, on minibatches of 64 of 404 rows or
+on all of them: what a step works on then fits into the caches of a core, or doesn't. Run it with
 
-    python docs/benchmarks/workers.py [--repeats R] [--seconds S] [--json]
+    python docs/benchmarks/workers.py [--all-rows] [--repeats R] [--seconds S] [--json]
 
 A first run fills the compiler's cache and says how many steps one worker does in about S seconds. Then runs with
 one and with two workers alternate, each a command of its own in an empty directory. What counts is the time from the
@@ -24,12 +25,13 @@ from typing import Any
 
 import yaml
 
-BATCHES, MEMBERS = 12, 32
-FIRST_STEPS = 2000
+BATCHES, MEMBERS = 48, 32
+MINIBATCH = 64
+FIRST_STEPS = 500
 
 
-def spec(steps: int) -> dict[str, Any]:
-    """The study that is timed."""
+def spec(steps: int, batch_size: int | None) -> dict[str, Any]:
+    """The study that is timed; None for steps that take all rows."""
     functions = [{"type": "dense", "activation": name} for name in ("tanh", "relu")]
     return {
         "name": "workers",
@@ -38,16 +40,16 @@ def spec(steps: int) -> dict[str, Any]:
             "nodes": {"x": {}, "h": {"shape": [50]}, "y": {}},
             "edges": [{"from": "x", "to": "h", "basis": functions}, {"from": "h", "to": "y", "basis": ["linear"]}],
         },
-        "optimizer": {"inner": {"steps": steps}, "restarts": BATCHES * MEMBERS // 2},
+        "optimizer": {"inner": {"steps": steps, "batch_size": batch_size}, "restarts": BATCHES * MEMBERS // 2},
         "compute": {"compile": True, "members_per_batch": MEMBERS},
     }
 
 
-def seconds_of(steps: int, workers: int) -> tuple[float, float]:
+def seconds_of(steps: int, batch_size: int | None, workers: int) -> tuple[float, float]:
     """Seconds from the first task to the last, and of the whole command."""
     with tempfile.TemporaryDirectory(prefix="structflow-") as folder:
         path = Path(folder) / "spec.yaml"
-        path.write_text(yaml.safe_dump(spec(steps)), encoding="utf-8")
+        path.write_text(yaml.safe_dump(spec(steps, batch_size)), encoding="utf-8")
         command = [Path(sys.executable).with_name("structflow"), "run", path, "-o", Path(folder) / "run", "--quiet"]
         started = time.perf_counter()
         subprocess.run(
@@ -58,12 +60,12 @@ def seconds_of(steps: int, workers: int) -> tuple[float, float]:
     return float(summary["seconds"]), whole
 
 
-def measure(repeats: int, wanted: float) -> dict[str, Any]:
+def measure(repeats: int, wanted: float, batch_size: int | None) -> dict[str, Any]:
     """The seconds of all runs, and the ratios of their pairs."""
-    seconds_of(FIRST_STEPS, 1)
-    seconds, _ = seconds_of(FIRST_STEPS, 1)
+    seconds_of(FIRST_STEPS, batch_size, 1)
+    seconds, _ = seconds_of(FIRST_STEPS, batch_size, 1)
     steps = max(FIRST_STEPS, round(FIRST_STEPS * wanted / seconds))
-    pairs = [(seconds_of(steps, 1), seconds_of(steps, 2)) for _ in range(repeats)]
+    pairs = [(seconds_of(steps, batch_size, 1), seconds_of(steps, batch_size, 2)) for _ in range(repeats)]
     return {
         "steps": steps,
         "one": [one[0] for one, _ in pairs],
@@ -76,11 +78,12 @@ def measure(repeats: int, wanted: float) -> dict[str, Any]:
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--all-rows", action="store_true", help="no minibatches")
     parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=70.0, help="of a run with one worker")
+    parser.add_argument("--seconds", type=float, default=120.0, help="of a run with one worker")
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
-    found = measure(arguments.repeats, arguments.seconds)
+    found = measure(arguments.repeats, arguments.seconds, None if arguments.all_rows else MINIBATCH)
     if arguments.json:
         print(json.dumps(found))
         return
