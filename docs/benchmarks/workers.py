@@ -1,7 +1,7 @@
 """How much faster two worker processes are than one, with one thread each.
 
-Forty-eight batches of 32 networks 13 → 50 → 1 (tanh or relu, as many of each), compiled, on minibatches of 64 of 404 rows or
-on all of them: what a step works on then fits into the caches of a core, or doesn't. Run it with
+Forty-eight batches of 32 networks 13 → 50 → 1 (tanh or relu, as many of each), compiled, on minibatches of 64 of 404
+rows or on all of them: what a step works on then fits into the caches of a core, or doesn't. Run it with
 
     python docs/benchmarks/workers.py [--all-rows] [--repeats R] [--seconds S] [--json]
 

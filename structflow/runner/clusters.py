@@ -30,7 +30,7 @@ SELDOM = {
     "distributed.worker.profile.enabled": False,
 }
 """How often a cluster of one's own looks after itself: tasks take seconds, and what wakes up takes the core, and the
-interpreter's lock, from training. With Dask's defaults that cost two workers a tenth of their time."""
+interpreter's lock, from training."""
 
 
 @contextmanager
