@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -95,6 +96,11 @@ def result_digests(directory: Path) -> dict[str, str]:
                     found[f"{node.path}/{name}"] = digest_of_json(without_nan(array.values.tolist()))
     ranking = json.loads((directory / "summary.json").read_text(encoding="utf-8"))["ranking"]
     return {**found, "ranking": digest_of_json(ranking)}
+
+
+def hear_interrupts() -> None:
+    """In a process about to begin: SIGINT as in a terminal, also where the tests run in the background of a shell."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def command(*arguments: Any) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -202,15 +203,20 @@ class RunContext:
 
 def open_context(path: str) -> RunContext:
     """The context of a run directory; a process reads it once, and anew where another run is there now."""
-    return context_of_opening(path, RunDirectory(Path(path)).opening)
+    directory = RunDirectory(Path(path))
+    location = canonical_json(directory.read_json(LOCATION)) if directory.has(LOCATION) else None
+    return context_of_opening(path, directory.opening, location)
 
 
 @lru_cache(maxsize=2)
-def context_of_opening(path: str, opening: tuple[int, int, int]) -> RunContext:
-    """The context of the run that was opened at a path, as `RunDirectory.opening` tells it from others there."""
+def context_of_opening(path: str, opening: tuple[int, int, int], location: str | None) -> RunContext:
+    """The context of the run that was opened at a path, as `RunDirectory.opening` tells it from others there.
+
+    `location` is where the rows of a streamed table are found, as JSON.
+    """
     directory = RunDirectory(Path(path))
-    location = Location(**directory.read_json(LOCATION)) if directory.has(LOCATION) else None
-    return context_of(directory, Dataset.load(directory.data, location))
+    found = None if location is None else Location(**json.loads(location))
+    return context_of(directory, Dataset.load(directory.data, found))
 
 
 def context_of(directory: RunDirectory, dataset: Dataset) -> RunContext:

@@ -15,6 +15,7 @@ from ..evidence.trained import TrainedPopulation
 from ..model.population import Population
 from ..objective.bound import Bound
 from ..objective.inherit import Trained, inherit
+from ..objective.kept_weights import KeptWeights
 from ..plan.batching import Batch
 from ..plan.tasks import Task
 from ..plugins import Candidate, Schedule, metaparameter_at
@@ -138,7 +139,9 @@ def trained_here(
             largest_log_concentration(spec),
             checkpoints,
         )
-    return replace(result, diverged_at=np.where(diverged >= 0, diverged, result.diverged_at))
+    kept = KeptWeights.of(result.parameters, bound.weights)
+    parameters = result.parameters if kept is None else kept.posterior(result.parameters)  # coordinates mix weights
+    return replace(result, parameters=parameters, diverged_at=np.where(diverged >= 0, diverged, result.diverged_at))
 
 
 def keys_of(context: RunContext, task: Task, batch: Batch) -> list[TrainingKey]:

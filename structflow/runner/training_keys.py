@@ -28,6 +28,7 @@ from ..plugins.hookspecs import PROJECT
 from ..plugins.registry import Registration, registry
 from ..spec.graph import OUTPUT, Graph, GraphFunction
 from ..spec.models import Spec
+from ..spec.presets import posterior_of
 from ..spec.structures import Structure
 from ..store.digest import digest_of_json
 from ..train.conditioning import whitens_together
@@ -148,11 +149,15 @@ def settings_part(spec: Spec, stage: int, stages: int, relaxed: bool) -> str:
 def functions_part(graph: Graph, member: Candidate, spec: Spec) -> Any:
     """What a member's functions are, edge by edge, and the shapes of the nodes between them.
 
-    Their order counts where parameters of all are laid out in it: of relaxed members, and of a full covariance.
+    Their order counts where parameters of all are laid out in it: of relaxed members, of a full covariance, and in
+    common coordinates.
     """
     chosen = chosen_functions(graph, member)
     relaxed = member.structure is None
-    ordered = relaxed or spec.posterior.weights.covariance == "full"
+    shapes = graph.node_shapes({} if member.structure is None else dict(member.structure.shapes))
+    full = posterior_of(spec).weights.covariance == "full"
+    together = not relaxed and not full and may_be_whitened_together(graph, chosen, shapes)
+    ordered = relaxed or full or together
     sharing = functions_by_share(graph)
     edges = []
     for edge, functions in zip(graph.edges, chosen, strict=True):
@@ -163,11 +168,8 @@ def functions_part(graph: Graph, member: Candidate, spec: Spec) -> Any:
             described.append([described_function(function), owner])
         space = [edge.space, edge.smallest, [each.name for each in edge.functions]] if relaxed else None
         edges.append([edge.key, space, described if ordered else sorted(described, key=digest_of_json)])
-    shapes = graph.node_shapes({} if member.structure is None else dict(member.structure.shapes))
     what: list[Any] = [edges, {node: list(shape) for node, shape in shapes.items()}]
-    if not ordered and may_be_whitened_together(graph, chosen, shapes):
-        what.append("whitened together")
-    return what
+    return [*what, "whitened together"] if together else what
 
 
 def may_be_whitened_together(

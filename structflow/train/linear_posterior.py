@@ -75,12 +75,9 @@ def linear_posteriors(
         offset = output_without_weights(bound, structure.blocks, x)
         slope, curvature = slope_and_curvature(bound, parameters, members, y, offset)
         weights = x.new_ones((len(members), len(x))) if row_weights is None else row_weights[members].double()
-        if row_weights is None:
-            data = torch.einsum("nro,mo,kro->mnk", features, curvature, features)
-        else:
-            data = torch.einsum("nro,mr,mo,kro->mnk", features, weights, curvature, features)
+        data = curvature_of_weights(features, curvature, weights)
         precision = data / share + torch.diag_embed(torch.cat(precisions, dim=1))
-        gradient = torch.einsum("nro,mr,mro->mn", features, weights, slope) / share
+        gradient = slope_of_weights(features, slope, weights) / share
         gradient = torch.where(gradient.isfinite(), gradient, 0.0)
         factor = lower_factor(precision)
         mean = torch.cholesky_solve(gradient.unsqueeze(-1), factor).squeeze(-1)
@@ -101,6 +98,27 @@ def group_features(bound: Bound, blocks: Sequence[Sequence[FunctionBlock]], numb
     fixed = fixed_values(layout, blocks, layout.graph.edges[block.edge].source, x)
     features = vmap(block.function.forward, (0, None))({name: value[0] for name, value in units.items()}, fixed)
     return features.flatten(2)
+
+
+def curvature_of_weights(features: Tensor, curvature: Tensor, row_weights: Tensor) -> Tensor:
+    """Φ C Φᵀ of every member, (m, n, n), for features (n, rows, out), C (m, out) and weights of rows (m, rows).
+
+    Gram matrices are computed once for members whose rows weigh the same, one matrix product for each output, so that
+    a member's isn't rounded otherwise where it has other batch-mates.
+    """
+    different, which = torch.unique(row_weights, dim=0, return_inverse=True)
+    total = features.new_zeros(())
+    for output in range(features.shape[2]):
+        of_output = features[:, :, output]
+        grams = torch.stack([(of_output * row) @ of_output.mT for row in different])
+        total = total + curvature[:, output, None, None] * grams[which]
+    return total
+
+
+def slope_of_weights(features: Tensor, slope: Tensor, row_weights: Tensor) -> Tensor:
+    """Φ ∇_f log p of every member, (m, n), for slopes (m, rows, out); a product for each, for the same reason."""
+    flat = features.flatten(1)
+    return torch.stack([flat @ row for row in (slope * row_weights.unsqueeze(2)).flatten(1)])
 
 
 def output_without_weights(bound: Bound, blocks: Sequence[Sequence[FunctionBlock]], x: Tensor) -> Tensor:

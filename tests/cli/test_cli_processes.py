@@ -84,7 +84,7 @@ def test_ctrl_c_with_workers_is_as_quiet(tmp_path, undisturbed):
 def started(arguments: list[str], folder: Path) -> subprocess.Popen[str]:
     return subprocess.Popen(
         studies.command(*arguments), cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        env={**os.environ}, start_new_session=True,
+        env={**os.environ}, start_new_session=True, preexec_fn=studies.hear_interrupts,
     )  # fmt: skip
 
 

@@ -88,17 +88,12 @@ def cluster(folder: Path, **environment: str) -> Iterator[DaskCluster]:
         made.stop()
 
 
-def hear_interrupts() -> None:
-    """In a process about to begin: SIGINT as in a terminal, also where the tests run in the background of a shell."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-
-
 @contextmanager
 def started(*arguments: object, cwd: Path, **environment: str) -> Iterator[subprocess.Popen[str]]:
     """A command of structflow in a session of its own, ended with the test."""
     process = subprocess.Popen(
         studies.command(*arguments), cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        env={**os.environ, **environment}, start_new_session=True, preexec_fn=hear_interrupts,
+        env={**os.environ, **environment}, start_new_session=True, preexec_fn=studies.hear_interrupts,
     )  # fmt: skip
     try:
         yield process

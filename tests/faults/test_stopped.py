@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import sabotage as sabotaged
 import studies
-from clusters import called, continued, ended, hear_interrupts, started, wait_until
+from clusters import called, continued, ended, started, wait_until
 
 from structflow.store.run_directory import RunDirectory
 
@@ -96,7 +96,7 @@ def test_stopped_while_it_writes(tmp_path, sabotage, undisturbed, name, moment, 
     script = Path(__file__).with_name("signalled.py")
     done = subprocess.run(
         [sys.executable, script, name, moment, str(count), *RUN], cwd=tmp_path, capture_output=True, text=True,
-        env={**os.environ, **sabotage.environment}, timeout=300, preexec_fn=hear_interrupts,
+        env={**os.environ, **sabotage.environment}, timeout=300, preexec_fn=studies.hear_interrupts,
     )  # fmt: skip
     killed = -signal.SIGXFSZ if moment == "chunk" else -signal.SIGKILL
     assert done.returncode == {"SIGKILL": killed, "SIGTERM": 143, "SIGINT": 130}[name], done.stderr

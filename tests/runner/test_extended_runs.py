@@ -202,14 +202,21 @@ def test_linear_members_are_trained_alike_beside_others(tmp_path, trained):
     assert_equal_results(extended, studies.run(wider, tmp_path / "fresh"))
 
 
-def test_common_coordinates_are_part_of_the_key(tmp_path, trained):
+@pytest.mark.parametrize(
+    "sections",
+    [{}, {"objective": {"preset": "map"}, "posterior": {"weights": {"covariance": "full"}}}],
+    ids=["diagonal", "map"],  # a point has no covariance, whatever the spec says
+)
+def test_common_coordinates_are_part_of_the_key(tmp_path, trained, sections):
     """Without a choice the weights of all functions are whitened together; with one they aren't, and start anew."""
     edges = [
         {"from": "x", "to": "y", "basis": [{"type": "linear"}]},
         {"from": "x", "to": "h", "basis": [{"type": "elementwise", "function": "sin"}]},
         {"from": "h", "to": "y", "basis": [{"type": "linear", "bias": False}]},
     ]
-    document = studies.spec(model=studies.model(edges, h={"shape": [2]}))
+    document = studies.spec(
+        model=studies.model(edges, h={"shape": [2]}), prior={"weights": {"precision": 1.0}}, **sections
+    )
     document["optimizer"] = {**document["optimizer"], "inner": {"steps": 30, "lr": 0.01}}
     studies.run(document, tmp_path / "run")
     trained.clear()
@@ -218,6 +225,19 @@ def test_common_coordinates_are_part_of_the_key(tmp_path, trained):
     extended = studies.run(wider, tmp_path / "run")
     assert len(trained) == 4
     assert_equal_results(extended, studies.run(wider, tmp_path / "fresh"))
+
+
+def test_the_order_of_functions_counts_in_common_coordinates(tmp_path, trained):
+    """Their Cholesky factor is of all weights in the order of the spec."""
+    edge = {"from": "x", "to": "y", "choose": "all", "basis": ["linear", {"type": "polynomial", "degree": 3}]}
+    document = studies.spec(model=studies.model([edge]), prior={"weights": {"precision": "per_parameter"}})
+    document["optimizer"] = {"inner": {"steps": 30, "lr": 0.2}, "restarts": 1}
+    studies.run(document, tmp_path / "run")
+    turned = changed(document, model__edges__0__basis=edge["basis"][::-1], evidence={"samples": 32})
+    trained.clear()
+    extended = studies.run(turned, tmp_path / "run")
+    assert len(trained) == 1
+    assert_equal_results(extended, studies.run(turned, tmp_path / "fresh"))
 
 
 def test_shared_weights_are_taken_over(tmp_path, trained):

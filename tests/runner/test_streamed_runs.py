@@ -27,6 +27,7 @@ from structflow.results.summary import summarise
 from structflow.runner.context import RunContext, open_context
 from structflow.runner.driver import carry_out, open_run
 from structflow.runner.evaluate import load_evaluated
+from structflow.runner.run_task import run_task
 from structflow.spec.load import load_study, study_from_mapping
 from structflow.train.minibatch_stream import MinibatchStream
 
@@ -211,10 +212,11 @@ def test_continuing_refuses_other_content_and_accepts_a_copy(table, tmp_path):
 
 @pytest.mark.parametrize("restarts", [1, 2])
 def test_a_table_that_has_moved_is_the_same(table, tmp_path, restarts):
-    """Interrupted before its first task, a run goes on, or is extended, with the table at another path."""
+    """Interrupted after its first task, a run goes on, or is extended, with the table at another path."""
     document = spec(table)
     study = study_from_mapping(document, Path.cwd())
     open_run(study, tmp_path / "run", None, None)
+    run_task(str(tmp_path / "run"), "setting0-round0-decide", [])
     shutil.move(table, tmp_path / "moved.zarr")
     document["data"]["path"] = str(tmp_path / "moved.zarr")
     document["optimizer"]["restarts"] = restarts

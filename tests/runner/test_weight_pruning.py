@@ -196,3 +196,21 @@ def test_curves_are_in_the_summary_and_the_arrays(tmp_path: Path) -> None:
 def test_what_can_t_be_is_refused(sections: dict[str, Any], message: str) -> None:
     with pytest.raises(SpecError, match=message.replace("(", "\\(")):
         studies.study(studies.spec(**sections))
+
+
+def test_weights_removed_from_a_linear_model_stay_at_zero(tmp_path: Path) -> None:
+    """It is trained in coordinates that mix its weights; the module of its means predicts what the mixture does."""
+    edge = {"from": "x", "to": "y", "basis": [{"type": "polynomial", "degree": 4}]}
+    found = studies.run(
+        pruned(
+            model=studies.model([edge]),
+            regime={"type": "weight_pruning", "criterion": "graves", "shares": [0.5], "tolerance": None},
+            optimizer={"inner": {"steps": 60, "lr": 0.02}, "restarts": 1},
+        ),
+        tmp_path / "run",
+    )
+    ((_, arrays),) = trained_rounds(found)["round1"]
+    removed = {name: value == 0 for name, value in arrays.items() if name.startswith("parameter/kept/")}
+    assert sum(int(places.sum()) for places in removed.values()) == 4  # of 2·4 + 1 weights, rounded down
+    for name, places in removed.items():
+        assert not arrays[name.replace("/kept/", "/mean/")][places].any()
