@@ -1,6 +1,6 @@
 """How much faster two worker processes are than one, with one thread each.
 
-Forty-eight batches of 32 networks 13 → 50 → 1 (tanh or relu, as many of each), compiled, on minibatches of 64 of 404
+Twelve batches of 32 networks 13 → 50 → 1 (tanh or relu, as many of each), compiled, on minibatches of 64 of 404
 rows or on all of them: what a step works on then fits into the caches of a core, or doesn't. Run it with
 
     python docs/benchmarks/workers.py [--all-rows] [--repeats R] [--seconds S] [--json]
@@ -25,9 +25,9 @@ from typing import Any
 
 import yaml
 
-BATCHES, MEMBERS = 48, 32
+BATCHES, MEMBERS = 12, 32
 MINIBATCH = 64
-FIRST_STEPS = 500
+FIRST_STEPS = 2000
 
 
 def spec(steps: int, batch_size: int | None) -> dict[str, Any]:
