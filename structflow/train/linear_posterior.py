@@ -63,20 +63,21 @@ def linear_posteriors(
     parameters = {name: value.to(x.device, torch.float64) for name, value in parameters.items()}
     log_precision = bound.prior.log_precision(parameters, x, indices.groups)
     share = max(c_reg, LEAST_FACTOR) / row_weight
+    precisions = {}
+    for number in sorted({number for structure in linear for number in structure.groups}):
+        group, values = layout.groups[number], log_precision[number]
+        slots = next(iter(values.values())).shape[0]
+        rows = [values[name].expand(slots, *shape).reshape(slots, -1) for name, shape in group.shapes.items()]
+        precisions[number] = to_members(torch.cat(rows, dim=1).exp(), indices.groups[number])
     for structure in linear:
         members = torch.tensor(structure.numbers, device=x.device)
-        precisions = []
-        for number in structure.groups:
-            group, values = layout.groups[number], log_precision[number]
-            slots = next(iter(values.values())).shape[0]
-            rows = [values[name].expand(slots, *shape).reshape(slots, -1) for name, shape in group.shapes.items()]
-            precisions.append(to_members(torch.cat(rows, dim=1).exp(), indices.groups[number])[members])
         features = torch.cat([group_features(bound, structure.blocks, number, x) for number in structure.groups])
         offset = output_without_weights(bound, structure.blocks, x)
         slope, curvature = slope_and_curvature(bound, parameters, members, y, offset)
         weights = x.new_ones((len(members), len(x))) if row_weights is None else row_weights[members].double()
         data = curvature_of_weights(features, curvature, weights)
-        precision = data / share + torch.diag_embed(torch.cat(precisions, dim=1))
+        prior = torch.cat([precisions[number][members] for number in structure.groups], dim=1)
+        precision = data / share + torch.diag_embed(prior)
         gradient = slope_of_weights(features, slope, weights) / share
         gradient = torch.where(gradient.isfinite(), gradient, 0.0)
         factor = lower_factor(precision)
