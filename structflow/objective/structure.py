@@ -81,7 +81,7 @@ class StructureTerms:
         members = self.population.size
         parameters: Parameters = {}
         for edge in self.edges():
-            row = self.family.prior_log_concentration(edge.space, self.options, len(edge.names))
+            row = self._prior_row(edge)
             parameters[f"structure/{edge.key}"] = torch.tensor([row] * members, dtype=torch.float64)
         if parameters and self.temperature == "learned":
             value = math.log(self.start_temperature)
@@ -94,11 +94,16 @@ class StructureTerms:
             return {}
         return {
             f"prior_structure/{edge.key}": torch.tensor(
-                [self.family.prior_log_concentration(edge.space, self.options, len(edge.names))] * self.population.size,
-                dtype=torch.float64,
+                [self._prior_row(edge)] * self.population.size, dtype=torch.float64
             )
             for edge in self.edges()
         }
+
+    def _prior_row(self, edge: ChoiceEdge) -> list[float]:
+        """log s of the prior, K numbers: those of the open functions among all of the edge, whose places count."""
+        names = [function.name for function in self.population.layout.graph.edges[edge.index].functions]
+        row = self.family.prior_log_concentration(edge.space, self.options, len(names))
+        return [row[names.index(name)] for name in edge.names]
 
     def noise_fields(self) -> list[NoiseField]:
         """Uniforms for every open function of the edges with a choice: for q, and for p where P repels or draws it."""
@@ -208,7 +213,7 @@ class StructureTerms:
     def prior_log_concentration(self, parameters: Parameters, edge: ChoiceEdge, like: Tensor) -> Tensor:
         """log s of the prior, (M or 1, 1, K)."""
         if not self.options.learned:
-            row = self.family.prior_log_concentration(edge.space, self.options, len(edge.names))
+            row = self._prior_row(edge)
             return torch.stack([torch.full_like(like[:1, :1, 0], value) for value in row], dim=-1)
         log_s = parameters[f"prior_structure/{edge.key}"].unsqueeze(1)
         return log_s - log_s.mean(-1, keepdim=True) if edge.space == "one" else log_s

@@ -87,10 +87,10 @@ class Decision:
 class MemberRecord:
     """What a later round may know of a finished member.
 
-    `score` is its bound with all c = 1 and `objective` the value of its round's own Q, both −∞ where it diverged or its
-    code raised; in the second case nothing else is known. For a relaxed member `rounded` is the structure it rounds to
-    (None where it diverged) and `probabilities` holds for every edge with a choice P(a rounded γ picks the function)
-    by name, 0 for functions that aren't open.
+    `score` is its bound with all c = 1, with log p(Γ) where it is discrete, and `objective` the value of its round's
+    own Q, both −∞ where it diverged or its code raised; in the second case nothing else is known. For a relaxed member
+    `rounded` is the structure it rounds to (None where it diverged) and `probabilities` holds for every edge with a
+    choice P(a rounded γ picks the function) by name, 0 for functions that aren't open.
     """
 
     candidate: Candidate

@@ -47,9 +47,26 @@ class StructureDistribution(Plugin):
     def rounding_probabilities(space: Space, log_concentration: Tensor) -> Tensor:
         """P(the rounded γ picks l): for `one` they sum to one, for `any` each is P(γ_l > ½). Shape (…, K)."""
 
+    @classmethod
+    def vertex_log_prob(cls, space: Space, log_concentration: Tensor, chosen: Tensor) -> Tensor:
+        """log P(the rounded γ is the vertex whose functions are `chosen`), from booleans (…, K): shape (…).
+
+        One function is chosen for `one`; for `any` each by itself. By default it is made of `rounding_probabilities`,
+        which are exact to about 1e-16: where their logarithms have a closed form, as at odds of 1e20, give that.
+        """
+        import torch
+
+        chances = cls.rounding_probabilities(space, log_concentration)
+        smallest = torch.finfo(chances.dtype).tiny
+        picked, left = chances.clamp(min=smallest).log(), (1 - chances).clamp(min=smallest).log()
+        return torch.where(chosen, picked, left if space == "any" else torch.zeros_like(left)).sum(-1)
+
     @staticmethod
     def prior_log_concentration(space: Space, options: Any, n_functions: int) -> list[float]:
-        """Starting log s of the prior over K = `n_functions`; symmetric by default, from `options.concentration`."""
+        """log s of the prior over the K = `n_functions` of an edge in the order of the spec, where it starts.
+
+        Symmetric by default, from `options.concentration`. Structures are ranked by the prior that follows from it.
+        """
         import math
 
         return [0.0 if space == "one" else math.log(options.concentration)] * n_functions

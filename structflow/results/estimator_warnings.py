@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from ..spec.models import Spec
-from ..spec.structures import Structure, StructureSpace
 from .marginals import choice_label
-from .ranking import log_prior
+from .ranking import error_of_gap
 
 
 def missing_estimates(members: Iterable[Mapping[str, Any]]) -> list[str]:
@@ -34,13 +31,13 @@ def missing_estimates(members: Iterable[Mapping[str, Any]]) -> list[str]:
     ]
 
 
-def disagreements(entries: Sequence[Mapping[str, Any]], space: StructureSpace, spec: Spec) -> list[str]:
-    """A warning for every estimator whose best structure isn't that of the first one, where both mean it.
+def disagreements(entries: Sequence[Mapping[str, Any]]) -> list[str]:
+    """A warning for every estimator whose best structure isn't that of the first one, where both are sure of it.
 
     Each must put its own best above the other's by more than two standard errors of the gap. Structures count with
     their prior, as in the ranking.
     """
-    priors = [log_prior(Structure.from_dict(entry["structure"]), space, spec) for entry in entries]
+    priors = [entry["log_prior"] for entry in entries]
     names = list(entries[0]["evidence"]) if entries else []
     best = {name: best_of(entries, priors, name) for name in names}
     found = []
@@ -73,13 +70,16 @@ def best_of(entries: Sequence[Mapping[str, Any]], priors: Sequence[float], name:
 def clear_gap(
     entries: Sequence[Mapping[str, Any]], priors: Sequence[float], name: str, best: int, other: int
 ) -> float | None:
-    """By how much an estimator prefers one entry to another; None where that isn't beyond two standard errors."""
+    """By how much an estimator prefers one entry to another; None where that isn't beyond two standard errors.
+
+    Nor is it where an error isn't known.
+    """
     values = [entries[number]["evidence"][name] for number in (best, other)]
-    errors = [entries[number]["evidence_se"][name] for number in (best, other)]
-    if None in values or None in errors:
+    error = error_of_gap(*(entries[number]["evidence_se"][name] for number in (best, other)))
+    if None in values or error is None:
         return None
     gap = float(values[0] + priors[best] - values[1] - priors[other])
-    return gap if gap > 2 * math.hypot(*errors) else None
+    return gap if gap > 2 * error else None
 
 
 def named(structure: Mapping[str, Any], keys: Sequence[str] | None = None) -> str:

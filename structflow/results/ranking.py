@@ -6,15 +6,9 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from ..objective.structure_prior import log_priors
 from ..spec.models import Spec
 from ..spec.structures import Structure, StructureSpace
-
-
-def log_prior(structure: Structure, space: StructureSpace, spec: Spec) -> float:
-    """log p(structure) up to a constant: uniform, but for `any` odds `concentration` for each function chosen."""
-    odds = math.log(getattr(spec.prior.structure, "concentration", 1.0))
-    chosen = dict(structure.edges)
-    return sum(odds * len(chosen[edge.key]) for edge in space.edges if edge.space == "any")
 
 
 def probabilities(scores: Sequence[float]) -> list[float]:
@@ -31,32 +25,44 @@ def rank(
     entries: Sequence[dict[str, Any]],
     space: StructureSpace,
     spec: Spec,
-    gap_error: Callable[[int, int], float] | None = None,
+    gap_error: Callable[[int, int], float | None] | None = None,
 ) -> list[dict[str, Any]]:
-    """Entries by posterior probability, equal ones by canonical structure, with rank, probability and ties.
+    """Entries by posterior probability, equal ones by canonical structure, with rank, log prior, probability and ties.
 
-    An entry is tied with the best if the gap is at most two standard errors of it, which `gap_error` gives for the
-    numbers of two entries; by default errors are independent.
+    p(structure | data) ∝ exp(score + log prior). An entry is tied with the best if their gap is at most two standard
+    errors of it, which `gap_error` gives for the numbers of two entries; by default errors are independent. Where the
+    error of either score isn't known, `tied_with_best` is None.
     """
     structures = [Structure.from_dict(entry["structure"]) for entry in entries]
-    scores = [
-        entry["score"] + log_prior(structure, space, spec) for entry, structure in zip(entries, structures, strict=True)
-    ]
+    priors = log_priors(structures, space, spec)
+    scores = [entry["score"] + prior for entry, prior in zip(entries, priors, strict=True)]
     chances = probabilities(scores)
     order = sorted(range(len(entries)), key=lambda index: (-scores[index], structures[index].canonical))
     ranked: list[dict[str, Any]] = []
     for position, index in enumerate(order):
         best = order[0]
         if gap_error is None:
-            error = math.hypot(entries[index]["score_se"], entries[best]["score_se"])
+            error = error_of_gap(entries[index]["score_se"], entries[best]["score_se"])
         else:
             error = gap_error(index, best)
         ranked.append(
             {
                 "rank": position + 1,
                 **entries[index],
+                "log_prior": priors[index],
                 "probability": chances[index],
-                "tied_with_best": scores[best] - scores[index] <= 2 * error if index != best else False,
+                "tied_with_best": False if index == best else is_tie(scores[best] - scores[index], error),
             }
         )
     return ranked
+
+
+def error_of_gap(*errors: float | None) -> float | None:
+    """The standard error of the gap between scores with independent errors; None where one of them isn't known."""
+    known = [error for error in errors if error is not None]
+    return math.hypot(*known) if len(known) == len(errors) else None
+
+
+def is_tie(gap: float, error: float | None) -> bool | None:
+    """Whether a gap is within two standard errors of it; None where the error isn't known."""
+    return None if error is None else gap <= 2 * error

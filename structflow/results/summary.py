@@ -156,7 +156,7 @@ def summarise_setting(context: RunContext, index: int, setting: Setting) -> dict
     if tied:
         warnings.append(f"{len(tied)} structure(s) tie with the best: the gap is under two standard errors")
     warnings += missing_estimates(discrete)
-    warnings += disagreements(ranking, context.study.space, setting.stages[-1])
+    warnings += disagreements(ranking)
     return {
         "values": setting.values,
         "criterion": setting.stages[-1].objective.preset,

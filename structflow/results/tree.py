@@ -70,6 +70,7 @@ def ranking_dataset(context: RunContext, ranking: list[dict[str, Any]]) -> xarra
         "score_se": ("Monte Carlo standard error of it", NATS),
         "log_evidence": ("log evidence in the target's units, all c = 1", NATS),
         "log_evidence_se": ("Monte Carlo standard error", NATS),
+        "log_prior": ("log prior probability of the structure", NATS),
         "probability": ("posterior probability of the structure", {}),
         "c_param": ("parametric complexity", NATS),
         "c_struct": ("entropy of the rounded structure", NATS),
@@ -96,7 +97,10 @@ def ranking_dataset(context: RunContext, ranking: list[dict[str, Any]]) -> xarra
     estimators = list(ranking[0]["evidence"]) if ranking else []
     if ranking:
         table = numbers([[entry["evidence"][name] for name in estimators] for entry in ranking])
-        data["evidence"] = (("structure", "estimator"), table, {"description": "log evidence by estimator", **NATS})
+        errors = numbers([[entry["evidence_se"][name] for name in estimators] for entry in ranking])
+        dims = ("structure", "estimator")
+        data["evidence"] = (dims, table, {"description": "log evidence by estimator", **NATS})
+        data["evidence_se"] = (dims, errors, {"description": "Monte Carlo standard error, NaN if unknown", **NATS})
     coordinates = {
         "structure": np.array(names, dtype=object), "estimator": np.array(estimators, dtype=object), **deviations
     }  # fmt: skip

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+from ..objective.structure_prior import log_priors
 from ..plan.batching import Batch, make_batches
 from ..plan.plan import with_folds, with_open_set
 from ..plan.tasks import Task
-from ..plugins import MemberRecord
+from ..plugins import Candidate, MemberRecord
 from ..plugins.registry import registry
+from ..spec.models import Spec
 from ..spec.presets import fold_count
 from ..spec.searched import searched_space
-from ..spec.structures import Structure
+from ..spec.structures import Structure, StructureSpace
 from ..store.run_directory import Found
 from .context import RunContext
 from .parents import batch_in_slot, trained_in_slot
@@ -59,7 +62,12 @@ def decide(context: RunContext, task: Task) -> Found:
 
 
 def member_records(context: RunContext, setting: int, before_round: int) -> list[MemberRecord]:
-    """What all members of earlier rounds came to, in the order they were planned; diverged and failed ones score −∞."""
+    """What all members of earlier rounds came to, in the order they were planned; diverged and failed ones score −∞.
+
+    Scores of discrete members count their structure's prior, as the ranking does; the bound of a relaxed member has
+    it in KL(q(Γ) ‖ p(Γ | h)).
+    """
+    space, spec = context.study.space, context.stages(setting)[-1]
     records = []
     for round_index, planned in enumerate(context.plan.settings[setting].rounds[:before_round]):
         last = len(planned.steps) - 1
@@ -70,6 +78,7 @@ def member_records(context: RunContext, setting: int, before_round: int) -> list
                 continue
             numbers = {member: number for number, member in enumerate(trained.members if trained else ())}
             payload = context.directory.record(task.name).payload
+            priors = priors_of(planned_batch.members, space, spec)
             for member in planned_batch.members:
                 if member.fold > 0:
                     continue
@@ -83,10 +92,16 @@ def member_records(context: RunContext, setting: int, before_round: int) -> list
                     MemberRecord(
                         member,
                         round_index,
-                        -math.inf if score is None else score,
+                        -math.inf if score is None else score + priors.get(member.structure, 0.0),
                         -math.inf if score is None or objective is None else objective,
                         None if rounded is None or score is None else Structure.from_dict(rounded),
                         payload["probabilities"][number],
                     )
                 )
     return records
+
+
+def priors_of(members: Sequence[Candidate], space: StructureSpace, spec: Spec) -> dict[Structure | None, float]:
+    """log p(Γ) of the members' structures."""
+    structures = list(dict.fromkeys(member.structure for member in members if member.structure is not None))
+    return dict(zip(structures, log_priors(structures, space, spec), strict=True))

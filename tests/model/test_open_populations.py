@@ -8,6 +8,7 @@ from handmade import DOUBLE, edge, fn
 
 from structflow.model.population import build_population
 from structflow.plugins import Candidate
+from structflow.plugins.registry import registry
 from structflow.spec.structures import OpenSet
 
 MANY = handmade.graph(
@@ -69,3 +70,15 @@ def test_everything_open_is_the_whole_relaxation():
     whole = build_population(MANY, MANY.node_shapes(), [Candidate(None, 0)])
     named = build_population(MANY, MANY.node_shapes(), [Candidate(None, 0, MANY.structure_space().open_set)])
     assert named.signature == whole.signature
+
+
+def test_open_functions_keep_their_own_prior(monkeypatch):
+    """A prior of log s = (3, 2, 1, 0) by place gives the second and the fourth function 2 and 0, not 3 and 2."""
+    family = registry().get("structure_distributions", "gumbel_softmax")
+    by_place = staticmethod(lambda space, options, k: [float(k - 1 - place) for place in range(k)])
+    monkeypatch.setattr(family, "prior_log_concentration", by_place)
+    bound = handmade.make_bound(open_population(LEFT))
+    assert handmade.start(bound)["structure/x->h"].tolist() == [[2.0, 0.0]] * 3
+    (edge,) = [each for each in bound.structure.edges() if each.key == "x->h"]
+    like = torch.zeros((3, 1, 2), dtype=DOUBLE)
+    assert bound.structure.prior_log_concentration({}, edge, like).tolist() == [[[2.0, 0.0]]]

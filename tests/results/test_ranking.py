@@ -65,6 +65,7 @@ def test_probabilities_of_far_apart_and_huge_evidence():
 @pytest.mark.parametrize(
     ("gap", "errors", "tied"),
     [
+        (0.1, (None, 0.4), None),  # nobody knows
         (0.9, (0.3, 0.4), True),  # two standard errors of the gap are 2 · √(0.3² + 0.4²) = 1
         (1.1, (0.3, 0.4), False),
         (0.0, (0.0, 0.0), True),  # exact and equal

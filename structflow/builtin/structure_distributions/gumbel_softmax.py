@@ -71,3 +71,13 @@ class GumbelSoftmax(StructureDistribution):
         if space == "one":
             return gumbel_softmax.rounding_probabilities(log_concentration)
         return binary_concrete.rounding_probabilities(log_concentration)
+
+    @classmethod
+    def vertex_log_prob(cls, space: Space, log_concentration: Tensor, chosen: Tensor) -> Tensor:
+        """log s_l − log Σ s on the simplex, Σ_l log σ(±log s_l) on the cube, shape (…)."""
+        import torch
+        from torch.nn.functional import logsigmoid
+
+        if space == "one":
+            return torch.where(chosen, log_concentration.log_softmax(-1), 0.0).sum(-1)
+        return logsigmoid(torch.where(chosen, log_concentration, -log_concentration)).sum(-1)
