@@ -9,12 +9,13 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from .estimator import StructureClassifier, StructureRegressor, StructureSelector
-    from .results.run import Run, run
+    from .results.run import Run, resume, run
 
-__all__ = ["Run", "StructureClassifier", "StructureRegressor", "StructureSelector", "__version__", "run"]
+__all__ = ["Run", "StructureClassifier", "StructureRegressor", "StructureSelector", "__version__", "resume", "run"]
 
 PLACES = {
     "Run": "results.run",
+    "resume": "results.run",
     "run": "results.run",
     "StructureClassifier": "estimator",
     "StructureRegressor": "estimator",

@@ -17,9 +17,11 @@ def main() -> None:
     # one. It has to be said before torch is loaded.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     signal.signal(signal.SIGTERM, leave_on_signal)
+    from .encoding import substitute_what_streams_lack
     from .errors import report_error
     from .group import cli
 
+    substitute_what_streams_lack()
     debug = "--debug" in sys.argv
     try:
         code = cli.main(prog_name="structflow", standalone_mode=False)
@@ -40,8 +42,8 @@ def warn_of_broken_packages() -> None:
 
 
 def continues(arguments: list[str]) -> str:
-    """What to say of a command that was stopped: only `run` goes on where it was."""
-    return "; the same command continues the run" if "run" in arguments[1:3] else ""
+    """What to say of a command that was stopped: only `run` and `resume` go on where they were."""
+    return "; the same command continues the run" if {"run", "resume"} & set(arguments[1:3]) else ""
 
 
 def leave_on_signal(number: int, frame: FrameType | None) -> Any:

@@ -11,9 +11,6 @@ from ..errors import SpecError, StructflowError
 
 INTERRUPTED = 130
 
-MOST_PROBLEMS = 15
-"""Problems of a spec that are shown at once."""
-
 
 def report_error(error: BaseException, debug: bool) -> int:
     """Print an error to standard error and return the exit code."""
@@ -49,14 +46,12 @@ def report_error(error: BaseException, debug: bool) -> int:
 
 
 def spec_error_text(error: SpecError) -> str:
-    """All problems, one paragraph each, at most a screen."""
+    """All problems, one paragraph each."""
     where = f" in {error.file}" if error.file else ""
     lines = [f"error: {len(error.problems)} problem(s){where}"]
-    for problem in error.problems[:MOST_PROBLEMS]:
+    for problem in error.problems:
         line = f"line {problem.line}: " if problem.line is not None else ""
         lines.append(f"  {line}{problem.path or 'spec'}: {problem.message}")
         if problem.suggestion:
             lines.append(f"      → {problem.suggestion}")
-    if len(error.problems) > MOST_PROBLEMS:
-        lines.append(f"  … and {len(error.problems) - MOST_PROBLEMS} more")
     return "\n".join(lines) + "\n"

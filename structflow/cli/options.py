@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
+
+from .encoding import shows_everything
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
@@ -33,5 +36,6 @@ def cluster_options(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def print_json(value: Any) -> None:
-    """Print a value as JSON on standard output."""
-    click.echo(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False))
+    """Print a value as JSON on standard output; as ASCII where its encoding can't hold all characters."""
+    ascii_only = not shows_everything(sys.stdout)
+    click.echo(json.dumps(value, indent=2, ensure_ascii=ascii_only, allow_nan=False))

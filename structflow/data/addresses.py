@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import SpecError
-from .files import PATH_KEY, existing_path
+from .files import PATH_KEY, existing_path, local_path
 
 TAGS = ("ETag", "etag", "e_tag", "md5Hash", "mtime", "LastModified", "last_modified", "updated", "created")
 """What file systems call the tag or time of a file's content, the surest first."""
@@ -32,9 +32,7 @@ def file_system(base: Path, path: str, storage_options: Mapping[str, Any], folde
     import fsspec
 
     if not is_address(path):
-        found = existing_path(
-            base, path, folder=(base / Path(path).expanduser()).is_dir() if folder is None else folder
-        )
+        found = existing_path(base, path, folder=local_path(base, path).is_dir() if folder is None else folder)
         return fsspec.filesystem("file"), str(found.resolve())
     try:
         opened, place = fsspec.core.url_to_fs(path, **with_variables(storage_options))

@@ -10,9 +10,20 @@ from .nearest import did_you_mean
 PATH_KEY = "data.path"
 
 
+def local_path(base: Path, path: str) -> Path:
+    """`path` from `base`, with a home directory in place of `~`; raises `SpecError` where that isn't known."""
+    try:
+        return base / Path(path).expanduser()
+    except RuntimeError:  # no such user, or neither HOME nor an entry in the list of users
+        home = path.partition("/")[0]
+        raise SpecError.single(
+            PATH_KEY, f"{path!r} starts with {home}, a home directory that isn't known here", "write the whole path"
+        ) from None
+
+
 def existing_path(base: Path, path: str, folder: bool = False) -> Path:
     """`path` from `base`; raises `SpecError` at `data.path` unless it is there and a file (or a folder if asked)."""
-    found = base / Path(path).expanduser()
+    found = local_path(base, path)
     if not found.exists():
         if not found.parent.is_dir():
             raise SpecError.single(

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 def one_name_as_list(value: Any) -> Any:
     """A single name stands for the list of just that name."""
-    return (value,) if isinstance(value, str) else value
+    return (value,) if isinstance(value, str | int | float) else value  # a number is refused as the name it stands for
 
 
 ColumnNames = Annotated[

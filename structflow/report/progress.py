@@ -1,4 +1,4 @@
-"""A progress bar over all steps of a run."""
+"""A progress bar over all tasks of a run."""
 
 from __future__ import annotations
 
@@ -6,7 +6,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskProgressColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 from ..data.opening import watching
 from ..plan.plan import Plan
@@ -19,7 +27,10 @@ EVALUATION_STEPS = 100
 
 
 class StepCounter:
-    """Turns news of tasks into steps done, each task counted up to its own number of steps."""
+    """Turns news of tasks into steps done, each task counted up to its own number of steps.
+
+    `total` and `completed` are the steps of all tasks, `finished` the number of tasks that are done.
+    """
 
     def __init__(self, plan: Plan, directory: RunDirectory):
         self.sizes = {}
@@ -27,21 +38,23 @@ class StepCounter:
             steps = plan.settings[task.setting].rounds[task.round].steps
             self.sizes[task.name] = steps[task.stage] if task.kind == "train" else EVALUATION_STEPS
         self.done = {name: size if directory.is_committed(name) else 0 for name, size in self.sizes.items()}
+        self.total, self.completed = sum(self.sizes.values()), sum(self.done.values())
+        self.ended = {name for name, size in self.sizes.items() if self.done[name] == size}
 
     def hear(self, news: News) -> None:
         """Take in one piece of news."""
-        size = self.sizes.get(news.task, 0)
-        self.done[news.task] = size if news.finished else min(size, max(self.done.get(news.task, 0), news.steps))
+        if news.task not in self.sizes:
+            return
+        size, before = self.sizes[news.task], self.done[news.task]
+        self.done[news.task] = size if news.finished else min(size, max(before, news.steps))
+        self.completed += self.done[news.task] - before
+        if news.finished:
+            self.ended.add(news.task)
 
     @property
-    def total(self) -> int:
-        """Steps of all tasks."""
-        return sum(self.sizes.values())
-
-    @property
-    def completed(self) -> int:
-        """Steps done."""
-        return sum(self.done.values())
+    def finished(self) -> int:
+        """Tasks that are done."""
+        return len(self.ended)
 
 
 @contextmanager
@@ -54,18 +67,22 @@ def progress_bar(directory: RunDirectory, plan: Plan, quiet: bool) -> Iterator[L
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("steps"),
+        TaskProgressColumn(),
+        TextColumn("{task.fields[tasks]}"),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
+
+    def tasks() -> str:
+        return f"{counter.finished:,} of {len(counter.sizes):,} tasks"
+
     members = f"{plan.n_members:,} members of {plan.n_structures:,} structures"
     with Progress(*columns, console=Console(stderr=True)) as bar:
-        shown = bar.add_task(members, total=counter.total, completed=counter.completed)
+        shown = bar.add_task(members, total=counter.total, completed=counter.completed, tasks=tasks())
 
         def listener(news: News) -> None:
             counter.hear(news)
-            bar.update(shown, completed=counter.completed)
+            bar.update(shown, completed=counter.completed, tasks=tasks())
 
         yield listener
 

@@ -16,8 +16,7 @@ def read_summary(path: Path) -> dict[str, Any]:
     refuse_no_run(path)
     directory = RunDirectory(path)
     if not directory.has("summary.json"):
-        again = f"structflow run {path / 'spec.yaml'} -o {path}"
-        raise CallError(f"the run in {path} isn't finished; continue it with the command that began it, or: {again}")
+        raise CallError(f"the run in {path} isn't finished; continue it with: structflow resume {path}")
     summary: dict[str, Any] = directory.read_json("summary.json")
     certificate = read_certificate(directory)
     return summary if certificate is None else {**summary, "certificate": certificate}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -17,16 +17,17 @@ from ..runner.cluster_options import ClusterOptions, Local, read_cluster_file
 from ..runner.context import RunContext, open_context
 from ..runner.driver import carry_out, is_done, opened, refuse_foreign_folder
 from ..runner.executors import Place, place_for, run_here
+from ..runner.main_guard import leave_if_imported_again
 from ..runner.progress import Listener
 from ..runner.tracking import following
-from ..spec.load import load_study, study_from_mapping
+from ..spec.load import load_spec, load_study, study_from_mapping
 from ..spec.models import Spec
 from ..spec.study import Study
 from ..store.inspection import publish_summary
 from ..store.run_directory import RunDirectory
 from .prediction import Prediction, Predictor, mixture_of
 from .ranked import RankedStructure, ranked_structure
-from .read import read_summary
+from .read import read_summary, refuse_no_run
 from .summary import summarise
 from .tree import build_tree, write_tree
 
@@ -104,19 +105,49 @@ def run(
     The directory is `runs/<name of the spec>` by default. It runs in this process, or with `workers` processes of this
     machine, or on the `cluster` that a file describes. Raises `SpecError` for a bad spec or bad data.
     """
+    leave_if_imported_again()
     there = default_directory if directory is None else Path(directory)
     if isinstance(spec, Mapping):
         study, written = study_from_mapping(spec, Path.cwd(), overrides, there), None
     else:
         study, written = load_study(spec, overrides, there), Path(spec).read_text(encoding="utf-8")
     target = default_directory(study.spec) if directory is None else Path(directory)
+    return run_study(study, target, written, cluster_from(workers, cluster), listener or (lambda progress: None))
+
+
+def resume(
+    directory: str | Path,
+    workers: int | None = None,
+    listener: Listener | None = None,
+    cluster: ClusterOptions | str | Path | None = None,
+) -> Run:
+    """Continue the unfinished run in `directory` with the spec and the data that it was started with.
+
+    Nothing else is read: neither the spec file nor the table need be there any more. A finished run is left as it is.
+    Where it runs is as for `run`. Raises `CallError` for a folder that holds no run.
+    """
+    leave_if_imported_again()
+    path = Path(directory)
+    study = stored_study(path)
+    return run_study(study, path, None, cluster_from(workers, cluster), listener or (lambda progress: None))
+
+
+def stored_study(path: Path) -> Study:
+    """The study of the run in a directory, as it was started, with its trackers; raises `CallError`."""
+    refuse_no_run(path)
+    study = open_context(str(path.resolve())).study
+    return replace(study, spec=load_spec(path / "resolved.yaml"))
+
+
+def cluster_from(workers: int | None, cluster: ClusterOptions | str | Path | None) -> ClusterOptions | None:
+    """Where to run: None is this process; raises `CallError` for workers and a cluster together."""
     if isinstance(cluster, str | Path):
         cluster = read_cluster_file(Path(cluster))
-    if workers is not None:
-        if cluster is not None:
-            raise CallError("got both workers and a cluster; give the workers in the cluster's own description")
-        cluster = Local(workers=workers)
-    return run_study(study, target, written, cluster, listener or (lambda progress: None))
+    if workers is None:
+        return cluster
+    if cluster is not None:
+        raise CallError("got both workers and a cluster; give the workers in the cluster's own description")
+    return Local(workers=workers)
 
 
 def default_directory(spec: Spec) -> Path:

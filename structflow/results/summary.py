@@ -16,6 +16,7 @@ from ..runner.context import RunContext
 from ..runner.evaluate import ROW_TERMS
 from ..runner.select import canonical
 from ..spec.study import Setting
+from .divergence import divergence_warnings
 from .estimator_warnings import disagreements, missing_estimates
 from .failed_members import failed_members, failure_warnings
 from .ranking import rank
@@ -147,9 +148,8 @@ def summarise_setting(context: RunContext, index: int, setting: Setting) -> dict
         )
     ranking = rank(entries, context.study.space, setting.stages[-1], gap_errors(context, ranked))
     curves = relevance_entries([member for _, member, _ in evaluations(context, index)], ranking)
-    diverged, total = selected["diverged"], selected["members"]
-    if diverged:
-        warnings.append(f"{diverged} of {total} members diverged and were left out; try a smaller optimizer.inner.lr")
+    total = selected["members"]
+    warnings += divergence_warnings(context, index, selected["diverged"], total)
     failures = failed_members(context, index)
     warnings += failure_warnings(failures, total)
     tied = [entry for entry in ranking if entry["tied_with_best"]]

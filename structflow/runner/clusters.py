@@ -16,6 +16,7 @@ import dask
 
 from ..errors import CallError, ClusterError
 from .cluster_options import ClusterOptions, Cuda, Local, Queue, Scheduler
+from .main_guard import starting_workers
 
 QUEUES = {
     "slurm": "SLURMCluster", "pbs": "PBSCluster", "sge": "SGECluster", "lsf": "LSFCluster",
@@ -47,7 +48,7 @@ def connected(options: ClusterOptions) -> Iterator[Any]:
             address, security = options.address, security_of(options)
             warn_without_tls(options)
         else:
-            with interrupts_ignored():
+            with interrupts_ignored(), starting_workers():
                 address = start(options)
             stack.callback(address.close)
         try:

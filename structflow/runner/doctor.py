@@ -12,7 +12,8 @@ from pathlib import Path
 import torch
 
 from ..plugins.registry import registry
-from ..train.program import can_compile, compiler_cache
+from ..train.compiler_cache import compiler_cache
+from ..train.program import can_compile
 from .machine import threads_for_one_process
 
 

@@ -6,12 +6,14 @@ where models have tuples, so the check compares what was written with what was r
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
 from ..errors import Problem
 from .key_path import KeyPath, format_path
 from .plain_words import describe
+from .scalars import scalar_value
 
 WORDS_FOR_BOOLEANS = {"yes", "no", "on", "off", "y", "n", "t", "f", "true", "false", "0", "1"}
 
@@ -27,9 +29,25 @@ def conversions(written: Any, read: Any, path: KeyPath = ()) -> list[Problem]:
     if is_converted_boolean(written, read):
         return [Problem(format_path(path), f"got {describe(written)}; expected true or false")]
     if is_converted_number(written, read):
-        remedy = "take the quotes away" if isinstance(written, str) else None
+        remedy = how_to_write(written) if isinstance(written, str) else None
         return [Problem(format_path(path), f"got {describe(written)}; expected a number", remedy)]
     return []
+
+
+def how_to_write(text: str) -> str | None:
+    """What to do with text that Python reads as a number, and a spec doesn't; None where there is no such number."""
+    if is_number(scalar_value(text)):
+        return "take the quotes away"
+    if not math.isfinite(float(text)):
+        return None
+    plain = text.strip().replace("_", "")
+    number = plain if is_number(scalar_value(plain)) else repr(float(text))
+    return f"write {number}, without _" if "_" in text else f"write {number}"
+
+
+def is_number(value: object) -> bool:
+    """Whether a value read from a spec is a number."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def is_converted_boolean(written: Any, read: Any) -> bool:

@@ -82,6 +82,8 @@ def mismatch(errors: Sequence[Mapping[str, Any]], value: Any) -> tuple[str, str 
     expected = " or ".join(dict.fromkeys(expectation(error) for error in errors))
     words = [word for error in errors if error["type"] == "literal_error" for word in words_of(error)]
     suggestion = did_you_mean(value, words) if isinstance(value, str) else None
+    if expected == EXPECTED["string_type"] and isinstance(value, int | float):
+        suggestion = "put it in quotes"
     return f"got {describe(value)}; expected {expected}", suggestion
 
 

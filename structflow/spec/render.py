@@ -24,10 +24,21 @@ for tag, pattern in TAGS.items():
     SpecDumper.add_implicit_resolver(tag, pattern, None)
 
 
-def render_spec(spec: Spec) -> str:
-    """YAML in the order of the models that loads back to an equal spec."""
-    data = type_first(spec.model_dump(mode="json", by_alias=True))
-    return yaml.dump(data, Dumper=SpecDumper, sort_keys=False, default_flow_style=None, allow_unicode=True, width=120)
+def render_spec(spec: Spec, ascii_only: bool = False) -> str:
+    """YAML in the order of the models that loads back to an equal spec; `ascii_only` escapes other characters."""
+    return render_data(type_first(spec.model_dump(mode="json", by_alias=True)), ascii_only)
+
+
+def render_data(data: Any, ascii_only: bool = False, block: bool = False) -> str:
+    """Plain data as YAML that the loader of specs reads back as they are; with `block`, a line for every key."""
+    return yaml.dump(
+        data,
+        Dumper=SpecDumper,
+        sort_keys=False,
+        default_flow_style=False if block else None,
+        allow_unicode=not ascii_only,
+        width=120,
+    )
 
 
 def type_first(value: Any) -> Any:

@@ -11,7 +11,6 @@ import os
 import shutil
 from collections.abc import Callable
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -19,6 +18,8 @@ from torch._ops import OpOverload
 from torch.fx import GraphModule, Node
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.utils._pytree import tree_map
+
+from .compiler_cache import compiler_cache
 
 Program = Callable[..., Any]
 
@@ -78,17 +79,10 @@ def changes_something(node: Node) -> bool:
 
 @cache
 def prepare_compiler() -> None:
-    """Point the compiler's cache at the user's cache folder, unless the environment names another."""
+    """Point the compiler's cache at `compiler_cache`, unless the environment names another."""
     os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(compiler_cache()))
     torch._dynamo.config.recompile_limit = max(torch._dynamo.config.recompile_limit, 1024)
     torch._dynamo.config.accumulated_recompile_limit = max(torch._dynamo.config.accumulated_recompile_limit, 4096)
-
-
-def compiler_cache() -> Path:
-    """Folder where compiled programs are kept between runs."""
-    named = os.environ.get("TORCHINDUCTOR_CACHE_DIR")
-    base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return Path(named) if named else base / "structflow" / "inductor"
 
 
 @cache

@@ -194,12 +194,26 @@ def test_init_with_a_bad_name(cli, name):
 
 
 def test_init_with_a_table_that_does_not_suit(cli):
-    """The spec is there to be edited; what is wrong is said with its line."""
-    Path("table.csv").write_text("a,b\n1,high\n2,low\n3,low\n4,high\n")
-    assert_refused(
-        cli("init", "study", "--csv", "table.csv", "--target", "b"), "line ", "choose a likelihood over classes"
-    )
+    """The spec is there to be edited; what is wrong is said with its line. Or the call is corrected."""
+    Path("table.csv").write_text("a,b,c\n1,high,2\n2,low,3\n3,low,5\n4,high,7\n")
+    call = ["init", "study", "--csv", "table.csv", "--target"]
+    assert_refused(cli(*call, "b"), "line ", "choose a likelihood over classes", "edit it or give this command again")
     assert Path("study/spec.yaml").exists()
+    assert_refused(cli(*call, "d"), "there is no column 'd'")
+    Path("table.csv").write_text("a,c\n1,2\n2,3\n3,5\n4,7\n")
+    assert cli(*call, "c").code == 0
+    assert_refused(cli(*call, "a"), "is there already")
+
+
+def test_init_leaves_an_edited_spec_alone(cli):
+    """Also where it doesn't load: somebody is at work on it."""
+    Path("table.csv").write_text("a,b\n1,high\n2,low\n3,low\n4,high\n")
+    call = ["init", "study", "--csv", "table.csv", "--target"]
+    cli(*call, "b")
+    edited = Path("study/spec.yaml").read_text().replace("restarts: 4", "restarts: 5")
+    Path("study/spec.yaml").write_text(edited)
+    assert_refused(cli(*call, "a"), "is there already")
+    assert Path("study/spec.yaml").read_text() == edited
 
 
 def test_init_with_half_of_a_table(cli):

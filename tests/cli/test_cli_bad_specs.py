@@ -76,3 +76,12 @@ def test_a_run_of_a_bad_spec_leaves_a_named_directory_alone(cli):
     called = cli("run", BAD / "cycle.yaml", "-o", "there/deep")
     assert called.code == 2
     assert list(Path().iterdir()) == []
+
+
+def test_all_problems_are_printed(cli):
+    """However many there are: 17 here."""
+    Path("spec.yaml").write_text("structflow: 1\n" + "".join(f"wrong{number}: 1\n" for number in range(15)))
+    err = cli("validate", "spec.yaml").err
+    assert err.startswith("error: 17 problem(s)")  # with `data` and `model`, which are missing
+    assert all(f"wrong{number}:" in err for number in range(15))
+    assert "more" not in err

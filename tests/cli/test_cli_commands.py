@@ -14,10 +14,11 @@ import studies
 import yaml
 
 from structflow.cli.group import cli as group
+from structflow.spec.load import load_spec
 
 COMMANDS = [
-    "certify", "doctor", "gc", "init", "list", "plan", "plot", "plugins", "predict", "render", "run", "schema", "show",
-    "validate", "verify",
+    "certify", "doctor", "gc", "init", "list", "plan", "plot", "plugins", "predict", "render", "resume", "run",
+    "schema", "show", "validate", "verify",
 ]  # fmt: skip
 
 
@@ -232,6 +233,20 @@ def test_init_and_run(cli):
     assert called.code == 0
     assert "stored in runs/my-study" in called.out
     assert strict(cli("show", "runs/my-study", "--json").out)["n_structures"] == 4
+
+
+@pytest.mark.parametrize("name", ["2024", "1e5", "true", "null", "0x10", "0o17", "1.", "a.b"])
+def test_init_in_a_folder_whose_name_reads_as_something_else(cli, name):
+    """YAML reads all but the last of these names as numbers, a boolean and nothing."""
+    assert cli("init", name).code == 0
+    assert load_spec(f"{name}/spec.yaml").name == name
+
+
+@pytest.mark.parametrize("target", ["1e5", "2024", "true", "null", "~", "- a", "'"])
+def test_init_with_a_target_whose_name_reads_as_something_else(cli, tmp_path, target):
+    pandas.DataFrame({"a": [1.0, 2.0, 3.0, 5.0, 8.0], target: [2.0, 3.0, 1.0, 0.0, 7.0]}).to_csv("t.csv", index=False)
+    assert cli("init", "study", "--csv", "t.csv", "--target", target).code == 0
+    assert load_spec("study/spec.yaml").data.target == (target,)
 
 
 def test_init_with_a_table(cli, tmp_path):

@@ -183,7 +183,7 @@ def test_progress_counts_each_task_once(tmp_path):
     """30 steps for each of 6 batches, 100 for each of 8 other tasks; late or repeated news changes nothing."""
     plan = studies.plan(studies.wide())
     counter = StepCounter(plan, RunDirectory(tmp_path))
-    assert (counter.total, counter.completed) == (6 * 30 + 8 * 100, 0)
+    assert (counter.total, counter.completed, counter.finished) == (6 * 30 + 8 * 100, 0, 0)
     counter.hear(Progress("setting0-round0-batch0-stage0-train", 20))
     counter.hear(Progress("setting0-round0-batch0-stage0-train", 10))
     assert counter.completed == 20
@@ -191,6 +191,7 @@ def test_progress_counts_each_task_once(tmp_path):
         counter.hear(Progress(task.name, 0, finished=True))
         counter.hear(Progress(task.name, 0, finished=True))
     assert counter.completed == counter.total
+    assert counter.finished == 6 + 8
 
 
 def test_a_figure_of_many_structures_and_of_one(tmp_path):

@@ -10,7 +10,7 @@ TEMPLATE = """\
 # Run me:   structflow run {path}
 # Result:   structflow show runs/{name}
 structflow: 1
-name: {name}
+{name_line}
 seed: 0
 {data}
 model:
@@ -44,11 +44,10 @@ def command(folder: Path, csv: Path | None, target: str | None) -> None:
     import os
     import re
 
-    import yaml
-
-    from ...errors import CallError
+    from ...errors import CallError, SpecError
     from ...spec.load import load_study
     from ...spec.models import NAME_PATTERN
+    from ...spec.render import render_data
 
     name = folder.resolve().name
     if not re.match(NAME_PATTERN, name) or len(name) > 64:
@@ -58,14 +57,42 @@ def command(folder: Path, csv: Path | None, target: str | None) -> None:
     if (csv is None) != (target is None):
         raise CallError("--csv and --target go together; got only one of them")
     spec = folder / "spec.yaml"
-    if spec.exists():
+    if spec.exists() and not is_unedited_and_broken(spec, name):
         raise CallError(f"{spec} is there already; choose another folder or edit it")
     data = EXAMPLE_DATA
     if csv is not None:
         path = os.path.relpath(csv, folder)
         source = {"source": "csv", "path": path, "target": target, "split": {"test": 0.2}}
-        data = yaml.safe_dump({"data": source}, sort_keys=False, allow_unicode=True).rstrip()
+        data = render_data({"data": source}, block=True).rstrip()
     folder.mkdir(parents=True, exist_ok=True)
-    spec.write_text(TEMPLATE.format(path=spec, name=name, data=data), encoding="utf-8")
-    load_study(spec)  # raises `SpecError` where the table doesn't suit the spec: what is to be edited, line by line
+    spec.write_text(filled_in(spec, name, data), encoding="utf-8")
+    try:
+        load_study(spec)
+    except SpecError:
+        click.echo(f"wrote {spec}; before it runs, edit it or give this command again, corrected", err=True)
+        raise
     click.echo(f"wrote {spec}; run it with: structflow run {spec}")
+
+
+def filled_in(spec: Path, name: str, data: str) -> str:
+    """The text of a new spec with this name and this `data` block."""
+    from ...spec.render import render_data
+
+    return TEMPLATE.format(path=spec, name=name, name_line=render_data({"name": name}, block=True).rstrip(), data=data)
+
+
+def is_unedited_and_broken(spec: Path, name: str) -> bool:
+    """Whether a spec is as an earlier call wrote it and doesn't load: then a corrected call may replace it."""
+    from ...errors import SpecError
+    from ...spec.load import load_study
+
+    text = spec.read_text(encoding="utf-8", errors="replace")
+    before, _, rest = text.partition("\ndata:")
+    data = "data:" + rest.partition("\nmodel:")[0]
+    if not before or text != filled_in(spec, name, data):
+        return False
+    try:
+        load_study(spec)
+    except SpecError:
+        return True
+    return False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import click
@@ -16,5 +17,6 @@ def command(spec: Path, overrides: tuple[str, ...]) -> None:
     """Print SPEC with every default filled in."""
     from ...spec.load import load_spec
     from ...spec.render import render_spec
+    from ..encoding import shows_everything
 
-    click.echo(render_spec(load_spec(spec, overrides)), nl=False)
+    click.echo(render_spec(load_spec(spec, overrides), ascii_only=not shows_everything(sys.stdout)), nl=False)

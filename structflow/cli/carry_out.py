@@ -1,0 +1,33 @@
+"""What `run` and `resume` share: a study carried out with a progress bar, its ranking printed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from ..runner.cluster_options import ClusterOptions
+    from ..spec.study import Study
+
+
+def carry_out_study(study: Study, path: Path, written: str | None, where: ClusterOptions | None, quiet: bool) -> int:
+    """Carry out a study in the run directory `path`; returns the exit code."""
+    from ..report.progress import progress_bar
+    from ..report.text import print_summary
+    from ..results.read import is_whole
+    from ..results.run import carried_out, run_opened
+
+    with carried_out(study, path, written, where) as (directory, plan, place):
+        if place is not None and place.dashboard is not None and not quiet:
+            click.echo(f"Dask dashboard: {place.dashboard}", err=True)
+        if place is not None and not quiet:
+            for change in directory.read_json("run.json").get("extended_by", ()):
+                click.echo(f"extending the run in {path} by {change}", err=True)
+        with progress_bar(directory, plan, quiet) as listener:
+            finished = run_opened(study, directory, plan, place, listener)
+    if not quiet:
+        print_summary(finished.summary, most=10)
+        click.echo(f"stored in {path}; look again with: structflow show {path}")
+    return 0 if is_whole(finished.summary) else 1
