@@ -85,7 +85,7 @@ def test_structures_without_an_estimate_are_named(tmp_path):
     assert [entry["structure"] for entry in run.ranking] == [{"x->y": ["linear"]}]
     assert run.summary["warnings"] == [
         "exact has no value for 1 structure(s), which are left out of the ranking; x->y dense:tanh: the model isn't "
-        "linear in its weights with normal noise"
+        "linear in its weights, so that its evidence has no closed form"
     ]
 
 

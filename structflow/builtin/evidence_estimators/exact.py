@@ -6,27 +6,27 @@ from typing import TYPE_CHECKING, Any
 
 from ...plugins import Estimate, EvidenceEstimator, TrainedMembers
 from .laplace import evidence_at
-from .modes import newton
-from .scaled_energy import ScaledEnergy, check_size
+from .linear_model import linear_model
+from .scaled_energy import check_size
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from .linear_model import LinearModel
 
-    from .modes import Modes
+LEAST_ROUNDING = 0.01
+"""Nats that rounding may change without being told as an error."""
 
-POINTS = 8
-"""Points at which it is checked that the model is linear."""
-
-TOLERANCE = 1e-7
-"""Relative deviation from a quadratic that rounding accounts for."""
+MOST_ROUNDING = 1e-8
+"""Share of a log evidence beyond these that rounding may change where it is given at all: −1e15 tells enough."""
 
 
 class Exact(EvidenceEstimator):
     """log N(y; f(x; 0), J A⁻¹ Jᵀ + σ² I) for f(x; w) = f(x; 0) + J w and normal noise: the evidence itself.
 
-    There log p(y, w | h) is quadratic in w, so Laplace's formula holds exactly from any point, and is what is computed.
-    That it is quadratic is checked at eight points around the mode, as far apart as the prior is wide. Members of which
-    it isn't true have no value. No standard error; for at most 2,000 weights a member.
+    It is −U(z*) + ½ gᵀH⁻¹g + n/2 log 2π − ½ log|H| + Σ log d, in coordinates z = w ∘ √A = w / d, of which nothing
+    depends on q. That f is linear and log p(y | f) quadratic is checked row by row at points as far from z* as the
+    prior is wide and as the posterior is, and at w = 0. Members of which it isn't true have no value. The standard
+    error is 0, or what rounding may change where that is more than 0.01 nats: members whose numbers are of such
+    different sizes that it is more than a share of 1e-8 have no value either. For at most 2,000 weights a member.
     """
 
     type = "exact"
@@ -35,29 +35,34 @@ class Exact(EvidenceEstimator):
 
     @staticmethod
     def estimate(options: Any, trained: TrainedMembers, samples: int) -> Estimate:
-        """The evidence; `samples` is of no account. Raises `CallError` for too many weights."""
+        """The evidence; `samples` is ignored. Raises `CallError` for too many weights."""
         import torch
 
         check_size(trained.weights, "exact")
-        energy = ScaledEnergy.of(trained.weights)
         with torch.no_grad():
-            modes = newton(energy, energy.start())
-            linear = modes.is_definite & is_quadratic(energy, modes)
-            value = evidence_at(energy, modes, modes.eigenvalues.log().sum(1))
-        value = torch.where(linear, value, torch.nan)
-        reason = "the model isn't linear in its weights with normal noise"
-        missing = {number: reason for number, is_linear in enumerate(linear.tolist()) if not is_linear}
-        return Estimate(value, torch.zeros_like(value), missing)
+            model = linear_model(trained.weights)
+            value = evidence_at(model.energy, model.value - model.excess, model.log_determinant)
+        missing = reasons(model)
+        known = torch.tensor([number not in missing for number in range(len(value))], device=value.device)
+        error = torch.where(model.rounding > LEAST_ROUNDING, model.rounding, 0.0)
+        return Estimate(torch.where(known, value, torch.nan), torch.where(known, error, torch.nan), missing)
 
 
-def is_quadratic(energy: ScaledEnergy, modes: Modes) -> Tensor:
-    """Whether U(z* + δ) = U(z*) + ½ δᵀ H δ for normal δ of the prior's width, (M,)."""
-    import torch
-
-    vectors = energy.vectors
-    width = torch.where(vectors.used, (-0.5 * vectors.log_precision).exp() / energy.scale, 0.0)
-    away = width.unsqueeze(1) * vectors.normals(POINTS, "exact")
-    expected = modes.value.unsqueeze(1) + 0.5 * torch.einsum("msi,mij,msj->ms", away, modes.hessian, away)
-    found = energy.value(modes.z.unsqueeze(1) + away)
-    size = 1 + expected.abs() + modes.value.abs().unsqueeze(1)
-    return ((found - expected).abs() <= TOLERANCE * size).all(1)
+def reasons(model: LinearModel) -> dict[int, str]:
+    """Why members have no value."""
+    found = {}
+    states = zip(
+        model.has_linear_outputs.tolist(), model.normal.tolist(), model.rounding.tolist(), model.value.tolist(),
+        strict=True,
+    )  # fmt: skip
+    for number, (linear, normal, rounding, value) in enumerate(states):
+        if not linear:
+            found[number] = "the model isn't linear in its weights, so that its evidence has no closed form"
+        elif not normal:
+            found[number] = "the noise isn't normal, so that the evidence has no closed form"
+        elif not rounding <= LEAST_ROUNDING + MOST_ROUNDING * abs(value):
+            found[number] = (
+                f"rounding may change it by {rounding:.2g} nats (−log p(y, w) is {value:.4g} at the mode): inputs, "
+                "weights or noise are of too different sizes; standardise the data or set a larger noise"
+            )
+    return found

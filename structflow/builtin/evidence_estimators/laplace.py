@@ -54,7 +54,7 @@ class Laplace(EvidenceEstimator):
         with torch.no_grad():
             log_determinant = log_determinants(options, energy, modes)
         reached = (modes.excess <= MOST_EXCESS) & modes.is_definite
-        value = torch.where(reached, evidence_at(energy, modes, log_determinant), torch.nan)
+        value = torch.where(reached, evidence_at(energy, modes.value, log_determinant), torch.nan)
         return Estimate(value, torch.zeros_like(value), reasons(modes, reached))
 
 
@@ -69,13 +69,13 @@ def log_determinants(options: LaplaceOptions, energy: ScaledEnergy, modes: Modes
     return values.log().sum(1)  # NaN without a mode
 
 
-def evidence_at(energy: ScaledEnergy, modes: Modes, log_determinant: Tensor) -> Tensor:
-    """−U(z*) + n/2 log 2π − ½ log|H_z| + Σ log d: the last because H_w = D⁻¹ H_z D⁻¹; (M,)."""
+def evidence_at(energy: ScaledEnergy, value: Tensor, log_determinant: Tensor) -> Tensor:
+    """−U(z*) + n/2 log 2π − ½ log|H_z| + Σ log d for U(z*) = `value`: the last as H_w = D⁻¹ H_z D⁻¹; (M,)."""
     import torch
 
     used = energy.vectors.used
     constants = torch.where(used, energy.scale.log() + 0.5 * math.log(2 * math.pi), 0.0).sum(1)
-    return -modes.value + constants - 0.5 * log_determinant
+    return -value + constants - 0.5 * log_determinant
 
 
 def reasons(modes: Modes, reached: Tensor) -> dict[int, str]:
