@@ -139,7 +139,7 @@ def solved(factor: Tensor, vector: Tensor) -> Tensor:
 
 
 def of_factor(factor: Tensor) -> Tensor:
-    """Σ_j ‖R e_j‖ ‖e_jᵀ R⁻¹‖, (M,): ½ log|H| = log|R| changes by ε times this at most if R's columns do by ε of theirs."""
+    """Σ_j ‖R e_j‖ ‖e_jᵀ R⁻¹‖, (M,): what log|R| changes by, over ε, where columns of R change by ε of their length."""
     import torch
 
     identity = torch.eye(factor.shape[1], dtype=factor.dtype, device=factor.device).expand_as(factor)
