@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from ..errors import Problem, SpecError
-from ..plugins import Table
+from ..plugins import InputTable, Table
 from .columns import stack_columns
 from .nearest import did_you_mean, listing
 
@@ -32,6 +32,15 @@ def table_from_arrays(
     input_values, input_names = side_by_side(input_arrays)
     target_values, target_names = side_by_side(target_arrays)
     return Table(input_values.astype(np.float64), target_values, input_names, target_names)
+
+
+def inputs_from_arrays(known: Sequence[str], get: Callable[[str], np.ndarray], inputs: Sequence[str]) -> InputTable:
+    """The inputs alone, with the same errors."""
+    refuse_unknown(known, inputs, ())
+    arrays = {name: np.asarray(get(name)) for name in inputs}
+    refuse_unfit(arrays, {})
+    values, names = side_by_side(arrays)
+    return InputTable(values.astype(np.float64), names)
 
 
 class ArrayForm(Protocol):

@@ -5,7 +5,9 @@ Rows are counted from 1, as a person counts the rows of data below a header.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -13,6 +15,10 @@ import numpy as np
 from ..errors import Problem
 from ..plugins import Shape
 from .nearest import listing
+
+PLAIN_NUMBERS = (
+    "write numbers with a decimal point and nothing between thousands, or set `decimal` or `thousands` (csv)"
+)
 
 MOST_PROBLEMS = 10
 """How many problems of one kind are listed one by one."""
@@ -22,7 +28,8 @@ MOST_PROBLEMS = 10
 class Columns:
     """The columns of one part of a table: their names, the key to look at, and the remedy if one can't be used.
 
-    Of a table that is looked at piece by piece `first_row` is the number of rows before the piece.
+    Of a table that is looked at piece by piece `first_row` is the number of rows before the piece. `missing_text` has,
+    by the name of a column, the word in its first missing field.
     """
 
     role: Literal["input", "target"]
@@ -31,6 +38,7 @@ class Columns:
     shape: Shape
     remedy: str
     first_row: int = 0
+    missing_text: Mapping[str, str] = field(default_factory=dict)
 
     def row(self, index: int) -> int:
         """The number of a row of the piece as a person counts the rows of the table."""
@@ -42,6 +50,20 @@ class Columns:
             return self.names[index]
         position = ", ".join(str(axis) for axis in np.unravel_index(index, self.shape))
         return f"{self.names[0]}[{position}]"
+
+    def word(self, index: int) -> str:
+        """What the file holds where a column has its first missing value; empty where that is nothing."""
+        return self.missing_text.get(self.name(index), "")
+
+    def of_word(self, index: int) -> str:
+        """The same as a part of a message."""
+        return f": the file holds {self.word(index)!r}, which is read as missing" if self.word(index) else ""
+
+    def keeping_word(self, index: int) -> str:
+        """The same as a part of a remedy."""
+        if not self.word(index):
+            return ""
+        return f"; to keep {self.word(index)!r}, set `missing_values` to the words that do stand for them, or to []"
 
 
 def shortened(problems: list[Problem]) -> list[Problem]:
@@ -64,17 +86,26 @@ def to_numbers(values: np.ndarray, columns: Columns, copy: bool = True) -> tuple
     problems = []
     text = set()
     for index in range(flat.shape[1]):
-        column = flat[:, index].astype(object)
+        column = as_objects(flat[:, index])
         row = first_text(column)
         if row is None:
             numbers[:, index] = without_missing(column)
             continue
         text.add(index)
-        message = (
-            f"{columns.role} column {columns.name(index)!r} holds text in row {columns.row(row)}: {cell(column[row])}"
-        )
-        problems.append(Problem(columns.key, f"{message}; expected numbers", columns.remedy))
+        what = f"{columns.role} column {columns.name(index)!r} holds {kind_of(column[row])}"
+        message = f"{what} in row {columns.row(row)}: {cell(column[row])}"
+        remedy = f"{PLAIN_NUMBERS}, or {columns.remedy}" if is_formatted(column[row]) else columns.remedy
+        problems.append(Problem(columns.key, f"{message}; expected numbers", remedy))
     return numbers, shortened(problems), text
+
+
+def as_objects(column: np.ndarray) -> np.ndarray:
+    """A column as objects; dates and durations stay what they are, where NumPy would make some of them numbers."""
+    if column.dtype.kind in "mM":
+        from pandas import Series
+
+        return np.asarray(Series(column).astype(object))
+    return column.astype(object)
 
 
 def first_text(column: np.ndarray) -> int | None:
@@ -102,6 +133,19 @@ def first_text(column: np.ndarray) -> int | None:
         if first is None and isinstance(value, str | bytes):
             first = row
     return first
+
+
+def is_formatted(value: object) -> bool:
+    """Whether a text is a number with a decimal comma or with thousands apart."""
+    return isinstance(value, str) and re.fullmatch(r"\s*[+-]?\d+([.,'\u00a0\u202f ]\d+)+\s*", value) is not None
+
+
+def kind_of(value: object) -> str:
+    """What a value that is no number is called in a message."""
+    if isinstance(value, str | bytes):
+        return "text"
+    name = type(value).__name__
+    return f"{'an' if name[0].lower() in 'aeiou' else 'a'} {name}"
 
 
 def without_missing(column: np.ndarray) -> np.ndarray:
@@ -138,7 +182,8 @@ def finite_values(numbers: np.ndarray, columns: Columns, skip: set[int]) -> list
             count = int(wrong[:, index].sum())
             others = f" and in {count - 1} more" if count > 1 else ""
             what = f"{columns.role} column {columns.name(index)!r} is {numbers[row, index]}"
-            message = f"{what} in row {columns.row(row)}{others}"
+            word = columns.of_word(index) if np.isnan(numbers[row, index]) else ""
+            message = f"{what} in row {columns.row(row)}{others}{word}"
             remedy = f"fill in or remove the rows with missing or infinite values, or {columns.remedy}"
             problems.append(Problem(columns.key, f"{message}; expected finite numbers", remedy))
     return shortened(problems)

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..errors import Problem, SpecError
-from ..plugins import ColumnOptions, Table
+from ..plugins import ColumnOptions, InputTable, Table
 from .nearest import did_you_mean, listing
 
 if TYPE_CHECKING:
     import pandas
+
+SAVED_NUMBERS = r"Unnamed: \d+"
 
 
 def choose_columns(names: Sequence[str], options: ColumnOptions) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -30,6 +33,9 @@ def choose_columns(names: Sequence[str], options: ColumnOptions) -> tuple[tuple[
             message = f"column {name!r} is both an input and a target; expected one of the two"
             problems.append(Problem("data.inputs", message, "take it out of `inputs`"))
     inputs = options.inputs or tuple(name for name in names if name not in options.target)
+    if options.inputs is None and (numbers := [name for name in inputs if re.fullmatch(SAVED_NUMBERS, name)]):
+        message = f"column {numbers[0]!r} seems to hold saved row numbers: pandas names columns without a name so"
+        problems.append(Problem("data.inputs", message, "list the columns to use in `inputs`, or name the column"))
     if options.inputs is None and "" in inputs:
         message = f"column {names.index('') + 1} has no name; expected a name for every column"
         remedy = "name it in the header, or list the columns to use in `inputs` (saved row numbers look like this)"
@@ -40,6 +46,15 @@ def choose_columns(names: Sequence[str], options: ColumnOptions) -> tuple[tuple[
     if problems:
         raise SpecError(problems)
     return inputs, options.target
+
+
+def choose_inputs(names: Sequence[str], wanted: Sequence[str]) -> Sequence[str]:
+    """The `wanted` input columns of a table to predict for; raises `SpecError` for duplicate or missing ones."""
+    repeated = duplicate_columns([name for name in names if name in wanted])
+    problems = repeated + unknown_columns(names, wanted, "data.inputs")
+    if problems:
+        raise SpecError(problems)
+    return wanted
 
 
 def duplicate_columns(names: Sequence[str]) -> list[Problem]:
@@ -82,17 +97,29 @@ def is_number(text: str) -> bool:
     return True
 
 
-def table_from_frame(frame: pandas.DataFrame, inputs: Sequence[str], targets: Sequence[str]) -> Table:
+def table_from_frame(
+    frame: pandas.DataFrame,
+    inputs: Sequence[str],
+    targets: Sequence[str],
+    missing_text: Mapping[str, str] | None = None,
+) -> Table:
     """The table of these columns: inputs (rows, inputs) in float64, targets (rows, targets) numbers or labels.
 
     If an input column holds text, the inputs are an array of objects instead, so that `prepare` can name the value
     together with everything else that is wrong.
     """
-    input_values = stack_columns([column_values(frame[name]) for name in inputs])
-    if input_values.dtype != object:
-        input_values = input_values.astype(np.float64)
-    target_values = stack_columns([column_values(frame[name]) for name in targets])
-    return Table(input_values, target_values, tuple(inputs), tuple(targets))
+    found = inputs_from_frame(frame, inputs, missing_text)
+    targets_of_rows = stack_columns([column_values(frame[name]) for name in targets])
+    return Table(found.inputs, targets_of_rows, found.input_names, tuple(targets), found.missing_text)
+
+
+def inputs_from_frame(
+    frame: pandas.DataFrame, inputs: Sequence[str], missing_text: Mapping[str, str] | None = None
+) -> InputTable:
+    """The inputs alone."""
+    values = stack_columns([column_values(frame[name]) for name in inputs])
+    values = values if values.dtype == object else values.astype(np.float64)
+    return InputTable(values, tuple(inputs), missing_text or {})
 
 
 def column_values(column: pandas.Series[Any]) -> np.ndarray:

@@ -11,10 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import CallError
 from ..plugins import Shape, TargetKind
 from ..store.array_group import load_group, save_group
+from .checks import Columns, finite_values
 from .labels import codes_of
+from .new_inputs import new_inputs, refuse
 from .stream import Location, Stream
 
 ARRAYS = (
@@ -106,16 +107,14 @@ class Dataset:
     def transform_inputs(self, raw: Any) -> np.ndarray:
         """New inputs (rows, *input_shape) in their original units, standardised as the training inputs were.
 
-        Raises `CallError` for another shape or for values that aren't numbers.
+        Columns are found by name where `raw` names them, as a data frame does; see `new_inputs`. Raises `CallError` for
+        columns or a shape that don't fit, and for values that aren't finite numbers, also after standardising.
         """
-        try:
-            values = np.asarray(raw, dtype=np.float64)
-        except (TypeError, ValueError) as error:
-            raise CallError(f"new inputs must be numbers: {error}") from error
-        if values.shape[1:] != self.input_shape or values.ndim == 0:
-            expected = ", ".join(["rows", *map(str, self.input_shape)])
-            raise CallError(f"new inputs have shape {values.shape}; expected ({expected}) as in the training data")
-        return np.asarray((values - self.input_shift) / self.input_scale)
+        with np.errstate(over="ignore"):
+            values = (new_inputs(raw, self.input_names, self.input_shape) - self.input_shift) / self.input_scale
+        columns = Columns("input", "", self.input_names, self.input_shape, "")
+        refuse(finite_values(values.reshape(len(values), int(np.prod(self.input_shape))), columns, skip=set()))
+        return np.asarray(values)
 
     def prepared(self, inputs: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """More rows of the same table, inputs (rows, …) and targets (rows, targets), in the units of training."""

@@ -9,6 +9,8 @@ from .nearest import did_you_mean
 
 PATH_KEY = "data.path"
 
+REMEDY = "check that the file is complete, or choose the source for its format"
+
 
 def local_path(base: Path, path: str) -> Path:
     """`path` from `base`, with a home directory in place of `~`; raises `SpecError` where that isn't known."""
@@ -42,11 +44,7 @@ def existing_path(base: Path, path: str, folder: bool = False) -> Path:
     return found
 
 
-def not_the_format(path: str, expected: str, error: Exception | str) -> SpecError:
+def not_the_format(path: str, expected: str, error: Exception | str, remedy: str = REMEDY) -> SpecError:
     """The error for a file that its source can't decode."""
     reason = error if isinstance(error, str) else str(error).strip().partition("\n")[0] or type(error).__name__
-    return SpecError.single(
-        PATH_KEY,
-        f"{path!r} can't be read as {expected}: {reason}",
-        "check that the file is complete, or choose the source for its format",
-    )
+    return SpecError.single(PATH_KEY, f"{path!r} can't be read as {expected}: {reason}", remedy)

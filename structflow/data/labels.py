@@ -68,10 +68,10 @@ def missing_labels(labels: np.ndarray, codes: np.ndarray, columns: Columns) -> l
     problems = []
     for index in np.flatnonzero(wrong.any(axis=0)).tolist():
         row = int(np.argmax(wrong[:, index]))
-        message = (
-            f"target column {columns.name(index)!r} has no finite label in row {columns.row(row)}: {labels[row, index]}"
-        )
-        problems.append(Problem(columns.key, f"{message}; expected a label in every row", "fill in or remove the row"))
+        place = f"target column {columns.name(index)!r} has no finite label in row {columns.row(row)}"
+        message = f"{place}{columns.of_word(index) or f': {labels[row, index]}'}"
+        remedy = f"fill in or remove the row{columns.keeping_word(index)}"
+        problems.append(Problem(columns.key, f"{message}; expected a label in every row", remedy))
     return shortened(problems)
 
 

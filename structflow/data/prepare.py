@@ -104,12 +104,14 @@ def prepare_inputs(table: Table, options: DataOptions, train_rows: np.ndarray, k
 def input_columns(table: Table, options: DataOptions) -> Columns:
     """The input columns for messages."""
     remedy = "leave the column out with `inputs`" if isinstance(options, ColumnOptions) else "remove it from the data"
-    return Columns("input", keys.inputs_key(options), tuple(table.input_names), table.inputs.shape[1:], remedy)
+    names, shape = tuple(table.input_names), table.inputs.shape[1:]
+    return Columns("input", keys.inputs_key(options), names, shape, remedy, missing_text=table.missing_text)
 
 
 def target_columns(table: Table, options: DataOptions, remedy: str) -> Columns:
     """The target columns for messages."""
-    return Columns("target", keys.target_key(options), tuple(table.target_names), table.targets.shape[1:], remedy)
+    names, shape = tuple(table.target_names), table.targets.shape[1:]
+    return Columns("target", keys.target_key(options), names, shape, remedy, missing_text=table.missing_text)
 
 
 def prepare_numbers(

@@ -2,7 +2,7 @@
 
 from .basis_function import BasisFunction, BasisOptions, Shape
 from .chunked_table import ChunkedTable, StreamOptions
-from .data_source import ColumnOptions, DataOptions, DataSource, SplitOptions, StandardizeOptions, Table
+from .data_source import ColumnOptions, DataOptions, DataSource, InputTable, SplitOptions, StandardizeOptions, Table
 from .evidence_estimator import Estimate, EvidenceEstimator, SampledTerms, TrainedMembers
 from .hookspecs import KINDS, hookimpl
 from .hypergradient import Hypergradient, InnerPath, OuterGradient, TwoLevelOptions, TwoLevelPoint, factors_agree
@@ -38,6 +38,7 @@ __all__ = [
     "EvidenceEstimator",
     "Hypergradient",
     "InnerPath",
+    "InputTable",
     "Likelihood",
     "MemberRecord",
     "Metaparameter",

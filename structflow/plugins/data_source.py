@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
@@ -68,12 +69,25 @@ class ColumnOptions(DataOptions):
 
 @dataclass(frozen=True)
 class Table:
-    """What a source read: inputs (rows, *input_shape) in float64; targets (rows, targets), numbers or labels."""
+    """What a source read: inputs (rows, *input_shape) in float64; targets (rows, targets), numbers or labels.
+
+    `missing_text` has, by the name of a column, the word that stands in its first missing field, where there is one.
+    """
 
     inputs: np.ndarray
     targets: np.ndarray
     input_names: tuple[str, ...]
     target_names: tuple[str, ...]
+    missing_text: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class InputTable:
+    """The inputs alone of a table to predict for: as those of `Table`."""
+
+    inputs: np.ndarray
+    input_names: tuple[str, ...]
+    missing_text: Mapping[str, str] = field(default_factory=dict)
 
 
 class DataSource(Plugin):
@@ -82,10 +96,24 @@ class DataSource(Plugin):
     Options: ClassVar[type[DataOptions]] = DataOptions
     key: ClassVar[str] = "source"
 
+    suffixes: ClassVar[tuple[str, ...]] = ()
+    """Endings of the names of the files it reads, such as `.csv`, by which `predict` finds the source of a table."""
+
     @staticmethod
     @abstractmethod
     def read(options: Any, base: Path) -> Table:
         """The whole table; relative paths start at `base`, the folder of the spec."""
+
+    @classmethod
+    def read_inputs(cls, options: Any, base: Path, names: tuple[str, ...]) -> InputTable:
+        """The inputs of a table to predict for, read as `read` reads those of the training table.
+
+        `options` are those of the run with another `path`, `names` the run's input names. What is returned may be in
+        another order and may have more columns: they are picked by name. A source of tables overrides it so that they
+        may lack the targets; by default they are read too.
+        """
+        table = cls.read(options, base)
+        return InputTable(table.inputs, table.input_names, table.missing_text)
 
     @staticmethod
     def chunks(options: Any, base: Path) -> ChunkedTable | None:

@@ -319,8 +319,8 @@ def test_arrays_that_do_not_fit(name: str, tmp_path: Path) -> None:
 def test_pickled_objects_in_npz_are_never_read(tmp_path: Path) -> None:
     path = write_arrays(tmp_path, "npz", x=np.array([Explosive(), Explosive()], dtype=object), y=np.ones(2))
     (problem,) = problems("npz", tmp_path, path=path)
-    assert problem.path == "data.path"
-    assert "allow_pickle" in problem.message
+    assert problem.path == "data.inputs"
+    assert "Python objects, which are never read" in problem.message
 
 
 def test_pickle_in_zarr_is_never_read(tmp_path: Path) -> None:

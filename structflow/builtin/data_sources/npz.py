@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ...plugins import DataSource, Table
+from ...errors import SpecError
+from ...plugins import DataSource, InputTable, Table
 from .array_options import ArrayOptions
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 class Npz(DataSource):
@@ -14,23 +20,58 @@ class Npz(DataSource):
 
     type = "npz"
     Options = ArrayOptions
+    suffixes = (".npz",)
 
     @staticmethod
     def read(options: Any, base: Path) -> Table:
         """The table; raises `SpecError` for a file that is missing or isn't such an archive, and for unknown arrays."""
-        import zipfile
-        import zlib
-
-        import numpy as np
-
         from ...data.arrays import table_from_arrays
-        from ...data.files import existing_path, not_the_format
 
-        path = existing_path(base, options.path)
-        if not zipfile.is_zipfile(path):
-            raise not_the_format(options.path, "an npz archive", "it isn't a zip archive")
-        try:
-            with np.load(path, allow_pickle=False) as archive:
-                return table_from_arrays(archive.files, archive.__getitem__, options.inputs, options.target)
-        except (OSError, ValueError, EOFError, NotImplementedError, zipfile.BadZipFile, zlib.error) as error:
-            raise not_the_format(options.path, "an npz archive", error) from error
+        with opened(options, base) as (names, get):
+            return table_from_arrays(names, get, options.inputs, options.target)
+
+    @classmethod
+    def read_inputs(cls, options: Any, base: Path, names: tuple[str, ...]) -> InputTable:
+        """The input arrays alone; raises `SpecError` as `read` does."""
+        from ...data.arrays import inputs_from_arrays
+
+        with opened(options, base) as (known, get):
+            return inputs_from_arrays(known, get, options.inputs)
+
+
+@contextmanager
+def opened(options: Any, base: Path) -> Iterator[tuple[list[str], Callable[[str], np.ndarray]]]:
+    """The names of an archive's arrays, and what reads one; what else it raises becomes a `SpecError`."""
+    import zipfile
+    import zlib
+
+    import numpy as np
+
+    from ...data.files import existing_path, not_the_format
+
+    path = existing_path(base, options.path)
+    if not zipfile.is_zipfile(path):
+        raise not_the_format(options.path, "an npz archive", "it isn't a zip archive")
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+
+            def get(name: str) -> np.ndarray:
+                try:
+                    values: np.ndarray = archive[name]
+                except ValueError as error:
+                    if "allow_pickle" not in str(error):
+                        raise
+                    raise holds_objects(name, name in options.target) from error
+                return values
+
+            yield archive.files, get
+    except (OSError, ValueError, EOFError, NotImplementedError, zipfile.BadZipFile, zlib.error) as error:
+        raise not_the_format(options.path, "an npz archive", error) from error
+
+
+def holds_objects(name: str, is_target: bool) -> SpecError:
+    """The error for an array of Python objects."""
+    message = f"array {name!r} holds Python objects, which are never read, since reading them could run code"
+    numbers = f"save numbers, {name}.astype(float)"
+    remedy = f"save labels as text, {name}.astype(str), or {numbers}" if is_target else numbers
+    return SpecError.single("data.target" if is_target else "data.inputs", message, remedy)

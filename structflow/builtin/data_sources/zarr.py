@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
-from ...plugins import ChunkedTable, DataSource, StreamOptions, Table
+from ...plugins import ChunkedTable, DataSource, InputTable, StreamOptions, Table
 from .array_options import ArrayOptions
 
 if TYPE_CHECKING:
@@ -27,25 +27,40 @@ class ZarrOptions(ArrayOptions, StreamOptions):
 
 
 class Zarr(DataSource):
-    """A folder that holds a Zarr group of arrays, format 2 or 3; inputs may have any shape (rows, ...)."""
+    """A folder that holds a Zarr group of arrays, format 2 or 3; inputs may have any shape (rows, ...).
+
+    The attributes `scale_factor`, `add_offset`, `_FillValue`, `missing_value` and `_Unsigned` of an array are applied.
+    """
 
     type = "zarr"
     Options = ZarrOptions
+    suffixes = (".zarr",)
 
     @staticmethod
     def read(options: Any, base: Path) -> Table:
         """The table; raises `SpecError` for a folder that is missing or no Zarr group, and for unknown arrays."""
-        import numpy as np
-
         from ...data.arrays import table_from_arrays
 
         with group_errors(options.path):
             group, _, _ = open_group(options, base)
 
             def values(name: str) -> np.ndarray:
-                return np.asarray(without_pickle(group, name))
+                return StoredArray(group, name, options).rows(slice(None))
 
             return table_from_arrays(sorted(group.array_keys()), values, options.inputs, options.target)
+
+    @classmethod
+    def read_inputs(cls, options: Any, base: Path, names: tuple[str, ...]) -> InputTable:
+        """The input arrays alone; raises `SpecError` as `read` does."""
+        from ...data.arrays import inputs_from_arrays
+
+        with group_errors(options.path):
+            group, _, _ = open_group(options, base)
+
+            def values(name: str) -> np.ndarray:
+                return StoredArray(group, name, options).rows(slice(None))
+
+            return inputs_from_arrays(sorted(group.array_keys()), values, options.inputs)
 
     @staticmethod
     def chunks(options: Any, base: Path) -> ChunkedTable:
@@ -67,15 +82,16 @@ class ZarrChunks(ChunkedTable):
         self.options = options
         self.names = sorted(group.array_keys())
         used = [name for name in (*options.inputs, *options.target) if name in self.names]
-        self.arrays: Mapping[str, zarr.Array[Any]] = {name: without_pickle(group, name) for name in used}
-        check_arrays(self.names, self.arrays, options.inputs, options.target)
-        self._row_numbers = sum(int(np.prod(array.shape[1:])) for array in self.arrays.values())
-        total = next(iter(self.arrays.values())).shape[0]
-        rows = max(array.chunks[0] for array in self.arrays.values())
+        self.stored = {name: StoredArray(group, name, options) for name in used}
+        arrays = {name: stored.array for name, stored in self.stored.items()}
+        check_arrays(self.names, arrays, options.inputs, options.target)
+        self._row_numbers = sum(int(np.prod(array.shape[1:])) for array in arrays.values())
+        total = next(iter(arrays.values())).shape[0]
+        rows = max(array.chunks[0] for array in arrays.values())
         rows *= max(1, LEAST_CHUNK // max(1, 8 * self.row_numbers * rows))
         self.begins = np.arange(0, total, rows, dtype=np.int64)
         self.chunk_rows = np.diff(np.append(self.begins, total))
-        description = str([(name, array.metadata.to_dict()) for name, array in self.arrays.items()])
+        description = str([(name, array.metadata.to_dict()) for name, array in arrays.items()])
         self._fingerprint = fingerprint(system, place, description)
 
     @property
@@ -87,16 +103,36 @@ class ZarrChunks(ChunkedTable):
         return self._fingerprint
 
     def read(self, chunk: int) -> Table:
-        import numpy as np
-
         from ...data.arrays import table_from_arrays
 
         begin = int(self.begins[chunk])
         rows = slice(begin, begin + int(self.chunk_rows[chunk]))
-        get = {name: array[rows] for name, array in self.arrays.items()}
-        return table_from_arrays(
-            self.names, lambda name: np.asarray(get[name]), self.options.inputs, self.options.target
-        )
+        get = {name: stored.rows(rows) for name, stored in self.stored.items()}
+        return table_from_arrays(self.names, get.__getitem__, self.options.inputs, self.options.target)
+
+
+class StoredArray:
+    """An array of a group, read as its attributes say that it is packed.
+
+    Where xarray has written format 2, the fill value of the storage stands for missing values.
+    """
+
+    def __init__(self, group: zarr.Group, name: str, options: Any):
+        from ...data.packing import packing_of
+
+        self.array = without_pickle(group, name)
+        attributes = dict(self.array.attrs)
+        by_xarray = self.array.metadata.zarr_format == 2 and "_ARRAY_DIMENSIONS" in attributes
+        fill_value = self.array.metadata.fill_value if by_xarray else None
+        key = "data.target" if name in options.target else "data.inputs"
+        self.packing = packing_of(name, self.array.dtype, attributes, fill_value, key)
+
+    def rows(self, rows: slice) -> np.ndarray:
+        """Values of some rows; raises what `zarr` does."""
+        import numpy as np
+
+        stored = self.array[rows] if self.array.ndim else self.array[...]
+        return self.packing.unpack(np.asarray(stored))
 
 
 def open_group(options: Any, base: Path) -> tuple[zarr.Group, Any, str]:
