@@ -10,6 +10,8 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from ..data.nearest import listing
+from ..errors import CallError
 from ..model.population import Population
 from ..plugins import BasisFunction, Likelihood, Shape
 from ..spec.graph import INPUT, OUTPUT
@@ -34,12 +36,22 @@ class StructureModule(nn.Module):
     - Classes and two labels: logits, for `cross_entropy` and `binary_cross_entropy_with_logits`.
     - Counts: the log rate, for `poisson_nll_loss`.
 
+    Columns stand in the order of `input_names`; a data frame `frame` is given as
+    `torch.tensor(frame[list(module.input_names)].to_numpy())`. Values aren't looked at: NaN gives NaN.
+
     Weights are ordinary parameters, `weights.<edge>.<function>.<weight>` or, of functions that share them,
     `weights.shared.<name>.<weight>`; what standardises inputs and targets are buffers. Nothing in it is random.
     """
 
-    def __init__(self, steps: Sequence[Step], node_shapes: Mapping[str, Shape], likelihood: Likelihood) -> None:
+    def __init__(
+        self,
+        steps: Sequence[Step],
+        node_shapes: Mapping[str, Shape],
+        likelihood: Likelihood,
+        input_names: Sequence[str],
+    ) -> None:
         super().__init__()
+        self.input_names = tuple(input_names)
         self.steps = tuple(steps)
         self.nodes = dict(node_shapes)
         self.likelihood = likelihood
@@ -48,8 +60,12 @@ class StructureModule(nn.Module):
         self.likelihood_names: dict[str, str] = {}
 
     def forward(self, x: Tensor) -> Tensor:
-        """Predict inputs (rows, *input_shape) of any numeric dtype."""
+        """Predict inputs (rows, *input_shape) of any numeric dtype.
+
+        Raises `CallError` for what is no tensor, such as a data frame, and for another shape.
+        """
         shift, scale = cast(Tensor, self.input_shift), cast(Tensor, self.input_scale)
+        self._check(x, shift)
         standardized = (x.to(shift.dtype) - shift) / scale
         values = {INPUT: standardized.reshape(x.shape[0], *self.nodes[INPUT])}
         for node, shape in self.nodes.items():
@@ -66,6 +82,17 @@ class StructureModule(nn.Module):
         own = {name: cast(Tensor, getattr(self, buffer)) for name, buffer in self.likelihood_names.items()}
         mean, _ = self.likelihood.moments(own, values[OUTPUT])
         return mean * cast(Tensor, self.target_scale) + cast(Tensor, self.target_shift)
+
+    def _check(self, x: object, shift: Tensor) -> None:
+        """Raise `CallError` unless x is a tensor whose rows have the shape of the training inputs."""
+        if isinstance(x, Tensor) and x.shape[1:] == shift.shape and x.ndim > 0:
+            return
+        got = f"shape {tuple(x.shape)}" if isinstance(x, Tensor) else f"a {type(x).__name__}"
+        columns = (
+            f", columns in the order of module.input_names: {listing(self.input_names)}" if shift.ndim == 1 else ""
+        )
+        expected = ", ".join(["rows", *map(str, shift.shape)])
+        raise CallError(f"the module got {got}; expected a torch.Tensor ({expected}){columns}")
 
     def _weights_of(self, step: Step) -> dict[str, Tensor]:
         """The weights of a function by the names that it knows them by."""
@@ -86,7 +113,7 @@ def module_of(predictor: Predictor, dtype: torch.dtype) -> StructureModule:
     trained, scaling = part.trained, predictor.scaling
     population, likelihood = trained.bound.population, trained.bound.likelihood
     steps, places = steps_of(population)
-    module = StructureModule(steps, ordered_shapes(population), likelihood)
+    module = StructureModule(steps, ordered_shapes(population), likelihood, scaling.input_names)
     means, _ = trained.bound.weights.moments(trained.parameters)
     for place, groups in places.items():
         inner = module.weights[place] = nn.ModuleDict()

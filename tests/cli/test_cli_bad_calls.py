@@ -129,7 +129,7 @@ def test_predict_without_table(cli, finished):
 
 def test_predict_with_missing_columns(cli, finished):
     Path("table.csv").write_text("x1,z\n1,2\n")
-    assert_refused(cli("predict", finished, "table.csv", "-o", "out.csv"), "lacks the input columns x0")
+    assert_refused(cli("predict", finished, "table.csv", "-o", "out.csv"), "there is no column 'x0'")
     assert not Path("out.csv").exists()
 
 
@@ -138,6 +138,18 @@ def test_predict_with_text_or_gaps(cli, finished, value):
     Path("table.csv").write_text(f"x0,x1\n1,2\n3,{value}\n")
     assert_refused(cli("predict", finished, "table.csv", "-o", "out.csv"), "x1")
     assert not Path("out.csv").exists()
+
+
+def test_predict_with_trailing_commas(cli, finished):
+    """Three fields under a header of two would shift every column by one."""
+    Path("table.csv").write_text("x0,x1\n1,2,\n3,4,\n")
+    assert_refused(cli("predict", finished, "table.csv", "-o", "out.csv"), "table.csv", "Expected 2 fields")
+    assert not Path("out.csv").exists()
+
+
+def test_predict_with_an_unknown_source(cli, finished):
+    Path("table.csv").write_text("x0,x1\n1,2\n")
+    assert_refused(cli("predict", finished, "table.csv", "-o", "out.csv", "--source", "cvs"), "no source 'cvs'")
 
 
 def test_predict_without_rows(cli, finished):

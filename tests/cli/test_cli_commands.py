@@ -198,6 +198,18 @@ def test_predict(cli, finished, tmp_path):
     assert np.all(found["y standard deviation"] > 0)
 
 
+def test_predict_tables_of_other_formats(cli, finished, tmp_path):
+    """The same rows in csv, with another separator, and in parquet with shuffled rows labels."""
+    table = pandas.DataFrame({"x1": [0.0, 0.5, 1.0], "x0": [-1.5, 0.0, 1.5]}, index=[7, 3, 5])
+    table.to_csv(tmp_path / "new.csv", index=False)
+    table.to_csv(tmp_path / "semicolons.txt", index=False, sep=";")
+    table.to_parquet(tmp_path / "new.parquet")
+    for name, options in [("new.csv", []), ("semicolons.txt", ["--set", "separator=;"]), ("new.parquet", [])]:
+        assert cli("predict", finished, tmp_path / name, "-o", tmp_path / f"{name}.out", *options).code == 0
+    texts = {path.read_text() for path in tmp_path.glob("*.out")}
+    assert len(texts) == 1
+
+
 def test_predict_classes(cli, tmp_path):
     """Probabilities of the classes, by label, that sum to one."""
     rows = np.random.default_rng(0).normal(size=(40, 2))

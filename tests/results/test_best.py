@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+import pandas
 import pytest
 import studies
 
@@ -101,6 +102,22 @@ def test_rows_in_pieces_change_nothing(run: Run, monkeypatch: pytest.MonkeyPatch
     pieces = run.predict(X, samples=8)
     np.testing.assert_allclose(pieces.samples, whole.samples, rtol=1e-12)
     np.testing.assert_allclose(pieces.standard_deviation, whole.standard_deviation, rtol=1e-10)
+
+
+def test_columns_of_a_frame_are_found_by_name(run: Run) -> None:
+    """In another order and with one more, for the mixture and the best; what isn't finite is refused by its place."""
+    names = list(run.context.study.dataset.input_names)
+    frame = pandas.DataFrame(X, columns=names)
+    moved = frame[names[::-1]].assign(other="text")
+    for predictor in (run, run.best):
+        assert_equal(predictor.predict(moved, samples=8), predictor.predict(X, samples=8))
+        for value in (np.nan, np.inf, None):
+            moved.loc[2, names[0]] = value
+            with pytest.raises(CallError, match=rf"input column '{names[0]}' is (nan|inf) in row 3"):
+                predictor.predict(moved, samples=8)
+        moved = frame[names[::-1]].assign(other="text")
+        with pytest.raises(CallError, match=f"there is no column '{names[0]}'"):
+            predictor.predict(frame[names[1:]], samples=8)
 
 
 def test_no_rows_give_no_predictions(run: Run) -> None:

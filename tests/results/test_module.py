@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas
 import pytest
 import studies
 import torch
@@ -20,6 +21,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from structflow.data.dataset import Dataset
+from structflow.errors import CallError
 from structflow.evidence.trained import TrainedPopulation
 from structflow.results.module import StructureModule, attribute_names, module_of
 from structflow.results.prediction import Predictor, TrainedStructure
@@ -83,6 +85,23 @@ def test_the_module_is_the_network_with_mean_weights(structure: Structure) -> No
 def test_a_full_covariance_has_the_same_mean_weights() -> None:
     predictor = predictor_of(RICH, structures(RICH)[5], scaling(3, 1), posterior={"weights": {"covariance": "full"}})
     torch.testing.assert_close(module_of(predictor, DOUBLE)(RAW), mean_output(predictor, RAW), rtol=0, atol=1e-10)
+
+
+def test_what_is_no_tensor_of_the_inputs_is_refused() -> None:
+    """A data frame, whose columns may stand in any order, and a shape that would be broadcast; it names the columns."""
+    module = module_of(predictor_of(RICH, structures(RICH)[5], scaling(3, 1)), DOUBLE)
+    assert module.input_names == ("a", "b", "c")
+    frame = pandas.DataFrame(RAW.numpy(), columns=["a", "b", "c"])
+    with pytest.raises(
+        CallError, match=r"got a DataFrame; expected a torch.Tensor \(rows, 3\), columns .* 'a', 'b', 'c'"
+    ):
+        module(frame)
+    for wrong in (RAW[:, :1], RAW[0], RAW.T):
+        with pytest.raises(CallError, match="the module got shape"):
+            module(wrong)
+    moved = frame[["c", "a", "b"]]
+    given = torch.tensor(moved[list(module.input_names)].to_numpy())
+    torch.testing.assert_close(module(given), module(RAW), rtol=0, atol=0)
 
 
 def test_several_targets_have_each_their_units() -> None:

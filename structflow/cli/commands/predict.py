@@ -11,13 +11,22 @@ from ..options import run_argument
 
 @click.command()
 @run_argument
-@click.argument("table", type=click.Path(path_type=Path))
+@click.argument("table")
 @click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="CSV file to write.")
 @click.option("--best", is_flag=True, help="The best structure alone instead of the mixture over all.")
 @click.option("--samples", type=click.IntRange(min=1), default=256, show_default=True, help="Samples of the posterior.")
-def command(run: Path, table: Path, output: Path, best: bool, samples: int) -> None:
-    """Predict the rows of TABLE, a CSV file with the training table's input columns."""
+@click.option("--source", metavar="NAME", help="Data source that reads TABLE; by default the run's, or by the ending.")
+@click.option(
+    "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Replace an option of the source, as separator=';'."
+)
+def command(
+    run: Path, table: str, output: Path, best: bool, samples: int, source: str | None, overrides: tuple[str, ...]
+) -> None:
+    """Predict the rows of TABLE, which the run's data source reads as it read the training table.
+
+    It needs the input columns alone; others are left aside.
+    """
     from ...results.predict_table import predict_table
 
-    rows = predict_table(run, table, output, best, samples)
+    rows = predict_table(run, table, output, best, samples, source, overrides)
     click.echo(f"wrote {rows} predictions to {output}")

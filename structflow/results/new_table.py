@@ -1,0 +1,132 @@
+"""The inputs of a table to predict for, read by the data source of the run, or by the one for its format."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pydantic import ValidationError
+
+from ..data.dataset import Dataset
+from ..data.new_inputs import NamedColumns, by_name
+from ..errors import CallError, PluginError, Problem, SpecError
+from ..plugins.registry import Registration, registry
+from ..spec.key_path import format_path, parse_path
+from ..spec.overrides import parse_override
+from ..spec.problems import problems_of
+
+COMPRESSED = (".gz", ".bz2", ".xz", ".zst", ".zip")
+"""Endings behind that of a format."""
+
+
+def read_new_table(
+    dataset: Dataset, options: Any, table: str, source: str | None = None, overrides: Iterable[str] = ()
+) -> np.ndarray:
+    """The inputs (rows, *input_shape) of a table, in the order of the run's columns, as they stand there.
+
+    `dataset` and `options` are those of the run. The table is read with the run's own options where it is of the run's
+    source, else with the defaults of the source that `source` or the ending of its name says; `overrides` are texts
+    `key=value` that replace some. Raises `CallError` for a table that can't be read or lacks columns.
+    """
+    registration = source_of(options, table, source)
+    chosen = options_for(registration, dataset, options, table, overrides)
+    try:
+        found = registration.plugin.read_inputs(chosen, Path.cwd(), dataset.input_names)
+    except SpecError as error:
+        raise in_table(table, error.problems) from error
+    except (OSError, ValueError, EOFError, MemoryError) as error:
+        raise CallError(f"{table}: source {registration.type} can't read this: {error}") from error
+    values, names = found.inputs, found.input_names
+    if len(values) == 0:
+        raise CallError(f"{table} has no rows; expected at least one")
+    if values.ndim != 2 or names == dataset.input_names:
+        return np.asarray(values)
+    if len(names) != values.shape[1]:
+        message = f"{len(names)} input names for inputs of shape {values.shape}; expected one a column"
+        raise PluginError(f"the data source {registration.type} gave {message}")
+    columns = NamedColumns("table", names, lambda place: values[:, place])
+    try:
+        return by_name(columns, dataset.input_names, dataset.input_shape)
+    except CallError as error:
+        raise CallError(str(error).replace("new inputs", table)) from None
+
+
+def in_table(table: str, problems: Iterable[Problem]) -> CallError:
+    """The error for problems that a source found in a table, which are none of the spec."""
+    lines = []
+    for problem in problems:
+        remedy = f"\n  → {problem.suggestion}" if problem.suggestion else ""
+        lines.append(f"{table}: {problem.message}{remedy}")
+    return CallError("\n".join(lines))
+
+
+def source_of(options: Any, table: str, source: str | None) -> Registration:
+    """The source that reads a table: the one named, else the run's own where it reads such files, else by its ending.
+
+    Raises `CallError` where there is none, or where several are as good.
+    """
+    known = registry().of_kind("data_sources")
+    readers = {name: each for name, each in known.items() if "path" in each.options.model_fields}
+    if source is not None:
+        if source not in readers:
+            raise CallError(f"there is no source {source!r} that reads files; expected one of {', '.join(readers)}")
+        return readers[source]
+    plain = without_compression(table)
+    fitting = [name for name, each in readers.items() if plain.endswith(tuple(each.plugin.suffixes))]
+    own = readers.get(options.source)
+    if own is not None and (own.type in fitting or not fitting or same_ending(options.path, table)):
+        return own
+    if len(fitting) == 1:
+        return readers[fitting[0]]
+    what = f"several sources read such files: {', '.join(fitting)}" if fitting else "no source is known by its ending"
+    raise CallError(f"{table}: {what}; name one with --source, of {', '.join(readers)}")
+
+
+def without_compression(path: str) -> str:
+    """A path in small letters, without an ending that says how it is compressed."""
+    lower = path.rstrip("/").lower()
+    ending = next((ending for ending in COMPRESSED if lower.endswith(ending)), "")
+    return lower.removesuffix(ending)
+
+
+def same_ending(one: str, other: str) -> bool:
+    """Whether two names have the same ending, and have one."""
+    endings = [Path(without_compression(path)).suffix for path in (one, other)]
+    return endings[0] == endings[1] != ""
+
+
+def options_for(
+    registration: Registration, dataset: Dataset, options: Any, table: str, overrides: Iterable[str]
+) -> Any:
+    """The options to read a table with; raises `CallError` for overrides that the source can't take."""
+    fields = registration.options.model_fields
+    values: dict[str, Any] = {"source": registration.type}
+    if registration.type == options.source:
+        values = options.model_dump(by_alias=True)
+    else:
+        names = {"inputs": dataset.input_names, "target": dataset.target_names}
+        values |= {key: value for key, value in names.items() if key in fields}
+    for text in overrides:
+        key, value = option_of(text)
+        values[key] = value
+    values["path"] = table
+    try:
+        return registration.options.model_validate(values)
+    except ValidationError as error:
+        problems = problems_of(error, registration.options, values)
+        raise CallError("\n".join(f"--set {problem}" for problem in problems)) from None
+
+
+def option_of(text: str) -> tuple[str, Any]:
+    """Key and value of `key=value`: a value that isn't YAML, such as a comma, is text."""
+    name, equals, written = text.partition("=")
+    path = parse_path(name.strip())
+    if not equals or path is None:
+        raise CallError(f"--set {text!r} isn't key=value; write it as separator=';'")
+    key = format_path(path).removeprefix("data.")
+    try:
+        return key, parse_override(text).value
+    except SpecError:
+        return key, written
