@@ -5,21 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from rich.box import SIMPLE_HEAD
-from rich.table import Table
+from .narrow import NumberTable
 
 
-def estimates_table(ranking: Sequence[dict[str, Any]], most: int) -> Table:
+def estimates_table(ranking: Sequence[dict[str, Any]], most: int) -> NumberTable:
     """Log evidence ± standard error of the first structures, a column for each estimator; the first one ranks."""
-    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
-    table.add_column("rank", justify="right")
-    for name in ranking[0]["evidence"]:
-        table.add_column(name.replace("(", "\n(").replace(", ", ",\n"), justify="right", no_wrap=True)
+    names = list(ranking[0]["evidence"])
+    titles = ["rank", *(name.replace("(", "\n(").replace(", ", ",\n") for name in names)]
+    rows = []
     for entry in ranking[:most]:
         errors = entry.get("evidence_se", {})  # runs of earlier versions have none
-        cells = (estimate_text(value, errors.get(name)) for name, value in entry["evidence"].items())
-        table.add_row(str(entry["rank"]), *cells)
-    return table
+        rows.append([str(entry["rank"]), *(estimate_text(entry["evidence"][name], errors.get(name)) for name in names)])
+    return NumberTable(titles, rows)
 
 
 def estimate_text(value: float | None, error: float | None) -> str:

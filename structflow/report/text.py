@@ -6,19 +6,21 @@ import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from textwrap import fill
 from typing import Any
 
-from rich.box import SIMPLE, SIMPLE_HEAD
+from rich.box import SIMPLE
 from rich.console import Console
-from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
 from ..plan.plan import Plan, SettingPlan
-from ..results.marginals import choice_label, marginal_probabilities
-from .criteria import CRITERIA, WITHOUT_NOISE
+from ..results.marginals import marginal_probabilities
 from .estimates_table import estimates_table
+from .narrow import NumberTable
+from .numbers import shown
 from .plan_drawing import draw_rounds
+from .ranking_table import SHORT, RankingTable
 from .relevance import relevance_table, removal_cells, removal_titles
 
 WIDTH = 160
@@ -38,9 +40,6 @@ STAGE_COLUMNS = {
     "relative_density": "−Σ ln ρ",
 }
 """Titles of what is shown of every stage."""
-
-SHORT = {"log_likelihood": "log lik.", "calibration_error": "calib."}
-"""Shorter titles of metrics."""
 
 
 def print_summary(summary: dict[str, Any], most: int) -> None:
@@ -99,65 +98,10 @@ def setting_title(values: dict[str, Any]) -> str:
 def print_ranking(
     console: Console, ranking: Sequence[dict[str, Any]], most: int, possible: int, criterion: str
 ) -> None:
-    """The first structures, one row each; without their calibration errors where those don't fit.
-
-    Below it what the estimators say, where there are several.
-    """
-    table = ranking_table(ranking, most, possible, criterion)
-    if Measurement.get(console, console.options.update(max_width=10_000), table).maximum > console.width:
-        table = ranking_table(ranking, most, possible, criterion, ("mae", "calibration_error"))
-    console.print(table)
+    """The first structures, one row each; below it what the estimators say, where there are several."""
+    RankingTable(ranking, most, possible, criterion).print(console)
     if len(ranking[0]["evidence"]) > 1:
-        console.print(estimates_table(ranking, most))
-
-
-def ranking_table(
-    ranking: Sequence[dict[str, Any]],
-    most: int,
-    possible: int,
-    criterion: str = "evidence",
-    left_out: Sequence[str] = ("mae",),
-) -> Table:
-    """The first structures, one row each; choices that are the same everywhere and some metrics are left out.
-
-    `agree` is the share of restarts that agree with the best, `log lik.` the mean log predictive density of a row,
-    `calib.` the calibration error.
-    """
-    choices = [key for key in ranking[0]["structure"] if len({tuple(e["structure"][key]) for e in ranking}) > 1]
-    rows = "test" if ranking[0]["metrics"]["test"] else "train"
-    metrics = [name for name in ranking[0]["metrics"][rows] if name not in left_out]
-    caption = f"{min(most, len(ranking))} of {len(ranking)} structures"
-    if len(ranking) < possible:
-        caption += f" in the ranking; {possible:,} are possible"
-    table = Table(caption=caption, caption_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
-    table.add_column("rank", justify="right")
-    for key in choices:
-        table.add_column(key, overflow="fold", min_width=min(12, max(map(len, labels(key, ranking[:most])))))
-    titles = (f"{rows}\n{SHORT.get(name, name)}" for name in metrics)
-    score_title = CRITERIA[criterion] + ("" if criterion in WITHOUT_NOISE else "\n± s.e.")
-    for title in (score_title, "prob.", "agree", *titles):
-        table.add_column(title, justify="right", no_wrap=True)
-    for entry in ranking[:most]:
-        table.add_row(
-            f"{entry['rank']}{'=' if entry['tied_with_best'] else ''}",
-            *(choice_label(key, entry["structure"][key]) for key in choices),
-            score_text(entry, criterion),
-            f"{entry['probability']:.3f}",
-            f"{entry['restart_agreement']:.0%}",
-            *(shown(entry["metrics"][rows][name]) for name in metrics),
-        )
-    return table
-
-
-def score_text(entry: dict[str, Any], criterion: str) -> str:
-    """The score with its Monte Carlo error, where the criterion has one: a point has no noise."""
-    score = f"{entry['score']:.2f}"
-    return score if criterion in WITHOUT_NOISE else f"{score} ± {entry['score_se']:.2f}"
-
-
-def labels(key: str, ranking: Sequence[dict[str, Any]]) -> list[str]:
-    """What each structure chose for one edge or node."""
-    return [choice_label(key, entry["structure"][key]) for entry in ranking]
+        estimates_table(ranking, most).print(console)
 
 
 def print_choices(console: Console, ranking: Sequence[dict[str, Any]], all_keys: bool) -> None:
@@ -165,7 +109,8 @@ def print_choices(console: Console, ranking: Sequence[dict[str, Any]], all_keys:
     for key, chances in marginal_probabilities(ranking).items():
         if all_keys or len(chances) > 1:
             parts = [f"{label} {chance:.3f}" for label, chance in list(chances.items())[:5]]
-            console.print(f"  {key}: " + ", ".join(parts))
+            line = f"{key}: " + ", ".join(parts)
+            console.print(fill(line, console.width, initial_indent="  ", subsequent_indent="    "))
 
 
 def print_robustness(console: Console, entry: dict[str, Any]) -> None:
@@ -174,20 +119,14 @@ def print_robustness(console: Console, entry: dict[str, Any]) -> None:
     by_place = entry.get("robustness", {}).get(rows)  # runs of earlier versions have none
     if not by_place:
         return
-    table = Table(
-        title=f"structure {entry['rank']} under noise", title_justify="left", title_style="",
-        box=SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False,
-    )  # fmt: skip
     names = list(next(found for by_deviation in by_place.values() for found in by_deviation.values()))
-    table.add_column("noise on")
-    for title in ("deviation", *(f"{rows}\n{SHORT.get(name, name)}" for name in names)):
-        table.add_column(title, justify="right", no_wrap=True)
-    console.print()
-    table.add_row("nothing", "", *(shown(entry["metrics"][rows][name]) for name in names))
+    lines = [["nothing", "", *(shown(entry["metrics"][rows][name]) for name in names)]]
     for place, by_deviation in by_place.items():
         for deviation, found in by_deviation.items():
-            table.add_row(place, deviation, *(shown(found[name]) for name in names))
-    console.print(table)
+            lines.append([place, deviation, *(shown(found[name]) for name in names)])
+    titles = ["noise on", "deviation", *(f"{rows}\n{SHORT.get(name, name)}" for name in names)]
+    console.print()
+    NumberTable(titles, lines, names=2, title=f"structure {entry['rank']} under noise").print(console)
 
 
 def print_relaxed(console: Console, relaxed: dict[str, Any]) -> None:
@@ -202,23 +141,17 @@ def print_stages(console: Console, stages: Sequence[dict[str, Any]]) -> None:
     """Complexities at the end of every stage, of its member with the best bound: where there are several stages."""
     if len(stages) < 2:
         return
-    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
-    table.add_column("stage", no_wrap=True)
-    table.add_column("members", justify="right", no_wrap=True)
     removes = all("removal" in stage for stage in stages)
-    for title in (*STAGE_COLUMNS.values(), *(removal_titles(stages[0]["removal"]) if removes else ())):
-        table.add_column(title, justify="right", no_wrap=True)
+    titles = [*STAGE_COLUMNS.values(), *(removal_titles(stages[0]["removal"]) if removes else ())]
+    rows = []
     for stage in stages:
         several = sum(other["round"] == stage["round"] for other in stages) > 1
         name = f"{stage['round']}/{stage['stage']}" if several else stage["round"]
         factors = ", ".join(f"{key} {value:.4g}" for key, value in stage["metaparameters"].items())
-        table.add_row(
-            f"{name} ({factors})" if factors else name,
-            str(stage["members"]),
-            *(shown(stage[key]) for key in STAGE_COLUMNS),
-            *(removal_cells(stage["removal"]) if removes else ()),
-        )
-    console.print(table)
+        cells = [shown(stage[key]) for key in STAGE_COLUMNS]
+        cells += removal_cells(stage["removal"]) if removes else ()
+        rows.append([f"{name} ({factors})" if factors else name, str(stage["members"]), *cells])
+    NumberTable(["stage", "members", *titles], rows).print(console)
 
 
 def print_plan(plan: Plan) -> None:
@@ -277,8 +210,3 @@ def terminal() -> Console:
     """
     console = Console(markup=False)
     return console if console.is_terminal or "COLUMNS" in os.environ else Console(markup=False, width=WIDTH)
-
-
-def shown(value: float | None) -> str:
-    """A metric with four significant digits."""
-    return "" if value is None else f"{value:#.4g}".rstrip(".")

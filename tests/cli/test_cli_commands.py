@@ -154,7 +154,8 @@ def test_show_json_has_the_fields_of_the_design(cli, finished):
         "restart_agreement", "c_param", "c_struct", "metrics", "robustness",
     }  # fmt: skip
     for number, entry in enumerate(answer["ranking"], start=1):
-        assert set(entry) == named | {"tied_with_best", "hyperparameters", "score", "score_se", "relative_density"}
+        more = {"tied_with_best", "hyperparameters", "score", "score_se", "log_prior", "relative_density"}
+        assert set(entry) == named | more
         assert entry["score"] == entry["log_evidence"]
         assert entry["rank"] == number
         assert set(entry["structure"]) == {"x->h", "h->y", "x->y", "h"}

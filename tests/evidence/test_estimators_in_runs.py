@@ -115,7 +115,7 @@ def test_the_terminal_shows_every_estimate():
         {"rank": 2, **entry(RELU, **{"elbo": (-13, 0.25), "laplace(hessian=ggn)": (None, 0)})},
     ]
     console = Console(width=80, record=True)
-    console.print(estimates_table(entries, 10))
+    estimates_table(entries, 10).print(console)
     lines = [line.split() for line in console.export_text().splitlines() if line.strip("─ ")]
     assert lines == [
         ["laplace"],

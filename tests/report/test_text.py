@@ -75,11 +75,64 @@ def with_calibration(summary: dict) -> dict:
     return changed
 
 
+def with_many_choices(summary: dict) -> dict:
+    """Seven choices, of which the last two are the same in the first four structures."""
+    changed = copy.deepcopy(summary)
+    for number, each in enumerate(changed["ranking"]):
+        each["structure"] = {
+            "x->h1": ["dense:relu" if number % 2 else "dense:tanh"],
+            "x->h2": ["dense:softplus" if number % 3 else "dense:tanh"],
+            "h1->y": ["linear"] if number % 4 else [],
+            "x->y": ["linear", "polynomial:2"] if number % 3 else [],
+            "h1": [10 * number + 5],
+            "h2->y": ["linear"] if number < 4 else ["polynomial:2"],
+            "h2": [3 if number < 4 else 4],
+        }
+    return changed
+
+
+@pytest.mark.parametrize("columns", [80, 200])
+def test_many_choices_are_stacked_where_they_do_not_fit(capsys, monkeypatch, columns):
+    """Neither a choice nor a metric is cut or left out; what all rows share is said once, below them."""
+    monkeypatch.setenv("COLUMNS", str(columns))
+    summary = with_many_choices(SUMMARY)
+    for each in summary["ranking"]:
+        each["metrics"]["test"]["log_likelihood"] = -1.125
+    print_summary(summary, most=4)
+    lines = capsys.readouterr().out.splitlines()
+    assert all(len(line) <= columns for line in lines)
+    assert not any("…" in line for line in lines)
+    row = next(line for line in lines if line.split()[:1] == ["2="])
+    assert "dense:relu" in row
+    assert row.split()[-2:] == ["1.250", "-1.125"]
+    assert any("linear + polynomial:2" in line for line in lines)
+    assert any("x->y linear + polynomial:2" in line for line in lines) == (columns == 80)
+    assert "in all rows shown: h2->y linear, h2 3" in lines
+    assert any(line.startswith("nats ± standard error; =: ties") and line.endswith("∅: none") for line in lines)
+
+
+@pytest.mark.parametrize("columns", [40, 80, 200])
+def test_wide_tables_of_numbers_are_printed_in_parts(capsys, monkeypatch, columns):
+    """Of eight estimators none is cut."""
+    monkeypatch.setenv("COLUMNS", str(columns))
+    summary = copy.deepcopy(SUMMARY)
+    names = [f"estimator{number}(samples=20)" for number in range(8)]
+    for each in summary["ranking"]:
+        each["evidence"] = {name: -1000.5 - number for number, name in enumerate(names)}
+        each["evidence_se"] = dict.fromkeys(names, 0.25)
+    print_summary(summary, most=2)
+    out = capsys.readouterr().out
+    assert all(len(line) <= columns for line in out.splitlines()) or columns == 40  # the ranking itself needs more
+    for number in range(8):
+        assert f"estimator{number}" in out
+        assert f"-{1000.5 + number:.2f} ± 0.25" in out
+
+
 @pytest.mark.parametrize(("columns", "shown"), [(80, False), (100, True)])
 def test_the_calibration_error_is_shown_where_it_fits(capsys, monkeypatch, columns, shown):
     """Three choices leave no room for it in 80 columns; nothing else is left out."""
     monkeypatch.setenv("COLUMNS", str(columns))
-    print_summary(with_calibration(SUMMARY), most=10)
+    print_summary(with_calibration(SUMMARY), most=9)
     out = capsys.readouterr().out
     assert all(len(line) <= columns for line in out.splitlines())
     assert ("0.06250" in out) == ("calib." in out) == shown
