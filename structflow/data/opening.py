@@ -15,6 +15,8 @@ import numpy as np
 
 from ..errors import PluginError, Problem, SpecError
 from ..plugins import ChunkedTable, StreamOptions, Table, TargetKind
+from ..plugins.calling import Calling, named_plugin
+from ..plugins.registry import registry
 from . import keys
 from .checks import Columns, finite_values, to_numbers, varying_values, whole_counts
 from .dataset import Dataset
@@ -69,9 +71,12 @@ def open_stream(table: ChunkedTable, options: StreamOptions, target_kind: Target
         raise SpecError.single(keys.rows_key(options), "there are 0 rows; expected at least 2", "choose other data")
     buffer_chunks = chunks_of_buffer(table, options)
     found = Pass(options, target_kind, StreamSplit(rows, options.split))
-    watcher = WATCHER.get()
+    watcher, source = WATCHER.get(), registry().get("data_sources", options.model_dump()["source"])
     for chunk in range(len(table.chunk_rows)):
-        found.take(table.read(chunk))
+        with Calling(source, "chunks(…).read", through=(OSError, ValueError, EOFError)):
+            rows_of_chunk = table.read(chunk)
+        check_contract(rows_of_chunk, named_plugin(source))
+        found.take(rows_of_chunk)
         if watcher is not None:
             watcher(found.rows, rows)
     location = Location(str(base.resolve()), table.fingerprint, options.model_dump(mode="json", by_alias=True))
@@ -128,7 +133,6 @@ class Pass:
 
     def take(self, table: Table) -> None:
         """Check the rows of the next chunk and take them in; raises `SpecError`."""
-        check_contract(table)
         if self.first is None:
             self.first = replace(table, inputs=table.inputs[:0], targets=table.targets[:0])
         elif table.inputs.shape[1:] != self.first.inputs.shape[1:]:

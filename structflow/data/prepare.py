@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -66,18 +66,24 @@ def prepare(table: Table, options: DataOptions, target_kind: TargetKind, keep_co
     )
 
 
-def check_contract(table: Table) -> None:
-    """Raise `PluginError` unless shapes and names of the table fit together."""
-    inputs, targets = table.inputs, table.targets
+def check_contract(table: Any, source: str = "the data source") -> None:
+    """Raise `PluginError` unless this is a table whose shapes and names fit together."""
+    if not isinstance(table, Table):
+        raise PluginError(f"{source} gave {type(table).__name__}; expected a structflow.plugins.Table")
+    inputs: Any = table.inputs
+    targets: Any = table.targets
+    if not isinstance(inputs, np.ndarray) or not isinstance(targets, np.ndarray):
+        got = f"inputs as {type(inputs).__name__} and targets as {type(targets).__name__}"
+        raise PluginError(f"{source} gave {got}; expected NumPy arrays: np.asarray(…)")
     if inputs.ndim < 2 or targets.ndim != 2 or len(inputs) != len(targets) or 0 in inputs.shape[1:] + targets.shape[1:]:
         raise PluginError(
-            f"the data source gave inputs of shape {inputs.shape} and targets of shape {targets.shape}; "
+            f"{source} gave inputs of shape {inputs.shape} and targets of shape {targets.shape}; "
             "expected (rows, *input_shape) and (rows, targets)"
         )
     n_names = inputs.shape[1] if inputs.ndim == 2 else 1
     if len(table.input_names) != n_names or len(table.target_names) != targets.shape[1]:
         raise PluginError(
-            f"the data source gave {len(table.input_names)} input names and {len(table.target_names)} target names; "
+            f"{source} gave {len(table.input_names)} input names and {len(table.target_names)} target names; "
             f"expected {n_names} and {targets.shape[1]}"
         )
 

@@ -7,12 +7,16 @@ from pathlib import Path
 
 from ..errors import SpecError
 from ..plugins import ChunkedTable, DataOptions, DataSource, StreamOptions, TargetKind
+from ..plugins.calling import Calling, broken_contract, named_plugin
 from ..store.run_directory import RunDirectory
 from .dataset import Dataset
 from .keys import rows_key
 from .opening import is_streamed, open_stream
-from .prepare import prepare
+from .prepare import check_contract, prepare
 from .stream import LOCATION, Location
+
+UNREADABLE = (OSError, ValueError, EOFError, MemoryError)
+"""Errors of a source that are told of as problems of the data."""
 
 
 def load_dataset(
@@ -29,17 +33,22 @@ def load_dataset(
     """
     try:
         if isinstance(options, StreamOptions) and options.stream is not False:
-            chunked = source_plugin.chunks(options, base)
+            with Calling(source_plugin, "chunks", through=UNREADABLE):
+                chunked = source_plugin.chunks(options, base)
+            if not isinstance(chunked, ChunkedTable | None):
+                raise broken_contract(source_plugin, "chunks", type(chunked).__name__, "a ChunkedTable, or None")
             if chunked is not None and is_streamed(options, chunked):
                 known = None if earlier is None else stored_stream(earlier, options, chunked, target_kind, base)
                 return known or open_stream(chunked, options, target_kind, base)
-        table = source_plugin.read(options, base)
-    except (OSError, ValueError, EOFError, MemoryError) as error:
+        with Calling(source_plugin, "read", through=UNREADABLE):
+            table = source_plugin.read(options, base)
+    except UNREADABLE as error:
         raise SpecError.single(
             rows_key(options),
             f"source {source_plugin.type} can't read this: {type(error).__name__}: {error}",
             "check that the file is complete and of the format that the source reads",
         ) from error
+    check_contract(table, named_plugin(source_plugin))
     return prepare(table, options, target_kind)
 
 

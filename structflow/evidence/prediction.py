@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.func import vmap
 
-from .predictive_cdf import Standing, drawn_standing, exact_standing, has_own_draw
+from .predictive_cdf import Standing, drawn_standing, exact_standing
 from .trained import TrainedPopulation
 
 MOST_PREDICTED_ROWS = 20_000
@@ -45,7 +45,7 @@ def predict(
     own = bound.likelihood_parameters(trained.parameters)
     moments = vmap(vmap(likelihood.moments, (None, 0)), (0, 0))
     log_prob = vmap(vmap(likelihood.log_prob, (None, None, 0)), (0, None, 0))
-    ranked = standing is not None and has_own_draw(likelihood)
+    ranked = standing is not None and likelihood.has_own_draw
     mean = square = variance = log_sum = below = equal = None
     drawn = 0
     with torch.no_grad():

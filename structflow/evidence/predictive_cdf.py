@@ -17,19 +17,14 @@ import torch
 from torch import Tensor
 
 from ..distributions.counter_noise import purpose_code
-from ..plugins import Likelihood
+from ..objective.guarded_likelihood import GuardedLikelihood
 from ..plugins.likelihood import LARGEST_RATE
 
 Standing = tuple[Tensor, Tensor]
 """P(Y < y) and P(Y = y), each (M, rows, targets)."""
 
 
-def has_own_draw(likelihood: Likelihood) -> bool:
-    """Whether y given f is distributed otherwise than the default says."""
-    return type(likelihood).draw is not Likelihood.draw
-
-
-def exact_standing(likelihood: Likelihood, y: Tensor, means: Tensor, variances: Tensor) -> Standing:
+def exact_standing(likelihood: GuardedLikelihood, y: Tensor, means: Tensor, variances: Tensor) -> Standing:
     """Sums over samples for the default `draw`, from moments (M, S, rows, targets) and y (rows, targets).
 
     Normal: Φ((y − mean) / sd) and 0. Poisson with rate r: P(Y < y) = Γ(y, r) / Γ(y), P(Y = y) = r^y e^−r / y!.
@@ -46,7 +41,13 @@ def exact_standing(likelihood: Likelihood, y: Tensor, means: Tensor, variances: 
 
 
 def drawn_standing(
-    likelihood: Likelihood, own: Mapping[str, Tensor], y: Tensor, f: Tensor, keys: np.ndarray, phase: str, first: int
+    likelihood: GuardedLikelihood,
+    own: Mapping[str, Tensor],
+    y: Tensor,
+    f: Tensor,
+    keys: np.ndarray,
+    phase: str,
+    first: int,
 ) -> Standing:
     """How many of one draw a sample are below y and equal to it, from outputs f (M, S, rows, *out_shape).
 

@@ -12,8 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..errors import PluginError, StructflowError
 from ..plugins import Estimate, Relevance
+from ..plugins.calling import Calling, broken_contract
 from .weight_vectors import PopulationWeights
 
 CHUNK_NUMBERS = 2_000_000
@@ -40,20 +40,18 @@ def checked_scores(criterion: type[Relevance], options: Any, weights: Population
 
     Places without a weight have their own infinity, so that they come last.
     """
-    try:
-        with torch.no_grad():
-            scores = criterion.scores(options, weights, kept)
-    except StructflowError:
-        raise
-    except Exception as error:  # a stranger's criterion may raise anything
-        raise PluginError(f"relevance {criterion.type!r}: scores raised {type(error).__name__}: {error}") from error
-    if scores.shape != kept.shape or not bool(torch.isfinite(scores[kept]).all()):
-        got = "NaN or infinities" if scores.shape == kept.shape else f"the shape {tuple(scores.shape)}"
-        raise PluginError(
-            f"relevance {criterion.type!r} broke its contract: scores returned {got}; expected a finite number for "
-            f"each of {tuple(kept.shape)} weights"
-        )
-    return scores.where(kept, torch.inf)
+    with Calling(criterion, "scores"), torch.no_grad():
+        scores: Any = criterion.scores(options, weights, kept)
+    is_numbers = isinstance(scores, Tensor) and scores.is_floating_point() and scores.device == kept.device
+    if not is_numbers or scores.shape != kept.shape or not bool(torch.isfinite(scores[kept]).all()):
+        got = type(scores).__name__
+        if isinstance(scores, Tensor):
+            same = scores.shape == kept.shape and is_numbers
+            got = "NaN or infinities" if same else f"the shape {tuple(scores.shape)} in {scores.dtype}"
+        expected = f"a finite number for each of {tuple(kept.shape)} weights"
+        raise broken_contract(criterion, "scores", got, expected)
+    found: Tensor = scores.where(kept, torch.inf)
+    return found
 
 
 def kept_after(places: Tensor, share: float) -> Tensor:

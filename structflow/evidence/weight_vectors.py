@@ -15,6 +15,7 @@ from ..errors import CallError
 from ..model.group_index import GroupIndex, to_members, to_slots
 from ..model.layout import WeightGroup
 from ..model.network import Weights
+from ..model.start import started
 from ..objective.bound import Bound
 from ..objective.kept_weights import KeptWeights
 from ..objective.noise import NoiseField, NoiseLayout, noise_source
@@ -203,11 +204,11 @@ class PopulationWeights:
         noise = layout.unpack(source.normals(numbers, 1, torch.float64, compiled=False)[:, 0])
         columns = []
         for sample in range(samples):
-            started = [
-                vmap(group.starter.start)({name: noise[f"{group.name}/{name}"][:, sample] for name in group.shapes})
+            means = [
+                started(group, {name: noise[f"{group.name}/{name}"][:, sample] for name in group.shapes})
                 for group, _ in self._groups()
             ]
-            columns.append(self._vectors(started))
+            columns.append(self._vectors(means))
         return torch.stack(columns, dim=1)
 
     def _noise_layout(self, name: str, length: int) -> NoiseLayout:

@@ -7,7 +7,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from ..errors import FunctionError
 from ..plugins import BasisFunction, Shape
+from ..plugins.calling import Calling, origin_of
 from ..spec.graph import Graph, GraphEdge, GraphFunction
 from ..spec.structures import OpenSet, Structure
 
@@ -89,6 +91,17 @@ def functions_by_share(graph: Graph) -> dict[str, list[tuple[GraphEdge, GraphFun
     return sharing
 
 
+def made(function: GraphFunction, edge: GraphEdge, in_shape: Shape, out_shape: Shape) -> BasisFunction:
+    """The basis function itself, between two shapes."""
+
+    def name() -> str:
+        return f"basis function {function.name!r} on edge {edge.key} ({origin_of(function.plugin)})"
+
+    with Calling(function.plugin, "__init__", name, FunctionError):
+        built: BasisFunction = function.plugin(function.options, in_shape, out_shape)
+    return built
+
+
 def build_layout(graph: Graph, node_shapes: Mapping[str, Shape], present: Sequence[np.ndarray]) -> Layout:
     """The layout of the candidates that are `present` (one boolean vector an edge)."""
     sharing = functions_by_share(graph)
@@ -101,7 +114,7 @@ def build_layout(graph: Graph, node_shapes: Mapping[str, Shape], present: Sequen
         for candidate in np.flatnonzero(present[index]).tolist():
             spec = edge.functions[candidate]
             shapes = spec.plugin.weight_shapes(spec.options, in_shape, out_shape)
-            function = spec.plugin(spec.options, in_shape, out_shape)
+            function = made(spec, edge, in_shape, out_shape)
             group: int | None = None
             if shapes and spec.share is None:
                 group = len(groups)
@@ -114,7 +127,7 @@ def build_layout(graph: Graph, node_shapes: Mapping[str, Shape], present: Sequen
                 first_edge, first = sharing[spec.share][0]
                 ends = node_shapes[first_edge.source], node_shapes[first_edge.target]
                 shapes = first.plugin.weight_shapes(first.options, *ends)
-                starter = first.plugin(first.options, *ends)
+                starter = made(first, first_edge, *ends)
                 tied = len(sharing[spec.share]) > 1
                 groups.append(WeightGroup(f"share/{spec.share}", shapes, ((index, candidate),), starter, tied))
             row.append(FunctionBlock(index, candidate, spec.name, function, group))

@@ -8,8 +8,9 @@ the weights, given everything before them.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -17,6 +18,7 @@ from torch.func import vmap
 
 from ..errors import FunctionError
 from ..plugins import BasisFunction
+from ..plugins.calling import Calling, origin_of
 from ..spec.graph import INPUT, OUTPUT
 from .layout import FunctionBlock, Layout
 from .routing import Index, Routing
@@ -99,7 +101,6 @@ class Network:
             if scale is not None and self.scale_by_structure:
                 weight = {name: scaled(value, scale) for name, value in weight.items()}
             mean = self._lift(block, weight, x, part, slots)
-            self._check_shape(block, mean, len(x))
             means.append(mean if scale is None else scaled(mean, scale))
             uncertain = None if block.group is None else variances[block.group]
             if uncertain is None:
@@ -108,7 +109,6 @@ class Network:
             if scale is not None and self.scale_by_structure:
                 uncertain = {name: scaled(value, scale.square()) for name, value in uncertain.items()}
             spread = self._lift(block, uncertain, x, part, slots, variance=True)
-            self._check_shape(block, spread, len(x), "output_variance")
             spreads.append(spread if scale is None else scaled(spread, scale.square()))
         mean = routing.merge(with_equal_samples(means), index)
         if all(spread is None for spread in spreads):
@@ -119,26 +119,12 @@ class Network:
     def _lift(
         self, block: FunctionBlock, weights: Weights, x: Tensor, part: Tensor | None, slots: int, variance: bool = False
     ) -> Tensor:
-        """`lift`, with an error of the function's own named after it."""
-        try:
-            return lift(block.function, weights, x, part, slots, variance)
-        except Exception as error:
-            method = "output_variance" if variance else "forward"
-            raise FunctionError(f"{self._named(block)}: {method} raised {type(error).__name__}: {error}") from error
-
-    def _named(self, block: FunctionBlock) -> str:
-        """A function in a message."""
-        return f"basis function {block.name!r} on edge {self.layout.graph.edges[block.edge].key}"
-
-    def _check_shape(self, block: FunctionBlock, value: Tensor, rows: int, method: str = "forward") -> None:
-        """Raise `FunctionError` where a function's value isn't (rows, *out_shape): it would be broadcast in silence."""
-        got, expected = tuple(value.shape[2:]), (rows, *block.function.out_shape)
-        if got != expected:
-            raise FunctionError(
-                f"{self._named(block)} broke its contract: "
-                f"{type(block.function).__name__}.{method} returned the shape {shown_shape(got)}; expected "
-                f"(rows, *out_shape) = {shown_shape(expected)}: mend the class, of type {block.function.type!r}"
-            )
+        """`lift`, with an error of the function's own named after it, and its value checked."""
+        name, method = named_function(self.layout, block), "output_variance" if variance else "forward"
+        with Calling(type(block.function), method, name, FunctionError):
+            value = lift(block.function, weights, x, part, slots, variance)
+        checked_value(name, method, block.function, value, x, leading=2)
+        return value
 
     def _weights_of(
         self, block: FunctionBlock, position: int, weights: Sequence[Weights], routing: Routing, index: Index
@@ -149,6 +135,35 @@ class Network:
         if not self.layout.groups[block.group].is_shared:
             return weights[block.group]
         return {name: routing.split(value, index)[position] for name, value in weights[block.group].items()}
+
+
+def named_function(layout: Layout, block: FunctionBlock) -> Callable[[], str]:
+    """How a function is named in a message, should there be one."""
+    edge = layout.graph.edges[block.edge].key
+    return lambda: f"basis function {block.name!r} on edge {edge} ({origin_of(type(block.function))})"
+
+
+def checked_value(
+    name: Callable[[], str], method: str, function: BasisFunction, value: Any, x: Tensor, leading: int
+) -> None:
+    """Raise `FunctionError` unless a value of a function has the shape, dtype and device that those after it rely on.
+
+    A wrong shape would be broadcast in silence, and a wrong dtype raise in the function that comes next. `x` are rows
+    (rows, …) beside it, and the first `leading` axes of the value are those of members and samples.
+    """
+    if isinstance(value, Tensor):
+        got, expected = tuple(value.shape[leading:]), (len(x), *function.out_shape)
+        if got == expected and value.dtype == x.dtype and value.device == x.device:
+            return
+        returned, wanted = f"the shape {shown_shape(got)}", f"(rows, *out_shape) = {shown_shape(expected)}"
+        if got == expected:
+            returned = f"{value.dtype} on {value.device}"
+            wanted = f"{x.dtype} on {x.device}, as its arguments: make constants with x.new_tensor(…)"
+    else:
+        returned, wanted = type(value).__name__, "a tensor (rows, *out_shape)"
+    raise FunctionError(
+        f"{name()} broke its contract: {type(function).__name__}.{method} returned {returned}; expected {wanted}"
+    )
 
 
 def shown_shape(shape: tuple[int, ...]) -> str:
@@ -177,8 +192,8 @@ def lift(
     """
     apply = function.output_variance if variance else function.forward
     if not weights and part is None:
-        value = apply({}, x)
-        return value.expand(slots, 1, *value.shape)
+        value: Any = apply({}, x)
+        return value.expand(slots, 1, *value.shape) if isinstance(value, Tensor) else value
     if part is None:
         return vmap(vmap(apply, (0, None)), (0, None))(weights, x)
     if not weights:

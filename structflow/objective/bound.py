@@ -19,10 +19,13 @@ from ..model.group_index import to_members
 from ..model.layout import FunctionBlock
 from ..model.network import Output, Weights
 from ..model.population import Indices, Population
+from ..model.start import started
 from ..plugins import Likelihood, StructureDistribution
 from ..spec.graph import OUTPUT
 from ..spec.models import Posterior, Prior
 from .divergence import AgainstSet, AgainstTensors
+from .guarded_distribution import GuardedDistribution
+from .guarded_likelihood import GuardedLikelihood
 from .kept_weights import KEPT, KeptWeights
 from .noise import NoiseField, NoiseLayout, draw_once
 from .structure import NOTHING, StructureDraw, StructureTerms
@@ -84,11 +87,11 @@ class Bound:
         against: AgainstSet = NOTHING,
     ):
         self.population = population
-        self.likelihood = likelihood
+        self.likelihood = GuardedLikelihood(likelihood)
         self.out_shape = population.layout.node_shapes[OUTPUT]
         is_point = posterior.weights.type == "point"
         full = posterior.weights.covariance == "full" and len(population.layout.groups) > 0 and not is_point
-        integrated = integrated_groups(population, likelihood, full)
+        integrated = integrated_groups(population, self.likelihood, full)
         if not integrate:
             integrated = [False] * len(integrated)
         family: type[WeightsPosterior] = FullPosterior if full else DiagonalPosterior
@@ -106,7 +109,7 @@ class Bound:
         )
         temperature = posterior.structure.temperature
         self.structure = StructureTerms(
-            population, structure_family, prior.structure, temperature, start_temperature, against
+            population, GuardedDistribution(structure_family), prior.structure, temperature, start_temperature, against
         )
         self.against = self.structure.against_tensors()
         self.normals = NoiseLayout(tuple(self.weights.noise_fields()))
@@ -142,7 +145,7 @@ class Bound:
         means = []
         for group in layout.groups:
             normals = {name: noise[f"{group.name}/{name}"] for name in group.shapes}
-            means.append(vmap(group.starter.start)(normals))
+            means.append(started(group, normals))
         theta = {**self.weights.start(means), **self.structure.start()}
         parameters = {
             f"likelihood/{name}": torch.from_numpy(np.asarray(value, dtype=np.float64)).repeat(
@@ -310,7 +313,7 @@ class Bound:
         return total
 
 
-def integrated_groups(population: Population, likelihood: Likelihood, full: bool) -> list[bool]:
+def integrated_groups(population: Population, likelihood: GuardedLikelihood, full: bool) -> list[bool]:
     """Which weight groups need no sampling, because the likelihood's expectation over them is known.
 
     They belong to one function that is linear in its weights and ends in the output node. Under a full covariance

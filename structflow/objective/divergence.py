@@ -26,9 +26,10 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from ..plugins import Space, StructureDistribution, metaparameter_at
+from ..plugins import Space, metaparameter_at
 from ..spec.models import Against, Spec
 from ..spec.structures import Structure
+from .guarded_distribution import GuardedDistribution
 
 Of = Literal["prior", "posterior"]
 OFS: tuple[Of, ...] = ("prior", "posterior")
@@ -106,7 +107,7 @@ class AgainstSet:
     def relaxed_divergence(
         self,
         of: Of,
-        family: type[StructureDistribution],
+        family: GuardedDistribution,
         edges: Sequence[ChoiceEdge],
         tensors: AgainstTensors,
         coordinates: Mapping[str, Tensor],

@@ -12,8 +12,9 @@ import torch
 from torch import Tensor
 
 from ..model.population import Population
-from ..plugins import Space, StructureDistribution
+from ..plugins import Space
 from .divergence import AgainstSet, AgainstTensors, ChoiceEdge
+from .guarded_distribution import GuardedDistribution
 from .noise import NoiseField
 from .weights_posterior import Parameters
 
@@ -50,7 +51,7 @@ class StructureTerms:
     """
 
     population: Population
-    family: type[StructureDistribution]
+    family: GuardedDistribution
     options: Any
     temperature: float | Literal["learned"]
     start_temperature: float

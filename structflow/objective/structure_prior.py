@@ -10,6 +10,7 @@ import torch
 from ..plugins.registry import registry
 from ..spec.models import Spec
 from ..spec.structures import Structure, StructureSpace
+from .guarded_distribution import GuardedDistribution
 
 
 def log_priors(structures: Sequence[Structure], space: StructureSpace, spec: Spec) -> list[float]:
@@ -20,7 +21,7 @@ def log_priors(structures: Sequence[Structure], space: StructureSpace, spec: Spe
     that weighs structures by their prior takes it from here.
     """
     options = spec.prior.structure
-    family = registry().get("structure_distributions", options.type)
+    family = GuardedDistribution(registry().get("structure_distributions", options.type))
     shapes = sum(math.log(len(choices)) for _, choices in space.shapes)
     total = torch.full((len(structures),), -shapes, dtype=torch.float64)
     chosen = [dict(structure.edges) for structure in structures]

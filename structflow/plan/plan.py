@@ -7,9 +7,9 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from ..plugins import Candidate, Decision, RoundBound
-from ..plugins.registry import registry
 from ..spec.models import Spec
 from ..spec.presets import fold_count
+from ..spec.regime_calls import regime_decision, regime_rounds
 from ..spec.searched import open_set, searched_space
 from ..spec.structures import StructureSpace
 from ..spec.study import Setting, Study
@@ -149,12 +149,10 @@ def make_plan(study: Study, device: str, can_compile: bool, threads: int, extend
     """
     settings, works = [], []
     for setting in study.settings:
-        regime = registry().get("regimes", setting.stages[0].regime.type)
         spec = setting.stages[0]
-        bounds = regime.rounds(spec.regime, searched_space(study.space, spec.regime), spec.optimizer.restarts)
         rounds = []
-        for index, bound in enumerate(bounds):
-            planned, work = plan_round(study, setting, regime, bound, index, extends is not None)
+        for index, bound in enumerate(regime_rounds(spec, study.space)):
+            planned, work = plan_round(study, setting, bound, index, extends is not None)
             rounds.append(planned)
             works.append(work)
         settings.append(SettingPlan(setting.values, tuple(rounds), spec.regime.type))
@@ -176,9 +174,7 @@ def make_plan(study: Study, device: str, can_compile: bool, threads: int, extend
     )
 
 
-def plan_round(
-    study: Study, setting: Setting, regime: Any, bound: RoundBound, index: int, extends: bool
-) -> tuple[RoundPlan, Work]:
+def plan_round(study: Study, setting: Setting, bound: RoundBound, index: int, extends: bool) -> tuple[RoundPlan, Work]:
     """One round with its batches, and the work it is."""
     spec, graph = setting.stages[0], study.graph
     space = searched_space(study.space, spec.regime)
@@ -197,8 +193,7 @@ def plan_round(
     if extends:  # in each kind members of which 0, 1, …, all stages are known
         slots = most_batches(bound.most, kinds * (len(setting.stages) + 1), most)
     elif bound.exact and index == 0:
-        decision = regime.decide(spec.regime, space, spec.optimizer.restarts, 0, [])
-        decision = with_open_set(decision, study.space, spec.regime)
+        decision = with_open_set(regime_decision(spec, study.space, 0, []), study.space, spec.regime)
         slots = len(make_batches(graph, with_folds(decision.candidates, spec), most, alone, copies))
     elif bound.relaxed:  # all members over one open set
         slots = -(-bound.most // most)

@@ -5,13 +5,12 @@ from __future__ import annotations
 import inspect
 from collections.abc import Collection, Mapping, Sequence
 from difflib import get_close_matches
-from typing import Any
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import pluggy
 
 from ..errors import PluginError
 from . import hookspecs
-from .options import Options
 from .plugin import INTERFACE_VERSION, Plugin
 
 INTERFACE = ".".join(map(str, INTERFACE_VERSION))
@@ -31,10 +30,22 @@ def check_contract(kind: str, plugin: Any) -> None:
         )
     if not isinstance(plugin.type, str) or not plugin.type:
         raise PluginError(f"{plugin.__name__}.type is {plugin.type!r}; give it the word a spec will use")
+    check_values(base, plugin)
+    check_options(base, plugin)
     if inspect.isabstract(plugin):
         missing = ", ".join(sorted(plugin.__abstractmethods__))
         raise PluginError(f"{plugin.__name__} doesn't implement {missing}")
-    check_options(plugin)
+
+
+def check_values(base: type[Plugin], plugin: type[Plugin]) -> None:
+    """Raise `PluginError` unless the attributes that say yes or no, or one of a few words, have such a value."""
+    for name, hint in get_type_hints(base).items():
+        (declared,) = get_args(hint) or (hint,)
+        allowed = (False, True) if declared is bool else get_args(declared) if get_origin(declared) is Literal else ()
+        value = getattr(plugin, name)
+        if allowed and not any(value is each or (value == each and type(value) is type(each)) for each in allowed):
+            words = ", ".join(map(repr, allowed))
+            raise PluginError(f"{plugin.__name__}.{name} is {value!r}; expected one of {words}")
 
 
 def check_interface(plugin: type[Plugin]) -> None:
@@ -59,13 +70,24 @@ def class_attributes(base: type[Plugin]) -> list[str]:
     return [name for name, hint in hints.items() if str(hint).startswith(("ClassVar", "typing.ClassVar"))]
 
 
-def check_options(plugin: type[Plugin]) -> None:
-    """Raise `PluginError` unless `Options` is a model that refuses unknown keys and leaves the key `type` free."""
-    options = plugin.Options
-    if not (
-        isinstance(options, type) and issubclass(options, Options) and options.model_config.get("extra") == "forbid"
-    ):
-        raise PluginError(f"{plugin.__name__}.Options is {options!r}; derive it from structflow.plugins.Options")
+def check_options(base: type[Plugin], plugin: type[Plugin]) -> None:
+    """Raise `PluginError` unless `Options` is a model with the keys that the kind's plugins are asked for.
+
+    It refuses unknown keys, leaves the key `type` free, and derives from the class that `least_options` says.
+    """
+    options, wanted = plugin.Options, plugin.least_options(base.Options)
+    if not (isinstance(options, type) and issubclass(options, wanted)):
+        raise PluginError(
+            f"{plugin.__name__}.Options is {options!r}; derive it from structflow.plugins.{wanted.__name__}"
+        )
+    if options.model_config.get("extra") != "forbid":
+        raise PluginError(f"{plugin.__name__}.Options takes unknown keys; leave `extra` out of its `model_config`")
+    missing = [name for name in base.needed_options if name not in options.model_fields]
+    if missing:
+        raise PluginError(
+            f"{plugin.__name__}.Options has no {' and no '.join(f'`{name}`' for name in missing)}, which a run reads; "
+            "add the fields, with the defaults of `gumbel_softmax`"
+        )
     if plugin.key in options.model_fields:
         raise PluginError(
             f"{plugin.__name__}.Options has a field {plugin.key!r}, which holds the plugin's name; rename it"

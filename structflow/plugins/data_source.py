@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 from pydantic import BeforeValidator, Field
 
 from .options import Options
-from .plugin import Plugin
+from .plugin import BaseOptions, Plugin
 
 if TYPE_CHECKING:
     import numpy as np
@@ -98,6 +98,13 @@ class DataSource(Plugin):
 
     suffixes: ClassVar[tuple[str, ...]] = ()
     """Endings of the names of the files it reads, such as `.csv`, by which `predict` finds the source of a table."""
+
+    @classmethod
+    def least_options(cls, of_kind: type[BaseOptions]) -> type[BaseOptions]:
+        """`StreamOptions` for a source that reads chunks, which is asked for them by these keys."""
+        from .chunked_table import StreamOptions
+
+        return of_kind if cls.chunks is DataSource.chunks else StreamOptions
 
     @staticmethod
     @abstractmethod

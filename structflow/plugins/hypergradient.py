@@ -10,7 +10,7 @@ from pydantic import Field
 
 from ..errors import Problem
 from .options import Options
-from .plugin import Plugin
+from .plugin import BaseOptions, Plugin
 from .schedule import Schedule
 
 if TYPE_CHECKING:
@@ -141,6 +141,11 @@ class Hypergradient(Plugin):
     follows_path: ClassVar[bool] = False
     looks_back: ClassVar[bool] = False
     flat: ClassVar[bool] = False
+
+    @classmethod
+    def least_options(cls, of_kind: type[BaseOptions]) -> type[BaseOptions]:
+        """`TwoLevelOptions` for a method of two levels."""
+        return TwoLevelOptions if cls.levels == 2 else of_kind
 
     @staticmethod
     def conflicts(spec: Any) -> list[Problem]:

@@ -8,6 +8,9 @@ from typing import ClassVar
 
 from .options import Options
 
+BaseOptions = Options
+"""The same under a name that no class attribute hides."""
+
 INTERFACE_VERSION = (1, 0)
 """Version of the plugin interface, (major, minor).
 
@@ -30,3 +33,10 @@ class Plugin(ABC):
     """The key of the spec that holds `type`."""
     Options: ClassVar[builtins.type[Options]] = Options
     interface: ClassVar[tuple[int, int]] = INTERFACE_VERSION
+    needed_options: ClassVar[tuple[str, ...]] = ()
+    """Fields that `Options` must have, because a run reads them whatever the plugin; a kind says so."""
+
+    @classmethod
+    def least_options(cls, of_kind: builtins.type[BaseOptions]) -> builtins.type[BaseOptions]:
+        """The class that `Options` must derive from: `of_kind`, that of the kind, unless the plugin does more."""
+        return of_kind

@@ -22,6 +22,7 @@ class StructureDistribution(Plugin):
     """
 
     Options: ClassVar[type[Options]]
+    needed_options: ClassVar[tuple[str, ...]] = ("temperature", "learned")
 
     @staticmethod
     @abstractmethod

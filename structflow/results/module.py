@@ -111,7 +111,7 @@ def module_of(predictor: Predictor, dtype: torch.dtype) -> StructureModule:
     """The module of a predictor with one structure, its weights at their posterior means."""
     (part,) = predictor.parts
     trained, scaling = part.trained, predictor.scaling
-    population, likelihood = trained.bound.population, trained.bound.likelihood
+    population, likelihood = trained.bound.population, trained.bound.likelihood.plugin
     steps, places = steps_of(population)
     module = StructureModule(steps, ordered_shapes(population), likelihood, scaling.input_names)
     means, _ = trained.bound.weights.moments(trained.parameters)

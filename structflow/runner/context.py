@@ -27,8 +27,10 @@ from ..plan.batching import Batch
 from ..plan.plan import Plan
 from ..plan.tasks import Task
 from ..plugins import Candidate, Decision, Likelihood, metaparameter_at
+from ..plugins.calling import Calling
 from ..plugins.registry import registry
 from ..spec.build_graph import build_graph
+from ..spec.load import output_shape
 from ..spec.models import Spec
 from ..spec.presets import fold_count, posterior_of, with_metaparameters
 from ..spec.structures import Structure
@@ -84,7 +86,8 @@ class RunContext:
         """The likelihood of a spec for the prepared targets."""
         options = spec.model.likelihood
         plugin = registry().get("likelihoods", options.type)
-        likelihood: Likelihood = plugin(options, self.study.dataset.target_scale)
+        with Calling(plugin, "__init__"):
+            likelihood: Likelihood = plugin(options, self.study.dataset.target_scale)
         return likelihood
 
     def population(self, batch: Batch, spec: Spec) -> Population:
@@ -226,8 +229,6 @@ def context_of(directory: RunDirectory, dataset: Dataset) -> RunContext:
         for stored in directory.read_json("settings.json")
     )
     spec = settings[0].stages[0]
-    likelihood = registry().get("likelihoods", spec.model.likelihood.type)
-    output_shape = likelihood.output_shape(spec.model.likelihood, dataset.n_targets, dataset.n_classes)
-    graph = build_graph(spec, dataset.input_shape, output_shape)
+    graph = build_graph(spec, dataset.input_shape, output_shape(spec, dataset))
     study = Study(spec, settings, dataset, graph, graph.structure_space())
     return RunContext(directory, study, Plan.from_json(directory.read_json("plan.json")))

@@ -9,13 +9,14 @@ from typing import Any
 
 from ..objective.structure_prior import log_priors
 from ..plan.batching import Batch, make_batches
-from ..plan.plan import with_folds, with_open_set
+from ..plan.plan import RoundPlan, with_folds, with_open_set
 from ..plan.tasks import Task
-from ..plugins import Candidate, MemberRecord
+from ..plugins import Candidate, Decision, MemberRecord
+from ..plugins.calling import broken_contract
 from ..plugins.registry import registry
 from ..spec.models import Spec
 from ..spec.presets import fold_count
-from ..spec.searched import searched_space
+from ..spec.regime_calls import regime_decision
 from ..spec.structures import Structure, StructureSpace
 from ..store.run_directory import Found
 from .context import RunContext
@@ -30,12 +31,11 @@ def decide(context: RunContext, task: Task) -> Found:
     trained, and where; `reasons` why the other members are trained, with their numbers.
     """
     spec = context.stages(task.setting)[0]
-    regime = registry().get("regimes", spec.regime.type)
     records = member_records(context, task.setting, task.round)
-    space = searched_space(context.study.space, spec.regime)
-    decision = regime.decide(spec.regime, space, spec.optimizer.restarts, task.round, records)
+    decision = regime_decision(spec, context.study.space, task.round, records)
     decision = with_open_set(decision, context.study.space, spec.regime)
     planned = context.plan.settings[task.setting].rounds[task.round]
+    check_bound(spec, decision, planned)
     alone = spec.posterior.weights.covariance == "full" and not planned.relaxed
     decision = replace(decision, candidates=with_folds(decision.candidates, spec))
     together = fold_count(spec) + 1
@@ -49,9 +49,7 @@ def decide(context: RunContext, task: Task) -> Found:
                 known[str(len(batches))] = places
             batches.append(batch)
     if len(batches) > planned.slots:
-        raise RuntimeError(
-            f"regime {spec.regime.type} wants {len(batches)} batches where its bound allows {planned.slots}"
-        )
+        raise RuntimeError(f"{len(batches)} batches were cut where {planned.slots} are planned")
     payload: dict[str, Any] = {
         "batches": [batch.as_json() for batch in batches],
         "against": [structure.as_dict() for structure in decision.against],
@@ -59,6 +57,19 @@ def decide(context: RunContext, task: Task) -> Found:
     if known or reasons:
         payload.update(known=known, reasons=dict(sorted(reasons.items())))
     return Found(payload)
+
+
+def check_bound(spec: Spec, decision: Decision, planned: RoundPlan) -> None:
+    """Raise `PluginError` where the members of a round are more, or of another kind, than its bound said."""
+    regime = registry().get("regimes", spec.regime.type)
+    most = planned.members // (fold_count(spec) + 1)
+    if len(decision.candidates) > most:
+        expected = f"at most {most}, as `rounds` says of round {planned.name!r}"
+        raise broken_contract(regime, "decide", f"{len(decision.candidates)} members", expected)
+    if any((each.structure is None) != planned.relaxed for each in decision.candidates):
+        kinds = ("structures", "relaxed members")
+        expected = f"{kinds[planned.relaxed]}, as `rounds` says of round {planned.name!r}"
+        raise broken_contract(regime, "decide", kinds[not planned.relaxed], expected)
 
 
 def member_records(context: RunContext, setting: int, before_round: int) -> list[MemberRecord]:

@@ -9,10 +9,11 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
-from ..errors import StorageError
+from ..errors import PluginError, StorageError
 from ..plan.plan import Plan
 from ..plan.tasks import Task
 from ..plugins import TrackedMember, TrackedRun, Tracker, TrainedBatch
+from ..plugins.calling import Calling, named_plugin
 from ..plugins.registry import registry
 from ..spec.structures import Structure
 from ..spec.study import Study
@@ -47,7 +48,7 @@ class Tracking:
         if news.finished:
             self._call(self._trained, news.task, False)
         else:
-            self._call(self._tell, lambda tracker: tracker.progressed(news.task, news.steps))
+            self._call(self._tell, "progressed", news.task, news.steps)
 
     def catch_up(self) -> list[str]:
         """Tell of tasks whose last news was lost on the way; returns the warnings so far, once all are told."""
@@ -59,12 +60,16 @@ class Tracking:
 
     def finished(self) -> None:
         """The run is done and its summary written."""
-        self._call(self._tell, lambda tracker: tracker.finished(self.directory.read_json("summary.json")))
+        self._call(self._finished)
+
+    def _finished(self) -> None:
+        if self.trackers:
+            self._tell("finished", self.directory.read_json("summary.json"))
 
     def failed(self, error: BaseException) -> None:
         """The run ends early."""
         reason = "interrupted" if isinstance(error, KeyboardInterrupt | SystemExit) else in_one_line(error)
-        self._call(self._tell, lambda tracker: tracker.failed(reason))
+        self._call(self._tell, "failed", reason)
 
     def close(self) -> None:
         """Wait until everything is told."""
@@ -81,13 +86,15 @@ class Tracking:
     def _start(self, study: Study) -> None:
         """Make the trackers, and tell them of the run and of what is there of it."""
         for options in study.spec.trackers:
+            plugin = registry().get("trackers", options.type)
             try:
-                self.trackers.append(registry().get("trackers", options.type)(options))
+                with Calling(plugin, "__init__"):
+                    self.trackers.append(plugin(options))
             except Exception as error:  # a stranger's tracker may raise anything
-                self._leave_out(options.type, error)
+                self._leave_out(plugin, error)
         if self.trackers:
             run = tracked_run(study, self.directory, self.plan)
-            self._tell(lambda tracker: tracker.started(run))
+            self._tell("started", run)
             self._tell_of_committed(True)
 
     def _tell_of_committed(self, replayed: bool) -> None:
@@ -111,19 +118,21 @@ class Tracking:
             self._warn(f"trackers were not told of {name}: {in_one_line(error)}")
             return
         if batch is not None:
-            self._tell(lambda tracker: tracker.trained(batch))
+            self._tell("trained", batch)
 
-    def _tell(self, call: Callable[[Tracker], None]) -> None:
-        """Call every tracker; one that raises is left out from then on."""
+    def _tell(self, method: str, *told: Any) -> None:
+        """Call a method of every tracker; one that raises is left out from then on."""
         for tracker in list(self.trackers):
             try:
-                call(tracker)
+                with Calling(type(tracker), method):
+                    getattr(tracker, method)(*told)
             except Exception as error:  # a stranger's tracker may raise anything
                 self.trackers.remove(tracker)
-                self._leave_out(tracker.type, error)
+                self._leave_out(type(tracker), error)
 
-    def _leave_out(self, type_name: str, error: Exception) -> None:
-        self._warn(f"tracker {type_name!r} is left out from here on: {in_one_line(error)}")
+    def _leave_out(self, plugin: type[Tracker], error: Exception) -> None:
+        reason = in_one_line(error).removeprefix(f"{PluginError.__name__}: ").removeprefix(f"{named_plugin(plugin)}: ")
+        self._warn(f"{named_plugin(plugin)} is left out from here on: {reason}")
 
     def _warn(self, warning: str) -> None:
         self.warnings.append(warning)

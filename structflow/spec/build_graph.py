@@ -6,8 +6,9 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..errors import Problem, SpecError
+from ..errors import PluginError, Problem, SpecError
 from ..plugins import BasisFunction, Shape
+from ..plugins.calling import Calling, broken_contract
 from ..plugins.registry import registry
 from .graph import INPUT, OUTPUT, Graph, GraphEdge, GraphFunction
 from .models import Edge, Model, Node, Spec
@@ -106,14 +107,22 @@ def function_name(place: str, plugin: type[BasisFunction], options: Any) -> tupl
     """The name of a function on its edge, and what is wrong with it."""
     where = place if options.name is None else f"{place}.name"
     try:
-        name = options.name if options.name is not None else plugin.label(options)
-    except Exception as error:  # a stranger's plugin may raise anything
-        reason = f"{type(error).__name__}: {error}"
-        return plugin.type, [Problem(place, f"{plugin.type} has no label: {reason}", "give it a `name`")]
+        name = options.name if options.name is not None else label_of(plugin, options)
+    except PluginError as error:
+        return plugin.type, [Problem(place, f"{plugin.type} has no label: {error}", "give it a `name`")]
     if not name or len(name) > MAX_NAME or "->" in name or not name.isprintable() or name != name.strip():
         message = f"got {name[:MAX_NAME]!r}; a name has 1 to {MAX_NAME} printable characters and no '->'"
         return name, [Problem(where, message, "give it a shorter, plainer `name`")]
     return name, []
+
+
+def label_of(plugin: type[BasisFunction], options: Any) -> str:
+    """The name that a function gives itself; raises `PluginError` where that isn't one."""
+    with Calling(plugin, "label"):
+        label: Any = plugin.label(options)
+    if not isinstance(label, str):
+        raise broken_contract(plugin, "label", repr(label), "a string")
+    return label
 
 
 def choice_problems(place: str, edge: Edge) -> list[Problem]:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
-from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler, ValidationError
 from pydantic.json_schema import JsonSchemaValue
-from pydantic_core import CoreSchema, core_schema
+from pydantic_core import CoreSchema, PydanticCustomError, PydanticOmit, PydanticUseDefault, core_schema
 
 from ..plugins import KINDS
+from ..plugins.calling import Calling
 from ..plugins.registry import Registration, registry
 
 
@@ -46,7 +49,12 @@ class PluginChoice:
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         if not self.plugins:
             raise RuntimeError(f"no plugin of kind {self.kind} is installed; reinstall structflow")
-        models = {type_name: handler.generate_schema(plugin.options) for type_name, plugin in self.plugins.items()}
+        models: dict[Any, CoreSchema] = {
+            type_name: core_schema.no_info_wrap_validator_function(
+                partial(validated, plugin.plugin), handler.generate_schema(plugin.options)
+            )
+            for type_name, plugin in self.plugins.items()
+        }
         union = core_schema.tagged_union_schema(choices=models, discriminator=self.key)
         return core_schema.no_info_before_validator_function(self.with_type, union)
 
@@ -61,6 +69,17 @@ class PluginChoice:
             forms.append(keys)
         bare_words = [name for name, plugin in self.plugins.items() if not needs_keys(plugin.options)]
         return {"anyOf": [*forms, {"enum": bare_words}] if bare_words else forms}
+
+
+def validated(plugin: type[Any], value: Any, validate: Callable[[Any], Any]) -> Any:
+    """The options of a plugin; whatever its validators raise beside errors of pydantic is told of by its name."""
+    try:
+        return validate(value)
+    except (ValidationError, PydanticCustomError, PydanticOmit, PydanticUseDefault):
+        raise
+    except BaseException:
+        with Calling(plugin, "validation of its Options"):
+            raise
 
 
 def needs_keys(options: Any) -> bool:

@@ -7,15 +7,17 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from ..errors import Problem
+from ..errors import PluginError, Problem
 from ..plugins import Schedule
+from ..plugins.calling import conflicts_of
 from ..plugins.registry import registry
 from .estimator_labels import estimator_labels
 from .models import Spec
 from .objective_checks import fold_problems, objective_conflicts, objective_problems, preset_problems
 from .presets import HELD_OUT_PRESETS, with_metaparameters
-from .relevance_checks import criterion_problems, criterion_types, repeated_criteria
-from .searched import open_problems, searched_space
+from .regime_calls import regime_rounds
+from .relevance_checks import criterion_problems, repeated_criteria
+from .searched import open_problems
 from .structures import StructureSpace
 
 
@@ -94,12 +96,11 @@ def conflicts(spec: Spec, space: StructureSpace | None) -> list[Problem]:
     problems: list[Problem] = []
     try:
         outer = registry().get("hypergradients", spec.optimizer.outer.type)
-        problems += inner_problems(spec, outer.follows_path) + outer.conflicts(spec) + criterion_problems(spec)
+        problems += inner_problems(spec, outer.follows_path) + conflicts_of(outer, spec) + criterion_problems(spec)
         if space is not None:
             problems += open_problems(spec, space) or search_problems(spec, space)
-    except Exception as error:  # a stranger's plugin may raise anything
-        plugins = " or ".join((spec.optimizer.outer.type, *criterion_types(spec), spec.regime.type))
-        problems.append(Problem("", f"a check of plugin {plugins} failed: {type(error).__name__}: {error}"))
+    except PluginError as error:
+        problems.append(Problem("", str(error), "choose another one until it is mended"))
     return problems
 
 
@@ -119,10 +120,10 @@ def inner_problems(spec: Spec, path_is_followed: bool) -> list[Problem]:
 def search_problems(spec: Spec, space: StructureSpace) -> list[Problem]:
     """What the regime can't search, or the objective can't be asked of what it searches."""
     regime = registry().get("regimes", spec.regime.type)
-    problems = list(regime.conflicts(spec, space))
+    problems = conflicts_of(regime, spec, space)
     if problems:
         return problems
-    rounds = regime.rounds(spec.regime, searched_space(space, spec.regime), spec.optimizer.restarts)
+    rounds = regime_rounds(spec, space)
     problems += objective_conflicts(spec, space, any(each.relaxed for each in rounds))
     own = [dict(each.metaparameters) for each in rounds if each.metaparameters]
     return problems + (round_problems(with_metaparameters(spec, own[0])) if own else [])
@@ -133,5 +134,5 @@ def round_problems(spec: Spec) -> list[Problem]:
     outer = registry().get("hypergradients", spec.optimizer.outer.type)
     return [
         Problem("regime.along", f"in a round of its path {problem.path} {problem.message}", problem.suggestion)
-        for problem in [*preset_problems(spec), *outer.conflicts(spec)]
+        for problem in [*preset_problems(spec), *conflicts_of(outer, spec)]
     ]

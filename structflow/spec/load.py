@@ -12,6 +12,7 @@ from ..data.prepare import prepare
 from ..data.read import load_dataset
 from ..errors import Problem, SpecError
 from ..plugins import DataOptions, Shape, Table, TargetKind
+from ..plugins.calling import Calling, broken_contract, checked_shape
 from ..plugins.registry import registry
 from .build_graph import check_graph
 from .cross_checks import batch_problems, conflicts, cross_key_problems, stream_problems
@@ -155,10 +156,18 @@ def data_shapes(spec: Spec, dataset: Dataset | None) -> dict[str, Shape]:
     """The shapes of the input and the output node; empty without data."""
     if dataset is None:
         return {}
-    options = spec.model.likelihood
+    return {INPUT: dataset.input_shape, OUTPUT: output_shape(spec, dataset)}
+
+
+def output_shape(spec: Spec, dataset: Dataset) -> Shape:
+    """The shape of the output node that the likelihood asks for; raises `PluginError` where that isn't a shape."""
+    options, method = spec.model.likelihood, "output_shape"
     likelihood = registry().get("likelihoods", options.type)
-    output_shape = likelihood.output_shape(options, dataset.n_targets, dataset.n_classes)
-    return {INPUT: dataset.input_shape, OUTPUT: output_shape}
+    with Calling(likelihood, method):
+        shape = likelihood.output_shape(options, dataset.n_targets, dataset.n_classes)
+    if shape == ():
+        raise broken_contract(likelihood, method, "()", "at least one axis, such as (targets,)")
+    return checked_shape(likelihood, method, shape)
 
 
 def stage_problems(settings: Sequence[ResolvedSetting], graph: Graph | None, dataset: Dataset | None) -> list[Problem]:

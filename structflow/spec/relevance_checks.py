@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ..errors import Problem
+from ..plugins.calling import conflicts_of
 from ..plugins.registry import registry
 from .models import Spec
 from .presets import posterior_of
@@ -23,7 +24,7 @@ def criterion_problems(spec: Spec) -> list[Problem]:
     seen = spec.model_copy(update={"posterior": posterior_of(spec)})
     problems: list[Problem] = []
     for name in criterion_types(spec):
-        problems += registry().get("relevances", name).conflicts(seen)
+        problems += conflicts_of(registry().get("relevances", name), seen)
     return problems
 
 

@@ -10,8 +10,7 @@ from .structures import EdgeChoice, OpenSet, StructureSpace
 
 def open_set(space: StructureSpace, options: Any) -> OpenSet | None:
     """What the options of a regime leave open, by edge in spec order; None where that is everything."""
-    given = getattr(options, "open", None) or {}
-    restricted = space.restricted(OpenSet.from_dict(given))
+    restricted = space.restricted(OpenSet.from_dict(options.open))
     return None if restricted.open_set == space.open_set else restricted.open_set
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Mapping
+from typing import Any
 
-from ..errors import Problem, ShapeMismatch
+from ..errors import PluginError, Problem, ShapeMismatch
 from ..plugins import Shape
+from ..plugins.calling import Calling, broken_contract, checked_shape
 from .graph import GraphEdge, GraphFunction
 
 Shapes = Mapping[str, tuple[Shape, ...]]
@@ -54,17 +56,26 @@ def weight_table(
     table: WeightTable = {}
     for source, target in itertools.product(shapes[edge.source], shapes[edge.target]):
         try:
-            weights = function.plugin.weight_shapes(function.options, source, target)
-            table[source, target] = {name: tuple(map(int, shape)) for name, shape in weights.items()}
+            table[source, target] = checked_weights(function, source, target)
         except ShapeMismatch as error:
             ends = f"from {edge.source} {list(source)} to {edge.target} {list(target)}"
             remedy = "change the shape of the nodes, or choose another basis function"
             return {}, [Problem(place, f"{function.name} doesn't fit {ends}: {error}", remedy)]
-        except Exception as error:  # a stranger's plugin may raise anything
-            reason = f"{type(error).__name__}: {error}"
-            message = f"{function.name} failed on shapes {list(source)} to {list(target)}: {reason}"
-            return {}, [Problem(place, message, f"this is a fault of plugin {function.plugin.type}")]
+        except PluginError as error:
+            message = f"{function.name} failed on shapes {list(source)} to {list(target)}: {error}"
+            remedy = f"this is a fault of plugin {function.plugin.type}; choose another one until it is mended"
+            return {}, [Problem(place, message, remedy)]
     return table, []
+
+
+def checked_weights(function: GraphFunction, source: Shape, target: Shape) -> dict[str, Shape]:
+    """The weights of one function between two shapes; raises `ShapeMismatch`, or `PluginError` for anything else."""
+    plugin, method = function.plugin, "weight_shapes"
+    with Calling(plugin, method):
+        weights: Any = plugin.weight_shapes(function.options, source, target)
+    if not isinstance(weights, Mapping) or not all(isinstance(name, str) for name in weights):
+        raise broken_contract(plugin, method, f"{weights!r}", "a dictionary of shapes by the names of weights")
+    return {name: checked_shape(plugin, method, shape, f" for {name!r}") for name, shape in weights.items()}
 
 
 def weights_differ(first_edge: GraphEdge, first: WeightTable, edge: GraphEdge, second: WeightTable) -> str | None:

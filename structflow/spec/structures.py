@@ -131,6 +131,14 @@ class EdgeChoice:
         least = {"one": 1, "any": self.smallest, "all": len(self.names)}[self.space]
         return max(0, len(self.names) - least)
 
+    def __contains__(self, chosen: object) -> bool:
+        """Whether names are one of its vertices, in spec order."""
+        if not isinstance(chosen, tuple) or tuple(name for name in self.names if name in chosen) != chosen:
+            return False
+        return len(chosen) in {"one": (1,), "all": (len(self.names),)}.get(
+            self.space, range(self.smallest, len(self.names) + 1)
+        )
+
     @property
     def count(self) -> int:
         """Number of vertices, without listing them."""
@@ -190,6 +198,16 @@ class StructureSpace:
         for shapes in self.shape_assignments():
             for chosen in lazy_product(self.edges):
                 yield Structure(chosen, shapes)
+
+    def __contains__(self, structure: object) -> bool:
+        """Whether something is one of its structures, without listing them."""
+        return (
+            isinstance(structure, Structure)
+            and [key for key, _ in structure.edges] == [edge.key for edge in self.edges]
+            and all(chosen in edge for edge, (_, chosen) in zip(self.edges, structure.edges, strict=True))
+            and [node for node, _ in structure.shapes] == [node for node, _ in self.shapes]
+            and all(shape in options for (_, options), (_, shape) in zip(self.shapes, structure.shapes, strict=True))
+        )
 
     @property
     def open_set(self) -> OpenSet:

@@ -7,9 +7,12 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from ..errors import FunctionError
 from ..model.layout import FunctionBlock, Layout, uses
+from ..model.network import checked_value, named_function
 from ..objective.bound import Bound
 from ..plugins import Candidate
+from ..plugins.calling import Calling
 from ..spec.graph import INPUT
 
 MOST_WEIGHTS = 128
@@ -81,5 +84,9 @@ def fixed_values(layout: Layout, blocks: Sequence[Sequence[FunctionBlock]], node
     for index, edge in layout.graph.edges_into(node):
         source = fixed_values(layout, blocks, edge.source, x)
         for block in blocks[index]:
-            total = total + block.function.forward({}, source)
+            name, method = named_function(layout, block), "forward"
+            with Calling(type(block.function), method, name, FunctionError):
+                value = block.function.forward({}, source)
+            checked_value(name, method, block.function, value, source, leading=0)
+            total = total + value
     return total

@@ -9,10 +9,13 @@ import torch
 from torch import Tensor
 from torch.func import grad, vmap
 
+from ..errors import FunctionError
 from ..model.group_index import to_members
 from ..model.layout import FunctionBlock
+from ..model.network import checked_value, named_function
 from ..objective.bound import Bound
 from ..objective.weights_posterior import Parameters, split_weights
+from ..plugins.calling import Calling
 from ..spec.graph import OUTPUT
 from .linear_members import fixed_values, linear_members
 
@@ -97,7 +100,10 @@ def group_features(bound: Bound, blocks: Sequence[Sequence[FunctionBlock]], numb
     block = next(block for row in blocks for block in row if block.group == number)
     units = split_weights(torch.eye(group.size, dtype=x.dtype, device=x.device).unsqueeze(0), group)
     fixed = fixed_values(layout, blocks, layout.graph.edges[block.edge].source, x)
-    features = vmap(block.function.forward, (0, None))({name: value[0] for name, value in units.items()}, fixed)
+    name, method = named_function(layout, block), "forward"
+    with Calling(type(block.function), method, name, FunctionError):
+        features = vmap(block.function.forward, (0, None))({name: value[0] for name, value in units.items()}, fixed)
+    checked_value(name, method, block.function, features, fixed, leading=1)
     return features.flatten(2)
 
 

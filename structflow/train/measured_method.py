@@ -13,6 +13,7 @@ from torch import Tensor
 
 from ..errors import CallError, StructflowError
 from ..plugins import Hypergradient, OuterGradient
+from .hypergradient_calls import hypergradient
 from .live_memory import LiveMemory
 from .open_stage import OpenStage
 from .outer_level import OuterLevel, Point
@@ -82,7 +83,7 @@ class Method:
         point = problem.point(OuterLevel(plugin, options, tuple(range(members))))
 
         def found() -> OuterGradient:
-            result: OuterGradient = plugin.gradient(options, replace(point, iteration=LATE))  # which remembers nothing
+            result = hypergradient(plugin, options, replace(point, iteration=LATE), members)  # it remembers nothing
             return replace(result, gradient=torch.where(of_h, result.gradient, torch.zeros_like(result.gradient)))
 
         return found

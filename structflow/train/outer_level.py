@@ -16,6 +16,7 @@ from ..objective.bound import Bound
 from ..plugins import Hypergradient
 from .adam import ascend
 from .flat import FlatLayout
+from .hypergradient_calls import hypergradient
 from .inner_method import InnerMethod
 from .inner_path import Path
 from .metaparameters import cosine_decay
@@ -200,7 +201,8 @@ class OuterAscent:
             kind = f"{method.type}|{self.level.options!r}|{self.inner}"
             gradient, size, report = self._run(kind, self._whole, (state, point, inputs))
         else:
-            found = method.gradient(self.level.options, self.point(flat, step, inputs, second))
+            members = self.stage.objectives.bound.population.size
+            found = hypergradient(method, self.level.options, self.point(flat, step, inputs, second), members)
             gradient, size = self._run("raise", self._raise, (found.gradient, self.member_of, *state))
             report = dict(found.report)
         if iteration == 0:
@@ -215,7 +217,7 @@ class OuterAscent:
         members = self.stage.objectives.bound.population.size
         functions = self._functions()
         point = Point(state[0], inputs, 0, moves, sizes, member_of, members, functions.__getitem__, None, came_from)
-        found = self.level.method.gradient(self.level.options, self._unpressed(point, state[6]))
+        found = hypergradient(self.level.method, self.level.options, self._unpressed(point, state[6]), members)
         return *self._raise(found.gradient, member_of, *state), dict(found.report)
 
     def _raise(

@@ -60,7 +60,7 @@ def evaluate(plugin: type[BasisFunction]) -> Any:
 def test_a_wrong_shape_names_function_edge_and_method(plugin: type[BasisFunction], words: str) -> None:
     with pytest.raises(PluginError) as caught:
         evaluate(plugin)
-    assert "basis function 'bent' on edge x->y broke its contract: " in str(caught.value)
+    assert "basis function 'bent' on edge x->y (type 'linear' of package " in str(caught.value)
     assert words in str(caught.value)
 
 

@@ -120,7 +120,7 @@ def test_the_empty_subset_gives_zero():
     assert not output.mean.any()
     mixed = population(of, [empty, Structure((("x->y", ("constant",)),))])
     output = mixed.network.forward(
-        [{"bias": torch.full((1, 1, 1), 7.0)}], [None], [None], normal(5, 2), mixed.indices.edges
+        [{"bias": torch.full((1, 1, 1), 7.0, dtype=torch.float64)}], [None], [None], normal(5, 2), mixed.indices.edges
     )
     assert output.mean[:, 0, :, 0].tolist() == [[0.0] * 5, [7.0] * 5]
 

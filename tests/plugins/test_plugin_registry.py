@@ -13,7 +13,19 @@ from pydantic import BaseModel, Field
 
 from structflow.builtin import hooks
 from structflow.errors import PluginError
-from structflow.plugins import INTERFACE_VERSION, KINDS, BasisFunction, BasisOptions, Likelihood, Options, hookimpl
+from structflow.plugins import (
+    INTERFACE_VERSION,
+    KINDS,
+    BasisFunction,
+    BasisOptions,
+    DataSource,
+    Hypergradient,
+    Likelihood,
+    Options,
+    Regime,
+    StructureDistribution,
+    hookimpl,
+)
 from structflow.plugins.registry import BUILTIN, GROUP, Broken, Registry, load_registry, registry
 
 Package = Callable[..., EntryPoint]
@@ -173,6 +185,23 @@ class Loose(Wave):
     Options = LooseOptions  # type: ignore[assignment]
 
 
+class Bare(Wave):
+    type = "bare"
+    Options = Options  # type: ignore[assignment]
+
+
+class Unsure(Wave):
+    type = "unsure"
+    linear_in_weights = "yes"  # type: ignore[assignment]
+
+
+OtherTarget = type("OtherTarget", (Likelihood,), {"type": "other", "target": "numbers"})
+TwoLevels = type("TwoLevels", (Hypergradient,), {"type": "two", "levels": 2})
+Family = type("Family", (StructureDistribution,), {"type": "family", "Options": Options})
+Rule = type("Rule", (Regime,), {"type": "rule", "Options": Options})
+Chunked = type("Chunked", (DataSource,), {"type": "chunked", "chunks": staticmethod(lambda options, base: None)})
+
+
 class ExtraOptions(BasisOptions, extra="allow"):
     pass
 
@@ -204,8 +233,15 @@ class TakesType(Wave):
         ("basis_functions", Wave(WaveOptions(), (1,), (1,)), "expected a subclass of BasisFunction"),
         ("likelihoods", Wave, "expected a subclass of Likelihood"),
         ("likelihoods", WithoutTarget, "WithoutTarget has no `target`; set it in the class"),
-        ("basis_functions", Loose, "derive it from structflow.plugins.Options"),
-        ("basis_functions", Extra, "derive it from structflow.plugins.Options"),
+        ("basis_functions", Loose, "derive it from structflow.plugins.BasisOptions"),
+        ("basis_functions", Bare, "derive it from structflow.plugins.BasisOptions"),
+        ("basis_functions", Extra, "Extra.Options takes unknown keys"),
+        ("basis_functions", Unsure, "Unsure.linear_in_weights is 'yes'; expected one of False, True"),
+        ("likelihoods", OtherTarget, "OtherTarget.target is 'numbers'; expected one of 'continuous', 'classes'"),
+        ("hypergradients", TwoLevels, "derive it from structflow.plugins.TwoLevelOptions"),
+        ("structure_distributions", Family, "Family.Options has no `temperature` and no `learned`"),
+        ("regimes", Rule, "derive it from structflow.plugins.RegimeOptions"),
+        ("data_sources", Chunked, "derive it from structflow.plugins.StreamOptions"),
         ("basis_functions", TakesType, "TakesType.Options has a field 'type'"),
     ],
 )
