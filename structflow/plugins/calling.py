@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import Any
 
-from ..errors import PluginError, Problem, StructflowError
+from ..errors import FunctionError, PluginError, Problem, StructflowError
 from .hookspecs import KINDS
 from .plugin import Plugin
 from .registry import registry
@@ -96,7 +96,10 @@ class Calling:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         """Raise the `PluginError`."""
-        if error is None or isinstance(error, self.through) or not of_the_plugin(error):
+        if error is None or isinstance(error, self.through):
+            return
+        # a FunctionError is only of the members whose code it was, whatever the cause: that is looked at later
+        if not of_the_plugin(error) and not (self.error is FunctionError and isinstance(error, Exception)):
             return
         name = named_plugin(self.plugin) if self.name is None else self.name()
         raise self.error(f"{name}: {told(error, self.method)}") from error

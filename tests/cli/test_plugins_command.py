@@ -276,7 +276,7 @@ def test_a_function_of_another_shape_than_declared_is_named(site: Path, tmp_path
     called = call(site, "run", spec, "-o", tmp_path / "run", STRUCTFLOW_PLUGINS="crooked")
     assert called.returncode == 1
     said = " ".join(called.stdout.split())
-    assert "basis function 'bent' on edge x->h broke its contract" in said
+    assert "basis function 'bent' on edge x->h (type 'crooked' of package crooked) broke its contract" in said
     assert "Crooked.forward returned the shape (30, 1); expected (rows, *out_shape) = (30, 2)" in said
     assert "Traceback" not in called.stderr
     assert "internal error" not in called.stderr

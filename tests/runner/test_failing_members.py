@@ -63,10 +63,12 @@ def numbers(ranking):
     return {entry["structure"]["x->h"][0]: (entry["score"], entry["score_se"]) for entry in ranking}
 
 
+TYPE = "(type 'dense' of package structflow)"
+ON_THE_EDGE = f"basis function 'dense:sin' on edge x->h {TYPE}"
 ERRORS = {
-    "start": ("LookupError: no such start", 0),
-    "forward": ("basis function 'dense:sin' on edge x->h: forward raised ZeroDivisionError: division by zero", 0),
-    "float64": ("basis function 'dense:sin' on edge x->h: forward raised TypeError: single precision only", 6),
+    "start": (f"weights 'x->h/dense:sin' {TYPE}: start raised LookupError: no such start", 0),
+    "forward": (f"{ON_THE_EDGE}: forward raised ZeroDivisionError: division by zero", 0),
+    "float64": (f"{ON_THE_EDGE}: forward raised TypeError: single precision only", 6),
 }
 
 

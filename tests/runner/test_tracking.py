@@ -224,9 +224,11 @@ def test_a_tracker_that_raises_is_left_out_and_harms_nothing(
     def broken(self, *arguments):
         raise OSError("no space\nleft")
 
-    register(monkeypatch, type("Broken", (Recorder,), {method: broken}))
+    register(monkeypatch, type("Broken", (Recorder,), {method: broken, "__module__": __name__}))
     run = studies.run(tracked(), tmp_path / "run", workers=workers)
-    warning = "tracker 'json_lines' is left out from here on: OSError: no space left"
+    package = "test_tracking"  # which none has registered
+    tracker = f"tracker 'json_lines' of package {package}"
+    warning = f"{tracker} is left out from here on: {method} raised OSError: no space left"
     assert capsys.readouterr().err.count(f"warning: {warning}\n") == 1
     assert run.summary["status"] == "finished"
     if method != "finished":
