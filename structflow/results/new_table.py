@@ -12,6 +12,8 @@ from pydantic import ValidationError
 from ..data.dataset import Dataset
 from ..data.new_inputs import NamedColumns, by_name
 from ..errors import CallError, PluginError, Problem, SpecError
+from ..plugins import InputTable
+from ..plugins.calling import Calling, broken_contract, named_plugin
 from ..plugins.registry import Registration, registry
 from ..spec.key_path import format_path, parse_path
 from ..spec.overrides import parse_override
@@ -32,12 +34,17 @@ def read_new_table(
     """
     registration = source_of(options, table, source)
     chosen = options_for(registration, dataset, options, table, overrides)
+    plugin, method, unreadable = registration.plugin, "read_inputs", (OSError, ValueError, EOFError, MemoryError)
     try:
-        found = registration.plugin.read_inputs(chosen, Path.cwd(), dataset.input_names)
+        with Calling(plugin, method, through=unreadable):
+            found = plugin.read_inputs(chosen, Path.cwd(), dataset.input_names)
     except SpecError as error:
         raise in_table(table, error.problems) from error
-    except (OSError, ValueError, EOFError, MemoryError) as error:
+    except unreadable as error:
         raise CallError(f"{table}: source {registration.type} can't read this: {error}") from error
+    if not isinstance(found, InputTable) or not isinstance(found.inputs, np.ndarray):
+        got = f"inputs as {type(found.inputs).__name__}" if isinstance(found, InputTable) else type(found).__name__
+        raise broken_contract(plugin, method, got, "a structflow.plugins.InputTable of NumPy arrays")
     values, names = found.inputs, found.input_names
     if len(values) == 0:
         raise CallError(f"{table} has no rows; expected at least one")
@@ -45,7 +52,7 @@ def read_new_table(
         return np.asarray(values)
     if len(names) != values.shape[1]:
         message = f"{len(names)} input names for inputs of shape {values.shape}; expected one a column"
-        raise PluginError(f"the data source {registration.type} gave {message}")
+        raise PluginError(f"{named_plugin(plugin)} gave {message}")
     columns = NamedColumns("table", names, lambda place: values[:, place])
     try:
         return by_name(columns, dataset.input_names, dataset.input_shape)
