@@ -22,6 +22,7 @@ from structflow.evidence.metrics import member_metrics, predicted_rows
 from structflow.evidence.prediction import predict
 from structflow.evidence.predictive_cdf import drawn_standing, exact_standing
 from structflow.evidence.trained import TrainedPopulation
+from structflow.objective.guarded_likelihood import GuardedLikelihood
 from structflow.plugins.registry import registry
 
 Gaussian = registry().of_kind("likelihoods")["gaussian"].plugin
@@ -162,7 +163,7 @@ class TestLikelihoodsWithDrawsOfTheirOwn:
     def trained(self, members: int) -> TrainedPopulation:
         """f = 0 under the Laplace likelihood with scale 1."""
         trained = trained_line("gaussian", 0.0, 1e-9, members)
-        trained.bound.likelihood = Laplace(trained.bound.likelihood.options, np.ones(1))
+        trained.bound.likelihood = GuardedLikelihood(Laplace(trained.bound.likelihood.options, np.ones(1)))
         return trained
 
     def test_the_share_of_draws_below_y_is_the_cdf(self):
