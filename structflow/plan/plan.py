@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 from ..plugins import Candidate, Decision, RoundBound
@@ -94,6 +95,11 @@ class Plan:
             yield select
             for task in trained:
                 yield Task("evaluate", setting_index, task.round, task.stage, task.slot, (select,))
+
+    @cached_property
+    def by_name(self) -> dict[str, Task]:
+        """Every task by its name, in the order of `tasks`: made once, since every task of a run is looked up."""
+        return {task.name: task for task in self.tasks()}
 
     def as_json(self) -> dict[str, Any]:
         """What `structflow plan --json` prints and the run directory keeps."""

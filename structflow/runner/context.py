@@ -25,7 +25,6 @@ from ..objective.noise import member_keys
 from ..objective.structure import NOTHING
 from ..plan.batching import Batch
 from ..plan.plan import Plan
-from ..plan.tasks import Task
 from ..plugins import Candidate, Decision, Likelihood, metaparameter_at
 from ..plugins.calling import Calling
 from ..plugins.registry import registry
@@ -40,6 +39,7 @@ from ..store.run_directory import RunDirectory
 from ..train.minibatch_stream import MinibatchStream
 from ..train.stage_inputs import Execution, TrainingData
 from ..train.stream_order import StreamOrder
+from .shared_records import decision_record
 
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
 
@@ -78,9 +78,14 @@ class RunContext:
 
     def decision(self, setting: int, round_index: int) -> Decision:
         """What was decided for a round, its members batch by batch; raises where its decide task isn't done."""
-        payload = self.directory.record(Task("decide", setting, round_index).name).payload
+        payload = decision_record(self.directory, setting, round_index).payload
         members = [member for stored in payload["batches"] for member in Batch.from_json(stored).members]
-        return Decision(members, tuple(Structure.from_dict(item) for item in payload["against"]))
+        return Decision(members, self.against(setting, round_index))
+
+    def against(self, setting: int, round_index: int) -> tuple[Structure, ...]:
+        """The structures that the members of a round are repelled from."""
+        payload = decision_record(self.directory, setting, round_index).payload
+        return tuple(Structure.from_dict(item) for item in payload["against"])
 
     def likelihood(self, spec: Spec) -> Likelihood:
         """The likelihood of a spec for the prepared targets."""

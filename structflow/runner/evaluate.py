@@ -29,6 +29,7 @@ from .relevance import member_relevances
 from .reuse import earlier_evaluations
 from .select import canonical
 from .set_aside import Start, starts_of, without_failing
+from .shared_records import derived, selection_record
 from .train import member_as_json, open_probabilities
 from .training_keys import evaluation_key, keys_in
 
@@ -44,7 +45,7 @@ def evaluate(context: RunContext, task: Task) -> Found:
     """
     last = len(context.stages(task.setting)) - 1
     parent = Task("train", task.setting, task.round, last, task.slot)
-    picked = context.directory.record(Task("select", task.setting).name).payload["picked"].get(parent.name, [])
+    picked = selection_record(context.directory, task.setting).payload["picked"].get(parent.name, [])
     batch = trained_in_slot(context, parent)
     if batch is None or not picked:
         return Found({"empty": True})
@@ -210,16 +211,20 @@ def final_scores(
     if weights is None:
         compared = compare(trained, spec, spec.evidence.samples, "score")
         return compared.score.cpu().numpy() - dataset.n_train * shift, compared.standard_error.cpu().numpy()
-    selected = context.directory.record(Task("select", task.setting).name).payload["structures"]
-    best = {
-        canonical(item["structure"]): max_of(item["scores"])
-        for item in selected
-        if item["structure"] is not None and item["best_restart"] is not None
-    }
+    best = derived(context.directory, selection_record(context.directory, task.setting), best_scores)
     judged = dataset.n_train if spec.objective.preset == "cross_validation" else int(weights.held_out[0].sum())
     members = trained.bound.population.members
     scores = [best[member.structure.canonical] for member in members if member.structure is not None]
     return np.array(scores) - judged * shift, np.zeros(len(scores))
+
+
+def best_scores(selection: Mapping[str, Any]) -> dict[str, float]:
+    """The best score of every structure that has one, by canonical name, from the payload of a selection."""
+    return {
+        canonical(item["structure"]): max_of(item["scores"])
+        for item in selection["structures"]
+        if item["structure"] is not None and item["best_restart"] is not None
+    }
 
 
 def max_of(scores: Sequence[float | None]) -> float:

@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import dask
@@ -83,25 +84,25 @@ def site_here(wanted_device: str) -> Site:
     return Site(device, compiler_available(device), threads_for_one_process())
 
 
-def task_graph(
-    submission: Submission, plan: Plan, resources: Mapping[str, float], given_up: Collection[str]
-) -> list[Any]:
-    """The plan as Dask delayed tasks, without those that were given up and what waits for them.
+def task_graph(submission: Submission, plan: Plan, given_up: Collection[str]) -> dict[str, tuple[Any, ...]]:
+    """The plan as a Dask graph, without tasks that were given up and what waits for them.
 
-    Only names and digests flow. Training and evaluation take `resources` of a worker, so that a GPU has one population
-    at a time.
+    For every key it holds the call, whose last argument are the keys of the parents. Only names and digests flow.
     """
-    nodes: dict[str, Any] = {}
-    for task in plan.tasks():
-        if task.name in given_up or any(parent.name not in nodes for parent in task.parents):
+    keys: dict[str, str] = {}
+    graph: dict[str, tuple[Any, ...]] = {}
+    for task in plan.by_name.values():
+        name = task.name
+        if name in given_up or any(parent.name not in keys for parent in task.parents):
             continue
-        parents = [nodes[parent.name] for parent in task.parents]
-        taken = dict(resources) if task.kind in ("train", "evaluate") else {}
-        with dask.annotate(resources=taken) if taken else contextlib.nullcontext():
-            nodes[task.name] = dask.delayed(do_on_worker)(
-                submission, task.name, parents, dask_key_name=submission.key_of(task)
-            )
-    return list(nodes.values())
+        keys[name] = submission.key_of(task)
+        graph[keys[name]] = (do_on_worker, submission, name, [keys[parent.name] for parent in task.parents])
+    return graph
+
+
+def taken_by(resources: Mapping[str, float], key: str) -> dict[str, float]:
+    """What the task of a key takes of its worker: only training and evaluation do, so that a GPU has one at a time."""
+    return dict(resources) if key.startswith(("train-", "evaluate-")) else {}
 
 
 def run_here(directory: RunDirectory, plan: Plan, listener: Listener) -> None:
@@ -143,7 +144,7 @@ def run_on(
     while True:
         before = news.deaths.total()
         try:
-            errors = run_wave(client, submission, task_graph(submission, plan, resources, failures.errors))
+            errors = run_wave(client, submission, resources, task_graph(submission, plan, failures.errors))
         except FutureCancelledError as lost:
             raise ClusterError(
                 f"lost the scheduler at {client.scheduler.address}\n{how_far(directory, plan)}, with a scheduler that "
@@ -164,8 +165,12 @@ def run_on(
     failures.raise_any(directory, plan)
 
 
-def run_wave(client: Any, submission: Submission, graph: list[Any]) -> dict[str, Exception]:
+def run_wave(
+    client: Any, submission: Submission, resources: Mapping[str, float], graph: Mapping[str, Any]
+) -> dict[str, Exception]:
     """Do the tasks of a graph; returns the errors of tasks that failed, or that wait for one that did, by task.
+
+    What a task returns stays where it is: its record says it all, and a question for each would take longer than it.
 
     Raises `StorageError` at once, since no other task could be written either, and Dask's `FutureCancelledError` where
     the scheduler is lost.
@@ -174,9 +179,12 @@ def run_wave(client: Any, submission: Submission, graph: list[Any]) -> dict[str,
     from distributed.client import FutureCancelledError
 
     errors: dict[str, Exception] = {}
-    futures = client.compute(graph)
+    with dask.annotate(resources=partial(taken_by, dict(resources))) if resources else contextlib.nullcontext():
+        futures = client.get(dict(graph), list(graph), sync=False)
     try:
         for future in as_completed(futures):
+            if future.status == "finished":
+                continue
             try:
                 future.result()
             except (FutureCancelledError, StorageError):
@@ -191,7 +199,7 @@ def run_wave(client: Any, submission: Submission, graph: list[Any]) -> dict[str,
 def own_errors(plan: Plan, errors: Mapping[str, Exception]) -> dict[str, Exception]:
     """The errors of tasks that failed by themselves, in the order of the plan: those whose parents have none."""
     return {
-        task.name: errors[task.name]
-        for task in plan.tasks()
-        if task.name in errors and not any(parent.name in errors for parent in task.parents)
+        name: errors[name]
+        for name, task in plan.by_name.items()
+        if name in errors and not any(parent.name in errors for parent in task.parents)
     }

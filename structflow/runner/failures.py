@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from ..errors import ClusterError, StructflowError, TaskError
 from ..plan.batching import Batch
 from ..plan.plan import Plan
+from ..plan.tasks import Task
 from ..store.run_directory import RunDirectory
 
 FAILED = ""
@@ -74,16 +75,12 @@ def explain(task: str, directory: RunDirectory, plan: Plan, memory_limit: int | 
 
 def batch_of(task: str, directory: RunDirectory, plan: Plan) -> Batch | None:
     """The batch that a task trains or evaluates, if it does."""
-    for each in plan.tasks():
-        if each.name != task or each.kind not in ("train", "evaluate"):
-            continue
-        decision = f"setting{each.setting}-round{each.round}-decide"
-        if not directory.is_committed(decision):
-            break
-        batches = directory.record(decision).payload["batches"]
-        if each.slot < len(batches):
-            return Batch.from_json(batches[each.slot])
-    return None
+    each = plan.by_name[task]
+    decision = Task("decide", each.setting, each.round).name
+    if each.kind not in ("train", "evaluate") or not directory.is_committed(decision):
+        return None
+    batches = directory.record(decision).payload["batches"]
+    return Batch.from_json(batches[each.slot]) if each.slot < len(batches) else None
 
 
 def in_one_line(error: BaseException) -> str:

@@ -17,6 +17,7 @@ from ..plan.batching import Batch, make_batches
 from ..plan.tasks import Task
 from ..plugins import Candidate, Parent
 from .context import RunContext
+from .shared_records import decision_record, derived
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ def parent_batches(context: RunContext, setting: int, members: Sequence[Candidat
     wanted = {member.parent for member in members if member.parent is not None}
     for round_index in sorted({parent.round for parent in wanted}):
         planned = context.plan.settings[setting].rounds[round_index]
-        for slot in range(planned.slots):
+        for slot in slots_of_parents(context, members, setting, round_index):
             earlier = Task("train", setting, round_index, len(planned.steps) - 1, slot)
             batch = trained_in_slot(context, earlier)
             if batch is None:
@@ -68,9 +69,30 @@ def parent_batches(context: RunContext, setting: int, members: Sequence[Candidat
             yield ParentBatch(round_index, batch, bound, parameters_in(arrays), pairs)
 
 
+def slots_of_parents(context: RunContext, members: Sequence[Candidate], setting: int, round_index: int) -> list[int]:
+    """The slots of a round into which it was decided to put parents of the members, in order."""
+    record = decision_record(context.directory, setting, round_index)
+    slots = derived(context.directory, record, slots_of_members)
+    parents = [
+        (member.parent.structure, member.parent.open, member.parent.restart)
+        for member in members
+        if member.parent is not None and member.parent.round == round_index
+    ]
+    return sorted(set().union(*(slots.get(parent, ()) for parent in parents)))
+
+
+def slots_of_members(decision: Mapping[str, Any]) -> dict[object, set[int]]:
+    """The slots that hold the folds of each start (structure, open set, restart), from the payload of a decision."""
+    slots: dict[object, set[int]] = {}
+    for slot, stored in enumerate(decision["batches"]):
+        for member in Batch.from_json(stored).members:
+            slots.setdefault((member.structure, member.open, member.restart), set()).add(slot)
+    return slots
+
+
 def batch_in_slot(context: RunContext, task: Task) -> Batch | None:
     """The batch that the round's decision put into the slot, if any."""
-    decision = context.directory.record(Task("decide", task.setting, task.round).name).payload["batches"]
+    decision = decision_record(context.directory, task.setting, task.round).payload["batches"]
     return Batch.from_json(decision[task.slot]) if task.slot < len(decision) else None
 
 

@@ -19,6 +19,7 @@ from ..plugins.registry import registry
 from ..spec.models import RelevanceCurves, Spec
 from .context import RunContext
 from .select import canonical
+from .shared_records import derived, selection_record
 
 NOT_REMOVED = -1
 """Stands where a member has no weight, or no curve."""
@@ -70,14 +71,18 @@ def member_relevances(context: RunContext, trained: TrainedPopulation, task: Tas
 
 def wanted_structures(context: RunContext, relevance: RelevanceCurves, setting: int) -> set[str]:
     """The canonical names of the structures whose best restarts have the highest scores; ties by canonical name."""
-    selected = context.directory.record(Task("select", setting).name).payload["structures"]
+    ordered = derived(context.directory, selection_record(context.directory, setting), by_best_score)
+    return set(ordered if relevance.structures == "all" else ordered[: relevance.structures])
+
+
+def by_best_score(selection: Mapping[str, Any]) -> list[str]:
+    """The canonical names of structures with a score, the best first, from the payload of a selection."""
     best: Mapping[str, float] = {
         canonical(item["structure"]): max(score for score in item["scores"] if score is not None)
-        for item in selected
+        for item in selection["structures"]
         if item["structure"] is not None and any(score is not None for score in item["scores"])
     }
-    ordered = sorted(best, key=lambda name: (-best[name], name))
-    return set(ordered if relevance.structures == "all" else ordered[: relevance.structures])
+    return sorted(best, key=lambda name: (-best[name], name))
 
 
 def only(

@@ -30,6 +30,7 @@ from ..train.trainer import TrainingResult, Trajectory
 from .context import RunContext, context_of
 from .parents import batch_in_slot, trained_in_slot
 from .removed import all_kept
+from .shared_records import decision_record
 from .training_keys import TrainingKey, keys_from_json, keys_of_parents, training_keys
 
 WITHOUT_MEMBERS = ("trajectory/steps", "outer/step")
@@ -209,7 +210,7 @@ def taken_over(context: RunContext, task: Task, bound: Bound, fresh: Parameters)
 
     `fresh` are the parameters that they would start with.
     """
-    decision = context.directory.record(Task("decide", task.setting, task.round).name).payload
+    decision = decision_record(context.directory, task.setting, task.round).payload
     known = decision.get("known", {}).get(str(task.slot))
     if known is None or task.stage >= known["stages"]:
         return None

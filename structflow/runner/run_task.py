@@ -35,7 +35,7 @@ def run_task(path: str, name: str, parents: list[tuple[str, str]]) -> tuple[str,
     else:
         started = time.perf_counter()
         keep_large_blocks()
-        task = next(task for task in context.plan.tasks() if task.name == name)
+        task = context.plan.by_name[name]
         slots = CheckpointSlots(context.directory, name)
         refuse_another_device(context, name)
         with threads(context.plan.execution.threads):

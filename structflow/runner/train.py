@@ -56,7 +56,7 @@ def train_batch(
     """
     stages = context.round_stages(task.setting, task.round)
     spec = stages[task.stage]
-    against = context.decision(task.setting, task.round).against
+    against = context.against(task.setting, task.round)
     bound = context.bound(context.population(batch, spec), spec, against=against, stage=task.stage, stages=len(stages))
     folds = context.fold_weights(batch.members, spec)
     first_keys = context.keys(batch.members, task.setting, task.round, 0)
@@ -152,7 +152,7 @@ def keys_of(context: RunContext, task: Task, batch: Batch) -> list[TrainingKey]:
     else:
         before = keys_in(context, replace(task, stage=task.stage - 1))
         starts = [before[member].digest for member in members]
-    against = context.decision(task.setting, task.round).against
+    against = context.against(task.setting, task.round)
     return training_keys(context, members, against, task.setting, task.round, task.stage, starts)
 
 

@@ -33,7 +33,7 @@ from ..spec.structures import Structure
 from ..store.digest import digest_of_json
 from ..train.conditioning import whitens_together
 from .context import RunContext
-from .parents import as_parent, trained_in_slot
+from .parents import as_parent, slots_of_parents, trained_in_slot
 
 UNRELATED = {
     "structflow", "name", "data", "regime", "evidence", "robustness", "relevance", "compute", "trackers", "stages",
@@ -255,7 +255,7 @@ def keys_of_parents(context: RunContext, members: Sequence[Candidate], setting: 
     found: dict[tuple[Parent, int], str] = {}
     for round_index in sorted({member.parent.round for member in members if member.parent is not None}):
         planned = context.plan.settings[setting].rounds[round_index]
-        for slot in range(planned.slots):
+        for slot in slots_of_parents(context, members, setting, round_index):
             task = Task("train", setting, round_index, len(planned.steps) - 1, slot)
             for member, key in keys_in(context, task).items():
                 found[as_parent(member, round_index), member.fold] = key.digest
