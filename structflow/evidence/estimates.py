@@ -1,9 +1,9 @@
-"""Log evidence of trained members by all estimators of a spec."""
+"""Log evidence of trained members by the estimators of a spec."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -26,26 +26,31 @@ BOUND = "elbo"
 class Estimated:
     """What one estimator found: log evidence and standard error, (M,) each, in the target's original units.
 
-    `missing` says why members have none, by their numbers.
+    `missing` says why members have no value, by their numbers, and `unsure` why the standard error of others isn't
+    known; it is NaN then.
     """
 
     value: np.ndarray
     standard_error: np.ndarray
     missing: Mapping[int, str]
+    unsure: Mapping[int, str] = field(default_factory=dict)
 
 
-def estimate_evidence(trained: TrainedPopulation, spec: Spec, shift: float) -> dict[str, Estimated]:
-    """Estimates by the names of `estimator_labels`, in the order of the spec.
+@dataclass(frozen=True)
+class Estimator:
+    """One estimator of a spec, by its label; `shift` takes log densities from training units to original ones."""
 
-    `shift`, Σ log of what targets were divided by over rows, takes log densities from training units to original ones.
-    """
-    found = {}
-    for label, options in asked(trained, spec):
-        plugin = registry().get("evidence_estimators", options.type)
-        estimate = checked_estimate(plugin, options, trained, spec.evidence.samples)
+    label: str
+    options: Any
+    samples: int
+    shift: float
+
+    def of(self, trained: TrainedPopulation) -> Estimated:
+        """Its estimates of all members. Raises `PluginError` where its code raises or what it returns isn't that."""
+        plugin = registry().get("evidence_estimators", self.options.type)
+        estimate = checked_estimate(plugin, self.options, trained, self.samples)
         value, error = (part.cpu().numpy() for part in (estimate.value, estimate.standard_error))
-        found[label] = Estimated(value - shift, error, dict(estimate.missing))
-    return found
+        return Estimated(value - self.shift, error, dict(estimate.missing), dict(estimate.unsure))
 
 
 def checked_estimate(
@@ -53,7 +58,8 @@ def checked_estimate(
 ) -> Estimate:
     """What an estimator says of every member; raises `PluginError` where that isn't (M,) numbers.
 
-    A member without a finite value has NaN, and a reason: one that the estimator leaves out is given here.
+    A member without a finite value, or standard error, has NaN and a reason: one that the estimator leaves out is given
+    here.
     """
     method, expected = "estimate", f"({trained.size},) numbers in float64, one a member"
     with Calling(plugin, method):
@@ -64,29 +70,37 @@ def checked_estimate(
         if not isinstance(part, Tensor) or tuple(part.shape) != (trained.size,) or part.dtype != torch.float64:
             got = f"{tuple(part.shape)} in {part.dtype}" if isinstance(part, Tensor) else type(part).__name__
             raise broken_contract(plugin, method, f"{what} {got}", expected)
-    if not isinstance(found.missing, Mapping):
-        raise broken_contract(plugin, method, f"missing={found.missing!r}", "reasons by the number of the member")
+    for what, reasons in (("missing", found.missing), ("unsure", found.unsure)):
+        if not isinstance(reasons, Mapping):
+            raise broken_contract(plugin, method, f"{what}={reasons!r}", "reasons by the number of the member")
     value = found.value.detach().masked_fill(~found.value.isfinite(), torch.nan)
     unknown = [number for number, known in enumerate(value.isfinite().tolist()) if not known]
     nothing = f"{named_plugin(plugin)} gave no finite value, and no reason"
+    error = found.standard_error.detach()
+    error = error.masked_fill(~error.isfinite(), torch.nan)
+    no_error = [number for number, known in enumerate((error.isfinite() | ~value.isfinite()).tolist()) if not known]
+    neither = f"{named_plugin(plugin)} gave no finite standard error, and no reason"
     return Estimate(
-        value, found.standard_error.detach(), {number: str(found.missing.get(number, nothing)) for number in unknown}
+        value,
+        error,
+        {number: str(found.missing.get(number, nothing)) for number in unknown},
+        {number: str(found.unsure.get(number, neither)) for number in no_error},
     )
 
 
-def asked(trained: TrainedPopulation, spec: Spec) -> Iterator[tuple[str, Any]]:
-    """The estimators that are asked of these members, with their options.
+def estimators_for(trained: TrainedPopulation, spec: Spec, shift: float) -> Iterator[Estimator]:
+    """The estimators that are asked of these members, by the names of `estimator_labels` in the order of the spec.
 
-    Relaxed members have no vectors of weights; their bound comes first, listed or not. Where q is a point, what needs
-    a density of it isn't asked.
+    `shift` is Σ log of what targets were divided by over rows. Relaxed members have no vectors of weights; their bound
+    comes first, listed or not. Where q is a point, what needs a density of it isn't asked.
     """
     kind = registry().of_kind("evidence_estimators")
-    listed = spec.evidence.estimators
+    listed, samples = spec.evidence.estimators, spec.evidence.samples
     relaxed, point = trained.bound.population.is_relaxed, is_point(spec)
     if relaxed and not point:
-        yield BOUND, kind[BOUND].options()
+        yield Estimator(BOUND, kind[BOUND].options(), samples, shift)
     for label, options in zip(estimator_labels(listed), listed, strict=True):
         plugin = kind[options.type].plugin
         unsuited = (plugin.of_weights or options.type == BOUND) if relaxed else False
         if not unsuited and not (point and plugin.needs_density):
-            yield label, options
+            yield Estimator(label, options, samples, shift)

@@ -57,12 +57,14 @@ class TrainedMembers(Protocol):
 class Estimate:
     """log evidence of every member and its Monte Carlo standard error, both (members,) in float64, in nats.
 
-    A member that has none gets NaN, and `missing` says why, by the number of the member.
+    A member that has none gets NaN, and `missing` says why, by the number of the member. So does `unsure` for a member
+    that has a value whose standard error isn't known, which is NaN then: no tie and no disagreement is decided by it.
     """
 
     value: Tensor
     standard_error: Tensor
     missing: Mapping[int, str] = field(default_factory=dict)
+    unsure: Mapping[int, str] = field(default_factory=dict)
 
     @classmethod
     def of_samples(cls, chunks: Iterable[Tensor]) -> Estimate:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ def save_ranking_figure(summary: dict[str, Any], run: Path, target: Path) -> Non
         raise CallError("figures need matplotlib: pip install 'structflow[plot]'") from error
     ranking = summary["ranking"]
     if not ranking:
-        raise CallError(f"the run in {run} has no ranking to draw: all its members diverged or failed")
+        raise CallError(f"the run in {run} has no ranking to draw: no structure has a rank, and its warnings say why")
     shown = ranking[:MOST_STRUCTURES]
     marginals = {key: chances for key, chances in marginal_probabilities(ranking).items() if len(chances) > 1}
     height = 1.6 + 0.3 * max(len(shown), sum(min(len(c), MOST_CHOICES) + 1 for c in marginals.values()))
@@ -33,7 +34,8 @@ def save_ranking_figure(summary: dict[str, Any], run: Path, target: Path) -> Non
     left, right = figure.subplots(1, 2, width_ratios=(3, 2))
     draw_ranking(left, shown, summary["criterion"])
     draw_choices(right, marginals)
-    figure.suptitle(f"{summary['run']}: {len(ranking)} structures")
+    unranked = len(summary.get("unranked", []))  # runs of earlier versions name none
+    figure.suptitle(f"{summary['run']}: {len(ranking)} structures" + f"; {unranked} more have no rank" * bool(unranked))
     try:
         figure.savefig(target, dpi=150)
     except (OSError, ValueError) as error:
@@ -48,7 +50,7 @@ def draw_ranking(axes: Any, ranking: list[dict[str, Any]], criterion: str) -> No
         ", ".join(choice_label(key, entry["structure"][key]) for key in varying) or "the structure" for entry in ranking
     ]
     gaps = [entry["score"] - best for entry in ranking]
-    errors = [2 * entry["score_se"] for entry in ranking]
+    errors = [math.nan if entry["score_se"] is None else 2 * entry["score_se"] for entry in ranking]
     rows = range(len(ranking))
     axes.errorbar(gaps, rows, xerr=errors, fmt="o", color=BAR, capsize=3)
     axes.set_yticks(
@@ -57,6 +59,7 @@ def draw_ranking(axes: Any, ranking: list[dict[str, Any]], criterion: str) -> No
     axes.invert_yaxis()
     axes.grid(axis="x", alpha=0.3)
     bars = "" if criterion in WITHOUT_NOISE else "; bars: two standard errors"
+    bars += "; none: not known" if any(map(math.isnan, errors)) else ""
     axes.set_xlabel(f"{CRITERIA[criterion]} − best ({best:.1f}), nats{bars}")
     axes.set_title("structures", loc="left")
 

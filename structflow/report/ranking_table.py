@@ -13,7 +13,7 @@ from rich.table import Table
 
 from ..results.marginals import choice_label
 from .criteria import CRITERIA, WITHOUT_NOISE
-from .numbers import shown
+from .numbers import shown, with_error
 
 SHORT = {"log_likelihood": "log lik.", "calibration_error": "calib."}
 """Shorter titles of metrics."""
@@ -47,17 +47,23 @@ LAYOUTS = (
 
 @dataclass(frozen=True)
 class RankingTable:
-    """The first `most` structures of a ranking of `possible` ones, one row each."""
+    """The first `most` structures of a ranking of `possible` ones, one row each; below them those without a rank."""
 
     ranking: Sequence[Mapping[str, Any]]
     most: int
     possible: int
     criterion: str
+    unranked: Sequence[Mapping[str, Any]] = ()
 
     @property
     def entries(self) -> Sequence[Mapping[str, Any]]:
         """The structures that have a row."""
         return self.ranking[: self.most]
+
+    @property
+    def shown(self) -> Sequence[Mapping[str, Any]]:
+        """These and as many that have no rank."""
+        return [*self.entries, *self.unranked[: self.most]]
 
     @property
     def choices(self) -> list[str]:
@@ -71,7 +77,7 @@ class RankingTable:
 
     def labels(self, key: str) -> list[str]:
         """What each structure of the table chose for one edge or node."""
-        return [choice_label(key, entry["structure"][key]) for entry in self.entries]
+        return [choice_label(key, entry["structure"][key]) for entry in self.shown]
 
     def metrics(self, layout: Layout) -> list[str]:
         """Names of the metrics that a layout shows."""
@@ -94,7 +100,8 @@ class RankingTable:
     def common_choices(self) -> Iterator[str]:
         """Edges and nodes that are the same in all rows shown, and not in the whole ranking."""
         for key in self.entries[0]["structure"]:
-            everywhere = {choice_label(key, entry["structure"][key]) for entry in self.ranking}
+            everyone = [*self.ranking, *self.unranked]
+            everywhere = {choice_label(key, entry["structure"][key]) for entry in everyone}
             if len(everywhere) > 1 and key not in self.choices:
                 yield key
 
@@ -105,7 +112,7 @@ class RankingTable:
         )
         table.add_column("rank", justify="right", no_wrap=True)
         if layout.stacked:
-            longest = max(len(line) for entry in self.entries for line in self.lines(entry))
+            longest = max(len(line) for entry in self.shown for line in self.lines(entry))
             table.add_column("structure", overflow="fold", min_width=min(LONGEST_LINE, longest))
         else:
             for key in self.choices:
@@ -123,6 +130,8 @@ class RankingTable:
                 f"{entry['restart_agreement']:.0%}",
                 *(shown(entry["metrics"][self.rows][name]) for name in self.metrics(layout)),
             )
+        for entry in self.unranked[: self.most]:
+            table.add_row("–", *self.structure_cells(entry, layout), "–", "–")
         return table
 
     def structure_cells(self, entry: Mapping[str, Any], layout: Layout) -> list[str]:
@@ -138,6 +147,8 @@ class RankingTable:
     def caption(self) -> str:
         """How many structures are shown of how many."""
         shown_of = f"{len(self.entries)} of {len(self.ranking)} structures"
+        if self.unranked:
+            return f"{shown_of} with a rank, and {len(self.unranked)} without one; {self.possible:,} are possible"
         if len(self.ranking) < self.possible:
             return f"{shown_of} in the ranking; {self.possible:,} are possible"
         return shown_of
@@ -145,11 +156,15 @@ class RankingTable:
     def legend(self, layout: Layout) -> Iterator[str]:
         """What the words and signs of the table mean, those that occur in it."""
         yield "nats" if self.criterion in WITHOUT_NOISE else "nats ± standard error"
+        if any(entry["score_se"] is None for entry in self.entries):
+            yield "?: not known"
         if any(entry["tied_with_best"] for entry in self.entries):
             yield "=: ties with the best"
         yield "agree: share of restarts"
         if "calibration_error" in self.metrics(layout):
             yield "calib.: calibration error"
+        if self.unranked:
+            yield "–: no rank"
         if any(label == "∅" for key in self.choices for label in self.labels(key)):
             yield "∅: none"
 
@@ -157,4 +172,4 @@ class RankingTable:
 def score_text(entry: Mapping[str, Any], criterion: str) -> str:
     """The score with its Monte Carlo error, where the criterion has one: a point has no noise."""
     score = f"{entry['score']:.2f}"
-    return score if criterion in WITHOUT_NOISE else f"{score} ± {entry['score_se']:.2f}"
+    return score if criterion in WITHOUT_NOISE else with_error(score, entry["score_se"])

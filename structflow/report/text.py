@@ -16,9 +16,10 @@ from rich.text import Text
 
 from ..plan.plan import Plan, SettingPlan
 from ..results.marginals import marginal_probabilities
+from ..results.unranked import unranked_warning
 from .estimates_table import estimates_table
 from .narrow import NumberTable
-from .numbers import shown
+from .numbers import shown, with_error
 from .plan_drawing import draw_rounds
 from .ranking_table import SHORT, RankingTable
 from .relevance import relevance_table, removal_cells, removal_titles
@@ -45,7 +46,7 @@ STAGE_COLUMNS = {
 def print_summary(summary: dict[str, Any], most: int) -> None:
     """The ranking, what it says of every choice, the relaxed result and warnings."""
     console = terminal()
-    ranking = summary["ranking"]
+    ranking, unranked = summary["ranking"], summary.get("unranked", [])  # runs of earlier versions name none
     console.print(
         f"run {summary['run']}: {summary['status']}, {summary['n_structures']:,} structures, {summary['seconds']:.0f} s"
     )
@@ -54,10 +55,11 @@ def print_summary(summary: dict[str, Any], most: int) -> None:
     settings = summary.get("settings", [])
     if summary.get("extension"):  # runs of earlier versions have none
         print_extension(console, summary["extension"])
+    if settings and (ranking or unranked):
+        console.print(setting_title(settings[0]["values"]))
+    print_unranked(console, unranked, ranking)
     if ranking:
-        if settings:
-            console.print(setting_title(settings[0]["values"]))
-        print_ranking(console, ranking, most, summary["n_structures"], summary["criterion"])
+        print_ranking(console, ranking, most, summary["n_structures"], summary["criterion"], unranked)
         print_choices(console, ranking, len(ranking) < summary["n_structures"])
         print_robustness(console, ranking[0])
     for entry in summary.get("relevance", [])[:MOST_CURVES]:  # runs of earlier versions have none
@@ -66,13 +68,36 @@ def print_summary(summary: dict[str, Any], most: int) -> None:
         print_relaxed(console, summary["relaxed"])
     print_stages(console, summary["stages"])
     for setting in settings[1:]:
-        if setting["ranking"]:
+        unranked = setting.get("unranked", [])
+        if setting["ranking"] or unranked:
             console.print(f"\n{setting_title(setting['values'])}")
+        print_unranked(console, unranked, setting["ranking"])
+        if setting["ranking"]:
             shown_rows = min(most, 3)
-            print_ranking(console, setting["ranking"], shown_rows, summary["n_structures"], setting["criterion"])
+            possible = summary["n_structures"]
+            print_ranking(console, setting["ranking"], shown_rows, possible, setting["criterion"], unranked)
             print_robustness(console, setting["ranking"][0])
+    told = headlines(summary)
     for warning in summary["warnings"]:
-        console.print(Text("warning:", "yellow"), warning)
+        if not warning.endswith(told):
+            console.print(Text("warning:", "yellow"), warning)
+
+
+def headlines(summary: dict[str, Any]) -> tuple[str, ...]:
+    """What was said of structures without a rank above the rankings, and needn't be again among the warnings."""
+    found = (
+        unranked_warning(each.get("unranked", []), each["ranking"]) for each in [summary, *summary.get("settings", [])]
+    )
+    return tuple(filter(None, found))
+
+
+def print_unranked(console: Console, unranked: Sequence[dict[str, Any]], ranking: Sequence[dict[str, Any]]) -> None:
+    """Before a ranking, which structures aren't in it and why; where there is none, what other estimators say."""
+    headline = unranked_warning(unranked, ranking)
+    if headline is not None:
+        console.print(Text("warning:", "bold yellow"), headline)
+    if unranked and not ranking and any(entry["evidence"] for entry in unranked):
+        estimates_table([], len(unranked), unranked).print(console)
 
 
 def print_extension(console: Console, extension: dict[str, Any]) -> None:
@@ -96,12 +121,17 @@ def setting_title(values: dict[str, Any]) -> str:
 
 
 def print_ranking(
-    console: Console, ranking: Sequence[dict[str, Any]], most: int, possible: int, criterion: str
+    console: Console,
+    ranking: Sequence[dict[str, Any]],
+    most: int,
+    possible: int,
+    criterion: str,
+    unranked: Sequence[dict[str, Any]] = (),
 ) -> None:
     """The first structures, one row each; below it what the estimators say, where there are several."""
-    RankingTable(ranking, most, possible, criterion).print(console)
+    RankingTable(ranking, most, possible, criterion, unranked).print(console)
     if len(ranking[0]["evidence"]) > 1:
-        estimates_table(ranking, most).print(console)
+        estimates_table(ranking, most, unranked).print(console)
 
 
 def print_choices(console: Console, ranking: Sequence[dict[str, Any]], all_keys: bool) -> None:
@@ -131,7 +161,8 @@ def print_robustness(console: Console, entry: dict[str, Any]) -> None:
 
 def print_relaxed(console: Console, relaxed: dict[str, Any]) -> None:
     """q(Γ) of the best relaxed restart."""
-    console.print(f"relaxed: bound {relaxed['bound']:.2f} ± {relaxed['bound_se']:.2f}")
+    bound = "has no value" if relaxed["bound"] is None else with_error(f"{relaxed['bound']:.2f}", relaxed["bound_se"])
+    console.print(f"relaxed: bound {bound}")
     for key, chances in relaxed["q_probability"].items():
         ordered = sorted(chances.items(), key=lambda item: -item[1])
         console.print(f"  q({key}): " + ", ".join(f"{name} {chance:.3f}" for name, chance in ordered[:5]))

@@ -2,33 +2,59 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from .marginals import choice_label
 from .ranking import error_of_gap
+from .unranked import MOST_NAMED, NOT_FINITE
 
 
-def missing_estimates(members: Iterable[Mapping[str, Any]]) -> list[str]:
-    """One warning for every estimator that has no value for some structures, with the reason of the first of them.
+def missing_estimates(members: Sequence[Mapping[str, Any]], by_estimate: bool = True) -> list[str]:
+    """One warning for every estimator that has no value for some structures, with the reasons.
 
-    Where it is the estimator that ranks, they aren't in the ranking.
+    Not for the one that ranks, where an estimate does (`by_estimate`): what has no rank is told before the ranking. Nor
+    for what was told as a failure of an estimator's code.
     """
-    counts: dict[str, int] = {}
-    examples: dict[str, str] = {}
-    ranks = None
-    for member in members:
-        ranks = ranks or next(iter(member["evidence"]), None)
-        for name, value in member["evidence"].items():
-            if value is None:
-                reason = member["evidence_missing"].get(name, "its estimate isn't a finite number")
-                counts[name] = counts.get(name, 0) + 1
-                examples.setdefault(name, f"{named(member['structure'])}: {reason}")
-    return [
-        f"{name} has no value for {count} structure(s){', which are left out of the ranking' * (name == ranks)}; "
-        f"{examples[name]}"
-        for name, count in counts.items()
-    ]
+    names = dict.fromkeys(name for member in members for name in member["evidence"])
+    found = []
+    for name in list(names)[1 if by_estimate else 0 :]:
+        without = [
+            (member["structure"], member["evidence_missing"].get(name, NOT_FINITE))
+            for member in members
+            if member["evidence"].get(name, 0.0) is None and name not in member.get("evidence_raised", {})
+        ]
+        if without:
+            found.append(f"{name} has no value for {len(without)} structure(s); {by_reason(without)}")
+    return found
+
+
+def unsure_estimates(entries: Sequence[Mapping[str, Any]]) -> list[str]:
+    """One warning for every estimator whose standard error isn't known for some structures, with the reasons."""
+    names = dict.fromkeys(name for entry in entries for name in entry["evidence"])
+    found = []
+    for name in names:
+        without = [
+            (entry["structure"], entry["evidence_unsure"][name])
+            for entry in entries
+            if name in entry["evidence_unsure"]
+        ]
+        if without:
+            found.append(
+                f"{name} has no standard error for {len(without)} structure(s), so that no tie or disagreement is "
+                f"decided by it; {by_reason(without)}"
+            )
+    return found
+
+
+def by_reason(structures: Sequence[tuple[Mapping[str, Any], str]]) -> str:
+    """Structures under their reasons: some names each."""
+    parts = []
+    for reason in dict.fromkeys(reason for _, reason in structures):
+        names = [named(structure) for structure, why in structures if why == reason]
+        more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
+        parts.append(f"{' | '.join(names[:MOST_NAMED])}{more}: {reason}")
+    return "; ".join(parts)
 
 
 def disagreements(entries: Sequence[Mapping[str, Any]]) -> list[str]:

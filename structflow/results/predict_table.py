@@ -30,7 +30,7 @@ def predict_table(
     import pandas
 
     if not read_summary(run)["ranking"]:
-        raise CallError(f"the run in {run} has no ranking to predict with: all its members diverged or failed")
+        raise CallError(f"the run in {run} has no ranking to predict with: no structure has a rank; see its warnings")
     opened = Run(run)
     study = opened.context.study
     dataset = study.dataset

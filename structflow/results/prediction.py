@@ -134,8 +134,8 @@ def mixture_of(context: RunContext, ranking: Sequence[Mapping[str, Any]]) -> Pre
     """The mixture over the structures of a ranking, weighted by their posterior probability."""
     if not ranking:
         raise CallError(
-            f"the run {context.directory.name} has no ranking to predict with: all its members diverged or failed; "
-            "its warnings say why"
+            f"the run {context.directory.name} has no ranking to predict with: no structure has a rank, and its "
+            "warnings say why"
         )
     kept = [entry for entry in ranking if entry["probability"] > NEGLIGIBLE]
     total = sum(entry["probability"] for entry in kept)

@@ -86,7 +86,7 @@ class Run:
             reason = (
                 f"ranks from 1 to {len(self.ranking)}"
                 if self.ranking
-                else "no ranking: all its members diverged or failed"
+                else "no ranking: no structure has a rank, and its warnings say why"
             )
             raise CallError(f"there is no structure of rank {rank}; the run in {self.path} has {reason}")
         return ranked_structure(self.context, self.ranking[rank - 1])

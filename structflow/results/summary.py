@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-import math
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,10 +16,12 @@ from ..runner.evaluate import ROW_TERMS
 from ..runner.select import canonical
 from ..spec.study import Setting
 from .divergence import divergence_warnings
-from .estimator_warnings import disagreements, missing_estimates
+from .estimator_warnings import disagreements, missing_estimates, unsure_estimates
+from .evaluations import evaluations
 from .failed_members import failed_members, failure_warnings
-from .ranking import rank
+from .ranking import error_of_gap, rank
 from .relevance import relevance_entries
+from .unranked import unranked_structures, unranked_warning
 
 SHOWN = (
     "score",
@@ -29,6 +30,8 @@ SHOWN = (
     "log_evidence_se",
     "evidence",
     "evidence_se",
+    "evidence_missing",
+    "evidence_unsure",
     "c_param",
     "c_struct",
     "relative_density",
@@ -40,18 +43,6 @@ SHOWN = (
 
 COMPLEXITIES = ("c_param", "c_struct", "c_struct_differential", "relative_density")
 """Complexities of a relaxed member."""
-
-
-def evaluations(context: RunContext, setting: int) -> Iterator[tuple[Task, dict[str, Any], int]]:
-    """Every evaluated member of a setting: its task, what was found, and its number in the task's batch."""
-    last = len(context.stages(setting)) - 1
-    for round_index, planned in enumerate(context.plan.settings[setting].rounds):
-        for slot in range(planned.slots):
-            task = Task("evaluate", setting, round_index, last, slot)
-            payload = context.directory.record(task.name).payload
-            if not payload["empty"]:
-                for number, member in enumerate(payload["members"]):
-                    yield task, member, number
 
 
 def summarise(context: RunContext, seconds: float) -> dict[str, Any]:
@@ -66,6 +57,7 @@ def summarise(context: RunContext, seconds: float) -> dict[str, Any]:
         "criterion": context.study.spec.objective.preset,
         **rows_of(context),
         "ranking": first["ranking"],
+        "unranked": first["unranked"],
         "relaxed": first["relaxed"],
         "relevance": first["relevance"],
         "stages": first["stages"],
@@ -141,7 +133,7 @@ def summarise_setting(context: RunContext, index: int, setting: Setting) -> dict
         entries.append(
             {
                 "structure": member["structure"],
-                **{key: member[key] for key in SHOWN},
+                **{key: member.get(key, {}) for key in SHOWN},
                 "restarts": len(picked["scores"]),
                 "restart_agreement": agreement,
             }
@@ -152,15 +144,21 @@ def summarise_setting(context: RunContext, index: int, setting: Setting) -> dict
     warnings += divergence_warnings(context, index, selected["diverged"], total)
     failures = failed_members(context, index)
     warnings += failure_warnings(failures, total)
+    by_estimate = setting.stages[-1].objective.preset == "evidence"
+    unranked = unranked_structures(selection, discrete, failures, ranking, by_estimate)
+    headline = unranked_warning(unranked, ranking)
+    warnings = warnings if headline is None else [headline, *warnings]
     tied = [entry for entry in ranking if entry["tied_with_best"]]
     if tied:
         warnings.append(f"{len(tied)} structure(s) tie with the best: the gap is under two standard errors")
-    warnings += missing_estimates(discrete)
+    warnings += missing_estimates(discrete, by_estimate)
+    warnings += unsure_estimates(ranking)
     warnings += disagreements(ranking)
     return {
         "values": setting.values,
         "criterion": setting.stages[-1].objective.preset,
         "ranking": ranking,
+        "unranked": unranked,
         "relaxed": relaxed,
         "relevance": curves,
         "stages": stage_complexities(context, index),
@@ -171,10 +169,11 @@ def summarise_setting(context: RunContext, index: int, setting: Setting) -> dict
 
 def gap_errors(
     context: RunContext, ranked: Sequence[tuple[Task, dict[str, Any], int]]
-) -> Callable[[int, int], float] | None:
+) -> Callable[[int, int], float | None] | None:
     """The standard error of the gap between two ranked members by their numbers; None where all rows were in memory.
 
-    Both were scored on the same sample of rows, so that its part is the error of the differences row by row.
+    Both were scored on the same sample of rows, so that its part is the error of the differences row by row. It gives
+    None where the error of either score isn't known.
     """
     if not any("noise_se" in member for _, member, _ in ranked):
         return None
@@ -183,12 +182,12 @@ def gap_errors(
         for task in dict.fromkeys(task for task, _, _ in ranked)
     }
     by_row = [stored[task][number] for task, _, number in ranked]
-    noise = [member["noise_se"] or 0.0 for _, member, _ in ranked]
+    noise = [member["noise_se"] for _, member, _ in ranked]
     rows = context.study.dataset.n_train
 
-    def error(one: int, other: int) -> float:
+    def error(one: int, other: int) -> float | None:
         difference = row_sampling_error(by_row[one] - by_row[other], rows)
-        return math.hypot(noise[one], noise[other], float(difference))
+        return error_of_gap(noise[one], noise[other], float(difference))
 
     return error
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..evidence.complexity import complexities
 from ..evidence.criterion import compare
-from ..evidence.estimates import Estimated, estimate_evidence
+from ..evidence.estimates import Estimated, estimators_for
 from ..evidence.metrics import member_metrics
 from ..evidence.robustness import member_robustness
 from ..evidence.row_sampling import row_sampling_error
@@ -24,6 +24,7 @@ from ..plugins import Candidate
 from ..spec.models import Spec
 from ..store.run_directory import Found
 from .context import RunContext
+from .estimators_apart import EstimatedApart, Part, estimate_apart
 from .parents import parameters_in, trained_in_slot
 from .relevance import member_relevances
 from .reuse import earlier_evaluations
@@ -79,11 +80,13 @@ def evaluate_together(context: RunContext, task: Task, batch: Batch, members: Se
     new = [member for member, key in zip(smaller.members, wanted, strict=True) if key not in known]
     evaluated = {key: known[key] for key in wanted if key in known}
     if len(new) == len(members):
-        evaluated = dict(zip(wanted, evaluate_members(context, trained, sampled, task, by_row), strict=True))
+        part = part_of(context, task, whole, smaller.members, trained)
+        evaluated = dict(zip(wanted, evaluate_members(context, trained, sampled, task, part, by_row), strict=True))
     elif new:
         fewer, trained_anew, sampled_anew = members_of(context, task, whole, new)
         by_row_anew = row_terms(trained_anew, spec, context.study.dataset.n_train)
-        found = evaluate_members(context, trained_anew, sampled_anew, task, by_row_anew)
+        part = part_of(context, task, whole, fewer.members, trained_anew)
+        found = evaluate_members(context, trained_anew, sampled_anew, task, part, by_row_anew)
         keys_of_new = [wanted[smaller.members.index(member)] for member in fewer.members]
         evaluated.update(zip(keys_of_new, found, strict=True))
     evaluations = [evaluated[key] for key in wanted]
@@ -125,6 +128,19 @@ def members_of(
     return smaller, trained, sampled
 
 
+def part_of(
+    context: RunContext, task: Task, whole: TrainedBatch, members: Sequence[Candidate], trained: TrainedPopulation
+) -> Part:
+    """Some of the members that make up `trained`, by their numbers, as a population for estimates."""
+
+    def part(numbers: Sequence[int]) -> TrainedPopulation:
+        if len(numbers) == len(members):
+            return trained
+        return members_of(context, task, whole, [members[number] for number in numbers])[1]
+
+    return part
+
+
 def row_terms(trained: TrainedPopulation, spec: Spec, n_train: int) -> np.ndarray | None:
     """E_q log p(y_i | x_i, w) of the rows of a sample, (M, rows); None where all rows are in memory."""
     if len(trained.x) == n_train:
@@ -142,17 +158,23 @@ def evaluate_members(
     trained: TrainedPopulation,
     sampled: TrainedPopulation,
     task: Task,
+    part: Part,
     by_row: np.ndarray | None = None,
 ) -> list[dict[str, Any]]:
     """For every member a mapping with what `show` reports of it, in the target's original units.
 
+    `part` makes populations of some of the members, for an estimator that raises for the others; it has no value there.
     `by_row` (M, rows) are the log likelihoods of a sample of rows: standard errors then hold the error of sampling,
     and `noise_se` is that of the score without it.
     """
     spec = context.round_stages(task.setting, task.round)[-1]
     samples, dataset = spec.evidence.samples, context.study.dataset
     shift = dataset.n_train * float(np.log(dataset.target_scale).sum())
-    estimates = estimate_evidence(trained, spec, shift)
+    apart: dict[str, EstimatedApart] = {
+        estimator.label: estimate_apart(estimator, part, range(trained.size))
+        for estimator in estimators_for(trained, spec, shift)
+    }
+    estimates = {name: each.found for name, each in apart.items()}
     none = Estimated(np.full(trained.size, np.nan), np.full(trained.size, np.nan), {})
     first = next(iter(estimates.values()), none)
     score, score_error = first.value, first.standard_error
@@ -187,6 +209,10 @@ def evaluate_members(
                 "evidence_missing": {
                     name: each.missing[number] for name, each in estimates.items() if number in each.missing
                 },
+                "evidence_unsure": {
+                    name: each.unsure[number] for name, each in estimates.items() if number in each.unsure
+                },
+                "evidence_raised": {name: each.raised[number] for name, each in apart.items() if number in each.raised},
                 **{name: value[number] for name, value in found.items()},
                 "q_probability": chances[number] or {},
                 "hyperparameters": hyperparameters(trained, number),

@@ -11,7 +11,7 @@ from rich.console import Console
 from structflow.errors import SpecError
 from structflow.plugins.registry import registry
 from structflow.report.estimates_table import estimates_table
-from structflow.results.estimator_warnings import disagreements, missing_estimates
+from structflow.results.estimator_warnings import disagreements, missing_estimates, unsure_estimates
 from structflow.spec.estimator_labels import estimator_labels
 
 KIND = registry().of_kind("evidence_estimators")
@@ -76,17 +76,6 @@ def test_where_q_is_a_point_what_needs_no_density_is_shown(tmp_path):
     for entry in run.ranking:
         assert list(entry["evidence"]) == ["laplace"]
         assert entry["log_evidence"] == entry["evidence"]["laplace"] != entry["score"]
-
-
-def test_structures_without_an_estimate_are_named(tmp_path):
-    """Of a linear structure and a tanh, `exact` has a value of the first, which alone is ranked."""
-    edges = [{"from": "x", "to": "y", "choose": "one", "basis": ["linear", "dense"]}]
-    run = studies.run(studies.spec(model=studies.model(edges), evidence=evidence("exact", "elbo")), tmp_path / "run")
-    assert [entry["structure"] for entry in run.ranking] == [{"x->y": ["linear"]}]
-    assert run.summary["warnings"] == [
-        "exact has no value for 1 structure(s), which are left out of the ranking; x->y dense:tanh: the model isn't "
-        "linear in its weights, so that its evidence has no closed form"
-    ]
 
 
 def entry(structure, log_prior=0.0, **values):
@@ -154,4 +143,29 @@ def test_a_value_that_is_no_number_is_told_too():
     member = {"structure": TANH, "evidence": {"elbo": -1.0, "iwelbo": None}, "evidence_missing": {}}
     assert missing_estimates([member]) == [
         "iwelbo has no value for 1 structure(s); x->h dense:tanh: its estimate isn't a finite number"
+    ]
+
+
+def test_structures_are_named_under_each_reason():
+    """Three of five names for the first reason; the estimator that ranks is told of before the ranking instead."""
+    members = [
+        {
+            "structure": {"x->h": [f"dense:{name}"]},
+            "evidence": {"ais": None, "laplace": None},
+            "evidence_missing": {"laplace": "a kink" if name < "e" else "no mode"},
+        }
+        for name in "abcde"
+    ]
+    assert missing_estimates(members) == [
+        "laplace has no value for 5 structure(s); x->h dense:a | x->h dense:b | x->h dense:c and 1 more: a kink; "
+        "x->h dense:e: no mode"
+    ]
+
+
+def test_an_unknown_error_is_told_with_its_reason():
+    unsure = {"evidence": {"ais": -3.0, "elbo": -4.0}, "evidence_unsure": {"ais": "one chain"}, "structure": TANH}
+    known = {"evidence": {"ais": -5.0, "elbo": -4.0}, "evidence_unsure": {}, "structure": RELU}
+    assert unsure_estimates([unsure, known]) == [
+        "ais has no standard error for 1 structure(s), so that no tie or disagreement is decided by it; "
+        "x->h dense:tanh: one chain"
     ]

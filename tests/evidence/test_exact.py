@@ -188,3 +188,15 @@ def test_the_best_polynomial_is_not_left_out(tmp_path):
         expected = -0.5 * (float((y.T @ np.linalg.solve(covariance, y))[0, 0]) + log_determinant) - shift
         assert sign == 1
         assert entry["evidence"]["exact"] == pytest.approx(expected, abs=1e-4)
+
+
+@pytest.mark.parametrize("name", ["exact", "laplace"])
+def test_a_constant_alone_is_a_linear_model(name):
+    """f is one number for all rows: log N(y; 0, 1 1ᵀ / A + σ² I)."""
+    x, y = normal(9, 2, seed=11), normal(9, 1, seed=12)
+    constant = graph({"x": (2,), "y": (1,)}, edge("x", "y", "all", fn("constant")))
+    registration = registry().of_kind("evidence_estimators")[name]
+    options = registration.options.model_validate({} if name == "exact" else {"hessian": "ggn"})
+    found = registration.plugin.estimate(options, with_scales(constant, x, y, [(0.5, 2.0)]), 1)
+    assert not found.missing
+    assert float(found.value[0]) == pytest.approx(closed_form(np.ones((9, 1)), y.numpy(), 0.5, 2.0), abs=1e-6)

@@ -255,7 +255,7 @@ def test_a_figure_of_many_structures_and_of_one(tmp_path):
 
 
 def test_no_figure_of_nothing(tmp_path):
-    with pytest.raises(CallError, match="all its members diverged"):
+    with pytest.raises(CallError, match="no structure has a rank"):
         save_ranking_figure({**SUMMARY, "ranking": []}, tmp_path, tmp_path / "a.png")
 
 

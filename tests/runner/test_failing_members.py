@@ -104,7 +104,10 @@ def test_only_its_evaluation_fails(undisturbed, tmp_path, monkeypatch):
     assert numbers(run.ranking) == numbers(undisturbed.ranking)
     (failure,) = run.summary["failures"]
     assert (failure["during"], failure["structure"], failure["step"]) == ("evaluation", SIN, None)
-    assert "the evaluation of 1 structure(s) failed, which are left out of the ranking" in run.summary["warnings"][0]
+    headline, warning = run.summary["warnings"][:2]
+    assert headline.startswith("1 of 3 structures have no rank")
+    assert "its evaluation failed: " in headline
+    assert "the evaluation of 1 structure(s) failed, which are left out of the ranking" in warning
     assert run.dataset["setting_0/restarts"]["score"].isnull().sum() == 0
     assert set(run.dataset["setting_0/posterior"].children) == {"structure_0", "structure_1"}
 
@@ -185,7 +188,8 @@ def test_all_folds_of_a_start_go_together(tmp_path, monkeypatch):
     reference = studies.run(without_sin(**FOLDS), tmp_path / "reference")
     assert arrays(run, TRAIN, EVALUATE) == arrays(reference, TRAIN, EVALUATE)
     assert len(studies.records(run.path)[TRAIN]["payload"]["failed"]) == 3
-    assert run.summary["warnings"][0].startswith("1 of 3 members failed")
+    assert run.summary["warnings"][0].startswith("1 of 3 structures have no rank")
+    assert run.summary["warnings"][1].startswith("1 of 3 members failed")
     assert numbers(run.ranking) == numbers(reference.ranking)
 
 

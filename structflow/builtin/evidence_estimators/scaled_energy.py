@@ -123,6 +123,7 @@ class ScaledEnergy:
         import torch
 
         outputs = self.vectors.outputs((self.scale * z).unsqueeze(1), rows)
+        outputs = outputs.contiguous()  # a constant has one number for all rows, which has no tangent for each
         shape = outputs.shape[3:]
 
         def gradient(values: Tensor) -> Tensor:
