@@ -20,7 +20,8 @@ from structflow.results.run import Run
 from structflow.spec.load import study_from_mapping
 from structflow.spec.study import Study
 from structflow.store.digest import digest_of_json
-from structflow.store.run_directory import without_nan
+from structflow.store.inspection import seal_opening
+from structflow.store.run_directory import RunDirectory, without_nan
 
 EDGE = {"from": "x", "to": "h", "choose": "one", "basis": [{"type": "dense"}, {"type": "dense", "activation": "relu"}]}
 LAST = {"from": "h", "to": "y", "basis": ["linear"]}
@@ -96,6 +97,11 @@ def result_digests(directory: Path) -> dict[str, str]:
                     found[f"{node.path}/{name}"] = digest_of_json(without_nan(array.values.tolist()))
     ranking = json.loads((directory / "summary.json").read_text(encoding="utf-8"))["ranking"]
     return {**found, "ranking": digest_of_json(ranking)}
+
+
+def seal(directory: Path) -> None:
+    """Write the manifest of a run's opened files anew: they were meant to be changed."""
+    seal_opening(RunDirectory(directory), (directory / "plan.json").read_text(encoding="utf-8"))
 
 
 def hear_interrupts() -> None:

@@ -18,12 +18,13 @@ def carry_out_study(study: Study, path: Path, written: str | None, where: Cluste
     from ..report.text import print_summary
     from ..results.read import is_whole
     from ..results.run import carried_out, run_opened
+    from ..store.names import RUN
 
     with carried_out(study, path, written, where) as (directory, plan, place):
         if place is not None and place.dashboard is not None and not quiet:
             click.echo(f"Dask dashboard: {place.dashboard}", err=True)
         if place is not None and not quiet:
-            for change in directory.read_json("run.json").get("extended_by", ()):
+            for change in directory.read_opened(RUN).get("extended_by", ()):
                 click.echo(f"extending the run in {path} by {change}", err=True)
         with progress_bar(directory, plan, quiet) as listener:
             finished = run_opened(study, directory, plan, place, listener)

@@ -5,14 +5,17 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from ..errors import StorageError
 from ..plugins import Shape, TargetKind
-from ..store.array_group import load_group, save_group
+from ..store.array_file import load_arrays, save_arrays
+from ..store.manifest import manifest_text, problem_with, read_manifest
+from ..store.own_folder import OwnFolder
 from .checks import Columns, finite_values
 from .labels import codes_of
 from .new_inputs import new_inputs, refuse
@@ -138,26 +141,50 @@ class Dataset:
             summary.update(json.dumps(known, sort_keys=True).encode())
         return summary.hexdigest()
 
-    def save(self, folder: Path) -> None:
-        """Write a Zarr 3 group at `folder`, complete or not at all.
+    def save(self, path: Path) -> None:
+        """Write the file `path`, whole or not at all, and beside it a manifest with its hash.
 
         Does nothing if the same data is already there; raises `StorageError` if something else is, or if the disk
         refuses.
         """
-        labels = {name: getattr(self, name) for name in LABELS}
-        arrays = {name: getattr(self, name) for name in ARRAYS}
-        if self.stream is not None:
-            labels["stream"] = self.stream.as_json()
-            arrays[CHUNKS] = self.stream.chunk_train_rows
-        save_group(folder, arrays, labels, self.digest)
+        folder, name = OwnFolder(path.parent), path.name
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StorageError(f"can't write {path}: {error.strerror or error}") from error
+        if folder.has(name):
+            _, labels = load_arrays(folder, name, lambda array: False)
+            if labels.get("digest") != self.digest:
+                raise StorageError(f"{path} already holds other data; expected a new file: remove it or choose another")
+        else:
+            labels = {label: getattr(self, label) for label in LABELS}
+            arrays = {array: getattr(self, array) for array in ARRAYS}
+            if self.stream is not None:
+                labels["stream"] = self.stream.as_json()
+                arrays[CHUNKS] = self.stream.chunk_train_rows
+            save_arrays(folder, name, arrays, {**labels, "digest": self.digest})
+        with folder.written(manifest_of(path)) as file:
+            file.write(manifest_text(folder, [name]).encode())
 
     @classmethod
-    def load(cls, folder: Path, location: Location | None = None) -> Dataset:
+    def load(cls, path: Path, location: Location | None = None) -> Dataset:
         """Read what `save` wrote; raises `StorageError` if it is missing or no longer what was written.
 
         `location` says where the rows of a streamed table are found.
         """
-        return load_group(folder, None, partial(cls.from_parts, location=location), lambda dataset: dataset.digest)
+        folder, name = OwnFolder(path.parent), path.name
+        expected = read_manifest(folder, manifest_of(path)).get(name)
+        problem = f"{path} isn't in its manifest" if expected is None else problem_with(folder, name, expected)
+        if problem is not None:
+            raise StorageError(problem)
+        arrays, labels = load_arrays(folder, name)
+        try:
+            dataset = cls.from_parts(arrays, labels, location)
+        except (KeyError, TypeError) as error:
+            raise StorageError(f"{path} doesn't hold prepared data: {error!r}") from error
+        if dataset.digest != labels["digest"]:
+            raise StorageError(f"{path} is damaged: it no longer holds what was written")
+        return dataset
 
     @classmethod
     def from_parts(
@@ -171,3 +198,8 @@ class Dataset:
                 **labels["stream"], chunk_train_rows=fields.pop(CHUNKS), location=location or Location("", "", {})
             )
         return cls(**fields)
+
+
+def manifest_of(path: Path) -> str:
+    """The name of the manifest of a file of prepared data."""
+    return f"{path.stem}.manifest.json"

@@ -8,12 +8,13 @@ from pathlib import Path
 from ..errors import SpecError
 from ..plugins import ChunkedTable, DataOptions, DataSource, StreamOptions, TargetKind
 from ..plugins.calling import Calling, broken_contract, named_plugin
+from ..store.names import LOCATION, PLAN
 from ..store.run_directory import RunDirectory
 from .dataset import Dataset
 from .keys import rows_key
 from .opening import is_streamed, open_stream
 from .prepare import check_contract, prepare
-from .stream import LOCATION, Location
+from .stream import Location
 
 UNREADABLE = (OSError, ValueError, EOFError, MemoryError)
 """Errors of a source that are told of as problems of the data."""
@@ -57,9 +58,9 @@ def stored_stream(
 ) -> Dataset | None:
     """The dataset that a run was opened with, where the source has the fingerprint that it had; None elsewhere."""
     directory = RunDirectory(run)
-    if not directory.has("plan.json") or not directory.has(LOCATION):
+    if not directory.has(PLAN) or not directory.has(LOCATION):
         return None
-    known = Location(**directory.read_json(LOCATION))
+    known = Location(**directory.read_sealed(LOCATION))
     wanted = {**options.model_dump(mode="json", by_alias=True), "stream": known.options["stream"]}
     if known.fingerprint != table.fingerprint or known.options != wanted:
         return None

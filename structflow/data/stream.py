@@ -7,9 +7,6 @@ from typing import Any
 
 import numpy as np
 
-LOCATION = "source.json"
-"""The file of a run directory that says where the rows of a streamed table are found."""
-
 ROW_BYTES = 8
 """Bytes of a number in double precision, in which a buffer is counted."""
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from ..errors import CallError, StorageError
 from ..store.certificate_file import read_certificate
+from ..store.names import PLAN, SUMMARY
 from ..store.run_directory import RunDirectory
 from .marginals import choice_label
 
@@ -15,9 +16,9 @@ def read_summary(path: Path) -> dict[str, Any]:
     """The summary of a run directory, with its certificate if it has one; raises `CallError` where there is none."""
     refuse_no_run(path)
     directory = RunDirectory(path)
-    if not directory.has("summary.json"):
+    if not directory.has(SUMMARY):
         raise CallError(f"the run in {path} isn't finished; continue it with: structflow resume {path}")
-    summary: dict[str, Any] = directory.read_json("summary.json")
+    summary = directory.read_summary()
     certificate = read_certificate(directory)
     return summary if certificate is None else {**summary, "certificate": certificate}
 
@@ -29,7 +30,7 @@ def is_whole(summary: dict[str, Any]) -> bool:
 
 def refuse_no_run(path: Path) -> None:
     """Raise `CallError` for a path that isn't a run directory."""
-    if not RunDirectory(path).has("plan.json"):
+    if not RunDirectory(path).has(PLAN):
         raise CallError(f"{path} is not a run directory; expected one made by `structflow run`")
 
 
@@ -40,11 +41,11 @@ def list_runs(folder: Path) -> list[dict[str, Any]]:
     rows = []
     for path in sorted(folder.iterdir()):
         directory = RunDirectory(path)
-        if not directory.has("plan.json"):
-            continue
         try:
-            plan = directory.read_json("plan.json")
-            summary = directory.read_json("summary.json") if directory.has("summary.json") else None
+            if not path.is_dir() or not directory.has(PLAN):
+                continue
+            plan = directory.read_opened(PLAN)
+            summary = directory.read_summary() if directory.has(SUMMARY) else None
         except StorageError:
             rows.append(
                 {"run": path.name, "status": "damaged", "n_structures": None, "best": None, "log_evidence": None}

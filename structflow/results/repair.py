@@ -12,8 +12,9 @@ from ..runner.cluster_options import ClusterOptions
 from ..runner.driver import carry_out
 from ..runner.executors import place_for
 from ..runner.progress import Listener
-from ..store.inspection import RESULT_MANIFEST, Damage, damage, records, remove, withdraw_record, withdraw_results
-from ..store.openings import damage_of_earlier, earlier_openings
+from ..store.inspection import Damage, damage, recorded, withdraw_record, withdraw_results
+from ..store.names import PLAN, RESULT_MANIFEST, SUMMARY
+from ..store.openings import damage_of_earlier, drop_opening, earlier_openings
 from ..store.run_directory import RunDirectory
 from ..store.run_lock import locked
 from .read import refuse_no_run
@@ -24,8 +25,8 @@ def inspect(path: Path) -> list[Damage]:
     refuse_no_run(path)
     directory = RunDirectory(path)
     found = list(damage(directory))
-    if (directory.has("summary.json") or directory.has(RESULT_MANIFEST)) and not opening_damage(found):
-        plan = Plan.from_json(directory.read_json("plan.json"))
+    if (directory.has(SUMMARY) or directory.has(RESULT_MANIFEST)) and not opening_damage(found):
+        plan = Plan.from_json(directory.read_opened(PLAN))
         lost = [task.name for task in plan.tasks() if not directory.is_committed(task.name)]
         found += [Damage("task", task, f"{directory.record_file(task)} is missing") for task in lost]
     return found + [replace(each, part="earlier") for each in damage_of_earlier(directory)]
@@ -57,11 +58,11 @@ def repair(path: Path, cluster: ClusterOptions | None, listener: Listener) -> li
         found = inspect(path)
         refuse_older_records(directory)
         tasks = sorted({each.task for each in found if each.task is not None})
-        was_finished = directory.has("summary.json") or any(each.part == "results" for each in found)
+        was_finished = directory.has(SUMMARY) or any(each.part == "results" for each in found)
         before = {task: digest for task in tasks if (digest := readable_digest(directory, task)) is not None}
         if found:
             withdraw_results(directory)
-        plan = Plan.from_json(directory.read_json("plan.json"))
+        plan = Plan.from_json(directory.read_opened(PLAN))
         done = list(tasks)
         for task in tasks:
             withdraw_record(directory, task)
@@ -84,7 +85,7 @@ def drop_damage_of_earlier(directory: RunDirectory) -> None:
     for opening in earlier_openings(directory):
         found = list(damage(opening))
         if any(each.part == "opened" and not each.is_of_data for each in found):
-            remove(opening.path)
+            drop_opening(opening)
             continue
         for each in found:
             if each.task is None:
@@ -95,12 +96,12 @@ def drop_damage_of_earlier(directory: RunDirectory) -> None:
 
 def refuse_older_records(directory: RunDirectory) -> None:
     """Raise `StorageError` where records of training know no training keys, so that nothing can be added to them."""
-    for path in records(directory):
+    for task in recorded(directory):
         try:
-            payload = directory.record(path.stem).payload
+            payload = directory.record(task).payload
         except StorageError:
             continue
-        if path.stem.endswith("-train") and not payload["empty"] and "keys" not in payload:
+        if task.endswith("-train") and not payload["empty"] and "keys" not in payload:
             raise StorageError(
                 f"{directory.path} is of an earlier version of structflow, whose runs this one can't repair: run the "
                 "spec in a new directory (-o)"

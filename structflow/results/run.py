@@ -23,7 +23,8 @@ from ..runner.tracking import following
 from ..spec.load import load_spec, load_study, study_from_mapping
 from ..spec.models import Spec
 from ..spec.study import Study
-from ..store.inspection import publish_summary
+from ..store.inspection import publish_summary, refuse_damaged_results
+from ..store.names import SUMMARY
 from ..store.run_directory import RunDirectory
 from .prediction import Prediction, Predictor, mixture_of
 from .ranked import RankedStructure, ranked_structure
@@ -60,8 +61,11 @@ class Run:
 
     @cached_property
     def dataset(self) -> xarray.DataTree:
-        """The labelled arrays of `result.zarr`."""
-        return xarray.open_datatree(self.path / "result.zarr", engine="zarr")
+        """The labelled arrays of `result.zarr`; raises `StorageError` unless its files are what was written."""
+        refuse_no_run(self.path)
+        directory = RunDirectory(self.path)
+        refuse_damaged_results(directory)
+        return xarray.open_datatree(directory.result, engine="zarr")
 
     @cached_property
     def predictor(self) -> Predictor:
@@ -183,7 +187,7 @@ def carried_out(
 
 def run_opened(study: Study, directory: RunDirectory, plan: Plan, place: Place | None, listener: Listener) -> Run:
     """The same in a run directory that this process holds."""
-    if not directory.has("summary.json"):
+    if not directory.has(SUMMARY):
         elsewhere = place is not None and place.carry_out is not run_here
         with following(study, directory, plan, listener, elsewhere) as tracking:
             seconds = carry_out(directory, plan, place, tracking.hear)
@@ -197,5 +201,5 @@ def finish(directory: RunDirectory, seconds: float, warnings: Sequence[str] = ()
     context = open_context(str(directory.path.resolve()))
     summary = summarise(context, seconds)
     summary["warnings"] += warnings
-    write_tree(build_tree(context, summary), directory.result)
+    write_tree(build_tree(context, summary), directory)
     publish_summary(directory, summary)

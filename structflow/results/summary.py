@@ -15,6 +15,7 @@ from ..runner.context import RunContext
 from ..runner.evaluate import ROW_TERMS
 from ..runner.select import canonical
 from ..spec.study import Setting
+from ..store.names import RUN
 from .divergence import divergence_warnings
 from .estimator_warnings import disagreements, missing_estimates, unsure_estimates
 from .evaluations import evaluations
@@ -52,7 +53,7 @@ def summarise(context: RunContext, seconds: float) -> dict[str, Any]:
     return {
         "run": context.directory.name,
         "status": "finished" if first["ranking"] else "failed",
-        "spec_hash": context.directory.read_json("run.json")["spec_hash"],
+        "spec_hash": context.directory.read_opened(RUN)["spec_hash"],
         "n_structures": context.plan.n_structures,
         "criterion": context.study.spec.objective.preset,
         **rows_of(context),
@@ -77,7 +78,7 @@ def extension(context: RunContext) -> dict[str, Any] | None:
 
     `members` counts all, `taken_over` those that were trained before, `reasons` the others.
     """
-    changes = context.directory.read_json("run.json").get("extended_by")
+    changes = context.directory.read_opened(RUN).get("extended_by")
     if not changes:
         return None
     members = taken_over = 0
@@ -178,7 +179,7 @@ def gap_errors(
     if not any("noise_se" in member for _, member, _ in ranked):
         return None
     stored = {
-        task: context.directory.arrays(context.directory.record(task.name))[ROW_TERMS]
+        task: context.directory.arrays(context.directory.record(task.name), ROW_TERMS.__eq__)[ROW_TERMS]
         for task in dict.fromkeys(task for task, _, _ in ranked)
     }
     by_row = [stored[task][number] for task, _, number in ranked]

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import uuid
 import warnings
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,6 +18,9 @@ from ..plan.tasks import Task
 from ..runner.context import RunContext
 from ..runner.evaluate import load_evaluated
 from ..runner.select import canonical
+from ..store.names import RESULT
+from ..store.removal import is_of_zarr, refuse_others, remove_own
+from ..store.run_directory import RunDirectory
 from .marginals import choice_label
 from .read import structure_name
 from .relevance import relevance_datasets
@@ -153,7 +153,7 @@ def trajectories(context: RunContext, setting: int) -> dict[str, xarray.Dataset]
                 record = context.directory.record(Task("train", setting, round_index, stage, slot).name)
                 if record.payload["empty"]:
                     continue
-                arrays, members = context.directory.arrays(record), record.payload["members"]
+                arrays, members = context.directory.arrays(record, is_curve), record.payload["members"]
                 names = ["relaxed" if m["structure"] is None else structure_name(m["structure"]) for m in members]
                 terms: dict[str, Any] = {
                     name.removeprefix("trajectory/"): (("member", "step"), value.T, NATS)
@@ -187,6 +187,11 @@ def trajectories(context: RunContext, setting: int) -> dict[str, xarray.Dataset]
                     parts, dim="member", coords="minimal", compat="override", join="override"
                 )
     return found
+
+
+def is_curve(name: str) -> bool:
+    """Whether an array of a training task's record is shown among the trajectories."""
+    return name.startswith(("trajectory/", "complexity/", "outer/"))
 
 
 def relaxed(entry: dict[str, Any]) -> dict[str, xarray.Dataset]:
@@ -256,16 +261,18 @@ def numbers(values: list[Any]) -> np.ndarray:
     return np.array(values, dtype=float)
 
 
-def write_tree(tree: xarray.DataTree, target: Path) -> None:
+def write_tree(tree: xarray.DataTree, directory: RunDirectory) -> None:
     """Write the tree to a temporary neighbour, consolidated, and rename it into place."""
-    unfinished = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
+    files, name = directory.files, f".{RESULT}.{uuid.uuid4().hex}"
+    unfinished = directory.path / name
+    refuse_others(files, RESULT, is_of_zarr)
     try:
         with warnings.catch_warnings():  # zarr warns that other implementations may not know consolidated metadata
             warnings.simplefilter("ignore", ZarrUserWarning)
             tree.to_zarr(unfinished, zarr_format=3, consolidated=False)
             zarr.consolidate_metadata(unfinished, zarr_format=3)  # once: `to_zarr` would do it again for every group
-        shutil.rmtree(target, ignore_errors=True)
-        os.rename(unfinished, target)
+        remove_own(files, RESULT, is_of_zarr)
+        files.rename(name, RESULT)
     except OSError as error:
-        shutil.rmtree(unfinished, ignore_errors=True)
-        raise StorageError(f"can't write {target}: {error.strerror or error}") from error
+        remove_own(files, name, is_of_zarr)
+        raise StorageError(f"can't write {directory.result}: {error.strerror or error}") from error

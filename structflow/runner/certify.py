@@ -21,6 +21,7 @@ from ..spec.presets import fold_count, level_factors
 from ..spec.spec_hash import spec_hash
 from ..spec.structures import Structure
 from ..spec.study import Study
+from ..store.names import PLAN
 from ..store.run_directory import RunDirectory, without_nan
 from ..train.certificate import certify
 from ..train.conditioning import start_at_posterior
@@ -205,7 +206,7 @@ def opened(context: RunContext, batch: Batch, against: tuple[Structure, ...], st
 def refuse_another_run(study: Study, path: Path) -> None:
     """Raise `CallError` unless a directory holds a run of this study."""
     directory = RunDirectory(path)
-    if not directory.has("plan.json"):
+    if not directory.has(PLAN):
         raise CallError(f"{path} is not a run directory; expected one made by `structflow run`")
     changes = refuse_another_study(directory, study)
     if changes.kind == "extension":

@@ -8,11 +8,11 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from ..data.stream import LOCATION
 from ..spec.models import Spec
 from ..spec.spec_hash import spec_hash
 from ..spec.study import Study
-from ..store.run_directory import EARLIER, RunDirectory
+from ..store.names import LOCATION, RUN, SUMMARY
+from ..store.run_directory import RunDirectory
 
 WITHOUT_EFFECT = r"(name|trackers|compute\.checkpoint_seconds|data)\b"
 """Keys that change nothing of what a run finds: of the data their values count, not where they come from."""
@@ -53,7 +53,7 @@ def spec_as_json(spec: Spec) -> dict[str, Any]:
 
 def changes_of(opening: RunDirectory, study: Study) -> Changes:
     """What differs between the spec and data of an opening and those of a study."""
-    stored = opening.read_json("run.json")
+    stored = opening.read_opened(RUN)
     found = differences(with_defaults(stored["spec"]), spec_as_json(study.spec)) if "spec" in stored else None
     if found is None:
         found = older_format(opening, study)
@@ -78,8 +78,7 @@ def with_defaults(stored: dict[str, Any]) -> dict[str, Any]:
 
 def change_of_data(opening: RunDirectory, study: Study) -> str:
     """How the data differ: in their values, or in where their rows stay while they are trained on."""
-    run = opening.path.parent.parent if opening.path.parent.name == EARLIER else opening.path
-    was, now = RunDirectory(run).has(LOCATION), study.dataset.stream is not None
+    was, now = RunDirectory(opening.top or opening.path).has(LOCATION), study.dataset.stream is not None
     if was == now:
         return "the data: other values than when the run began"
     modes = {True: "read by minibatch (data.stream: true)", False: "held in memory (data.stream: false)"}
@@ -91,7 +90,7 @@ def older_format(opening: RunDirectory, study: Study) -> list[tuple[str, str]]:
 
     All that was kept of its spec is the hash.
     """
-    if opening.has("summary.json") and opening.read_json("run.json")["spec_hash"] == spec_hash(study.spec):
+    if opening.has(SUMMARY) and opening.read_opened(RUN)["spec_hash"] == spec_hash(study.spec):
         return []
     return [("structflow", "structflow: the run was begun by an earlier version, which can't be continued by this one")]
 

@@ -15,8 +15,9 @@ import torch
 
 from ..data.dataset import Dataset
 from ..data.folds import held_out_folds
-from ..data.stream import LOCATION, Location
+from ..data.stream import Location
 from ..data.training_rows import TrainingRows
+from ..errors import StorageError
 from ..evidence.trained import TrainedPopulation
 from ..model.population import Population, build_population
 from ..objective.bound import Bound
@@ -35,6 +36,7 @@ from ..spec.presets import fold_count, posterior_of, with_metaparameters
 from ..spec.structures import Structure
 from ..spec.study import Setting, Study
 from ..store.digest import canonical_json
+from ..store.names import LOCATION, PLAN, RUN, SETTINGS
 from ..store.run_directory import RunDirectory
 from ..train.minibatch_stream import MinibatchStream
 from ..train.stage_inputs import Execution, TrainingData
@@ -212,7 +214,7 @@ class RunContext:
 def open_context(path: str) -> RunContext:
     """The context of a run directory; a process reads it once, and anew where another run is there now."""
     directory = RunDirectory(Path(path))
-    location = canonical_json(directory.read_json(LOCATION)) if directory.has(LOCATION) else None
+    location = canonical_json(directory.read_sealed(LOCATION)) if directory.has(LOCATION) else None
     return context_of_opening(path, directory.opening, location)
 
 
@@ -224,16 +226,19 @@ def context_of_opening(path: str, opening: tuple[int, int, int], location: str |
     """
     directory = RunDirectory(Path(path))
     found = None if location is None else Location(**json.loads(location))
-    return context_of(directory, Dataset.load(directory.data, found))
+    dataset = Dataset.load(directory.data, found)
+    if dataset.digest != directory.read_opened(RUN)["data_digest"]:
+        raise StorageError(f"{directory.data} holds other data than {path} was opened with; put back its own")
+    return context_of(directory, dataset)
 
 
 def context_of(directory: RunDirectory, dataset: Dataset) -> RunContext:
     """The context of a run directory whose prepared data are at hand."""
     settings = tuple(
         Setting(stored["values"], tuple(Spec.model_validate(stage) for stage in stored["stages"]))
-        for stored in directory.read_json("settings.json")
+        for stored in directory.read_opened(SETTINGS)
     )
     spec = settings[0].stages[0]
     graph = build_graph(spec, dataset.input_shape, output_shape(spec, dataset))
     study = Study(spec, settings, dataset, graph, graph.structure_space())
-    return RunContext(directory, study, Plan.from_json(directory.read_json("plan.json")))
+    return RunContext(directory, study, Plan.from_json(directory.read_opened(PLAN)))

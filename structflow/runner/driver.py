@@ -9,22 +9,31 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from ..data.stream import LOCATION
 from ..errors import CallError, StorageError
 from ..plan.plan import Plan, make_plan
 from ..spec.render import render_spec
 from ..spec.spec_hash import spec_hash
 from ..spec.study import Study
-from ..store.inspection import seal_opening
-from ..store.openings import PLAN, earlier_openings, is_set_aside, set_aside
-from ..store.run_directory import EARLIER, RunDirectory
-from ..store.run_lock import LOCK, locked
+from ..store.inspection import refuse_damaged_results, seal_opening
+from ..store.names import (
+    ATTEMPTS,
+    LOCATION,
+    LOCK,
+    PLAN,
+    RECORDS,
+    RUN,
+    SETTINGS,
+    SUMMARY,
+)
+from ..store.openings import earlier_openings, is_set_aside, set_aside
+from ..store.run_directory import RunDirectory, json_text
+from ..store.run_lock import locked
 from .changes import SENTENCE, Changes, changes_of, spec_as_json
 from .executors import Place, Site, run_here, site_here
 from .machine import environment
 from .progress import Listener
 
-OURS = (LOCK, "records", "attempts", "spec.yaml", "resolved.yaml")
+OURS = (LOCK, RECORDS, ATTEMPTS, "spec.yaml", "resolved.yaml")
 """What an opening that was interrupted may have left in a run directory, before its settings."""
 
 
@@ -39,7 +48,7 @@ def plan_study(
     threads = threads or site.threads
     if earlier is None:
         return make_plan(study, site.device, site.compiles, threads)
-    execution = Plan.from_json(earlier.read_json(PLAN)).execution
+    execution = Plan.from_json(earlier.read_opened(PLAN)).execution
     if execution.device != site.device:
         raise CallError(
             f"the run was trained on {execution.device}, and here is {site.device}: extend it where it was begun, or "
@@ -62,21 +71,22 @@ def open_run(study: Study, path: Path, written: str | None, plan: Plan | None = 
     changes = Changes("none") if earlier is None else refuse_another_study(earlier, study)
     if earlier == directory and changes.kind != "extension":
         note_location(directory, study)
-        return directory, Plan.from_json(directory.read_json(PLAN))
+        return directory, Plan.from_json(directory.read_opened(PLAN))
     refuse_foreign_folder(path)
     plan = plan or plan_study(study, earlier=earlier)
     set_aside(directory)
     directory.create()
     directory.write_text("spec.yaml", written if written is not None else render_spec(study.spec))
     directory.write_text("resolved.yaml", render_spec(study.spec))
-    directory.write_json("settings.json", settings_as_json(study))
+    directory.write_json(SETTINGS, settings_as_json(study))
     directory.write_json("environment.json", environment())
     if earlier is None:
         study.dataset.save(directory.data)
     note_location(directory, study)
-    directory.write_json("run.json", run_as_json(study, changes))
-    directory.write_json(PLAN, plan.as_json())
-    seal_opening(directory)
+    directory.write_json(RUN, run_as_json(study, changes))
+    text = json_text(plan.as_json())
+    seal_opening(directory, text)
+    directory.write_text(PLAN, text)
     return directory, plan
 
 
@@ -100,7 +110,7 @@ def run_as_json(study: Study, changes: Changes) -> dict[str, Any]:
 def is_done(study: Study, path: Path) -> bool:
     """Whether a directory holds the finished run of a study; raises `CallError` if it is of another one."""
     directory = RunDirectory(path)
-    if not (directory.has(PLAN) and directory.has("summary.json")):
+    if not (directory.has(PLAN) and directory.has(SUMMARY)):
         return False
     return refuse_another_study(directory, study).kind != "extension"
 
@@ -108,7 +118,7 @@ def is_done(study: Study, path: Path) -> bool:
 def note_location(directory: RunDirectory, study: Study) -> None:
     """Write where the rows of a table larger than memory are found now, for whoever does the tasks."""
     if study.dataset.stream is not None:
-        directory.write_json(LOCATION, study.dataset.stream.location.as_json())
+        directory.write_sealed(LOCATION, study.dataset.stream.location.as_json())
 
 
 @contextmanager
@@ -125,10 +135,14 @@ def opened(
         with locked(path):
             set_aside(directory)
     if is_done(study, path):
+        refuse_damaged_results(directory)
         note_location(directory, study)
-        yield directory, Plan.from_json(directory.read_json(PLAN))
+        yield directory, Plan.from_json(directory.read_opened(PLAN))
         return
     earlier = newest_opening(directory)
+    if earlier == directory:
+        for name in (SETTINGS, RUN, PLAN):  # what is damaged is neither continued nor extended
+            directory.read_opened(name)
     going_on = earlier == directory and refuse_another_study(directory, study).kind != "extension"
     plan = None if going_on else plan_study(study, site, earlier=earlier)  # what it refuses leaves nothing behind
     try:
@@ -143,7 +157,7 @@ def refuse_foreign_folder(path: Path) -> None:
     """Raise `CallError` where a run directory can't be, because something else is there."""
     if path.exists() and not path.is_dir():
         raise CallError(f"{path} is a file; expected a folder for the run: choose another with -o")
-    if path.is_dir() and newest_opening(RunDirectory(path)) is None and not RunDirectory(path).has("settings.json"):
+    if path.is_dir() and newest_opening(RunDirectory(path)) is None and not RunDirectory(path).has(SETTINGS):
         foreign = [entry.name for entry in path.iterdir() if not entry.name.startswith(".") and entry.name not in OURS]
         if foreign:
             raise CallError(f"{path} is not empty and not a run directory; choose another with -o")
@@ -166,8 +180,7 @@ def refuse_another_study(opening: RunDirectory, study: Study) -> Changes:
     """How the spec of a study differs from that of an opening; raises `CallError` where a run can't be extended so."""
     changes = changes_of(opening, study)
     if changes.kind == "another study":
-        path = opening.path.parent.parent if opening.path.parent.name == EARLIER else opening.path
-        raise CallError(f"{path} holds a run of another study:\n  {changes.refusal}\n{SENTENCE}")
+        raise CallError(f"{opening.top or opening.path} holds a run of another study:\n  {changes.refusal}\n{SENTENCE}")
     return changes
 
 

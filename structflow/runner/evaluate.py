@@ -25,7 +25,7 @@ from ..spec.models import Spec
 from ..store.run_directory import Found
 from .context import RunContext
 from .estimators_apart import EstimatedApart, Part, estimate_apart
-from .parents import parameters_in, trained_in_slot
+from .parents import is_parameter, parameters_in, trained_in_slot
 from .relevance import member_relevances
 from .reuse import earlier_evaluations
 from .select import canonical
@@ -71,7 +71,7 @@ def evaluate_together(context: RunContext, task: Task, batch: Batch, members: Se
     bound = context.bound(context.population(batch, spec), spec)
     training = replace(task, kind="train")
     keys = keys_in(context, training)
-    arrays = context.directory.arrays(context.directory.record(training.name))
+    arrays = context.directory.arrays(context.directory.record(training.name), is_parameter)
     whole = TrainedBatch(batch, bound, parameters_in(arrays))
     smaller, trained, sampled = members_of(context, task, whole, members)
     by_row = row_terms(trained, spec, context.study.dataset.n_train)
@@ -290,7 +290,7 @@ def load_evaluated(context: RunContext, setting: int) -> Iterator[Evaluated]:
                 continue
             batch = Batch.from_json(record.payload["batch"])
             population = context.population(batch, spec)
-            parameters = parameters_in(context.directory.arrays(record))
+            parameters = parameters_in(context.directory.arrays(record, is_parameter))
             trained, sampled = (
                 context.trained(
                     context.bound(population, spec, integrate), parameters, batch.members, setting, round_index

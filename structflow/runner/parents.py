@@ -64,7 +64,7 @@ def parent_batches(context: RunContext, setting: int, members: Sequence[Candidat
             if not pairs:
                 continue
             spec = context.round_stages(setting, round_index)[-1]
-            arrays = context.directory.arrays(context.directory.record(earlier.name))
+            arrays = context.directory.arrays(context.directory.record(earlier.name), is_parameter)
             bound = context.bound(context.population(batch, spec), spec)
             yield ParentBatch(round_index, batch, bound, parameters_in(arrays), pairs)
 
@@ -127,7 +127,10 @@ def stage_before(context: RunContext, task: Task, batch: Batch) -> StageBefore:
     """What the stage before a task's left of the members of a batch, all or some of those that it trained."""
     earlier = replace(task, stage=task.stage - 1)
     record = context.directory.record(earlier.name)
-    parameters, diverged_at = parameters_in(context.directory.arrays(record)), np.array(record.payload["diverged_at"])
+    parameters, diverged_at = (
+        parameters_in(context.directory.arrays(record, is_parameter)),
+        np.array(record.payload["diverged_at"]),
+    )
     trained = trained_in_slot(context, earlier)
     if trained is None or trained == batch:
         return StageBefore(parameters, diverged_at)
@@ -142,6 +145,11 @@ def stage_before(context: RunContext, task: Task, batch: Batch) -> StageBefore:
 def as_parent(member: Candidate, round_index: int) -> Parent:
     """A member of a round as others name it as their parent."""
     return Parent(round_index, member.structure, member.open, member.restart)
+
+
+def is_parameter(name: str) -> bool:
+    """Whether an array of a record is a parameter."""
+    return name.startswith("parameter/")
 
 
 def parameters_in(arrays: dict[str, np.ndarray]) -> dict[str, torch.Tensor]:

@@ -24,8 +24,9 @@ from ..plan.batching import Batch
 from ..plan.plan import Plan
 from ..plan.tasks import Task
 from ..plugins import Candidate, Decision
-from ..store.openings import PLAN, earlier_openings
-from ..store.run_directory import EARLIER, RunDirectory
+from ..store.names import PLAN
+from ..store.openings import earlier_openings
+from ..store.run_directory import RunDirectory
 from ..train.trainer import TrainingResult, Trajectory
 from .context import RunContext, context_of
 from .parents import batch_in_slot, trained_in_slot
@@ -113,7 +114,7 @@ def read_members(openings: tuple[tuple[str, int], ...]) -> EarlierMembers:
     places: dict[str, TrainedBefore] = {}
     by_noise: dict[str, list[TrainingKey]] = {}
     for path, _ in openings:
-        directory = RunDirectory(Path(path))
+        directory = earlier_opening(path)
         for task in tasks_of(directory):
             if task.kind != "train" or not directory.is_committed(task.name):
                 continue
@@ -128,10 +129,15 @@ def read_members(openings: tuple[tuple[str, int], ...]) -> EarlierMembers:
     return EarlierMembers(places, {noise: tuple(keys) for noise, keys in by_noise.items()})
 
 
+def earlier_opening(path: str) -> RunDirectory:
+    """An earlier opening by its path."""
+    return RunDirectory(Path(path), Path(path).parent.parent)
+
+
 def tasks_of(directory: RunDirectory) -> list[Task]:
     """The tasks of an earlier opening; none where its plan can't be read."""
     try:
-        return list(Plan.from_json(directory.read_json(PLAN)).tasks())
+        return list(Plan.from_json(directory.read_opened(PLAN)).tasks())
     except (StorageError, KeyError, TypeError):
         return []
 
@@ -146,7 +152,7 @@ def read_evaluations(openings: tuple[tuple[str, int], ...]) -> dict[str, dict[st
     """The evaluations of openings, the newest first, by path and time."""
     found: dict[str, dict[str, Any]] = {}
     for path, _ in openings:
-        directory = RunDirectory(Path(path))
+        directory = earlier_opening(path)
         for task in tasks_of(directory):
             if task.kind != "evaluate" or not directory.is_committed(task.name):
                 continue
@@ -263,7 +269,7 @@ class EarlierBatch:
         `pairs` are given with numbers in the batch as it was after the stage `last`; some of its members may have
         failed since this one.
         """
-        directory = RunDirectory(context.directory.path / EARLIER / place.opening)
+        directory = context.directory.earlier(place.opening)
         try:
             earlier = context_of(directory, context.study.dataset)
         except (ValueError, KeyError, TypeError, StructflowError) as error:  # such as a plugin that is gone

@@ -64,7 +64,7 @@ class Tracking:
 
     def _finished(self) -> None:
         if self.trackers:
-            self._tell("finished", self.directory.read_json("summary.json"))
+            self._tell("finished", self.directory.read_summary())
 
     def failed(self, error: BaseException) -> None:
         """The run ends early."""

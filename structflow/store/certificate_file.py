@@ -5,19 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from .names import CERTIFICATE
 from .run_directory import RunDirectory
-
-CERTIFICATE = "certificate.json"
 
 
 def write_certificate(directory: RunDirectory, certificate: Mapping[str, Any]) -> None:
     """Put a certificate into a run, in place of an earlier one."""
-    directory.write_json(CERTIFICATE, dict(certificate))
+    directory.write_sealed(CERTIFICATE, dict(certificate))
 
 
 def read_certificate(directory: RunDirectory) -> dict[str, Any] | None:
-    """The certificate of a run; None where it has none."""
+    """The certificate of a run; None where it has none, `StorageError` where it isn't what was written."""
     if not directory.has(CERTIFICATE):
         return None
-    certificate: dict[str, Any] = directory.read_json(CERTIFICATE)
-    return certificate
+    return directory.read_sealed(CERTIFICATE)

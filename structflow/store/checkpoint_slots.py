@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,8 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import StorageError
-from .array_group import load_group, save_group
-from .digest import digest_of_arrays
+from .array_file import load_arrays, save_arrays
+from .names import CHECKPOINT_FILE, CHECKPOINTS
+from .own_folder import OwnFolder
+from .removal import is_checkpoint, remove_own
 from .run_directory import RunDirectory
 
 KEPT = 2
@@ -27,44 +28,38 @@ class CheckpointSlots:
     part: str = ""
 
     @property
+    def files(self) -> OwnFolder:
+        """Where they stand, one file a checkpoint, named by its step."""
+        return self.directory.files.within(f"{CHECKPOINTS}/{self.task}/{self.part}")
+
+    @property
     def folder(self) -> Path:
-        """Where they stand, one folder a checkpoint, named by its step."""
-        return self.directory.path / "checkpoints" / self.task / self.part
+        """The path of that folder."""
+        return self.files.path
 
     def newest(self) -> dict[str, np.ndarray] | None:
         """The arrays of the newest checkpoint that is whole; a damaged one is passed over."""
-        for path in reversed(self._present()):
+        for name in reversed(self._present()):
             try:
-                return load_arrays(path)
+                return load_arrays(self.files, name)[0]
             except StorageError:
                 continue
         return None
 
     def save(self, step: int, arrays: Mapping[str, np.ndarray]) -> None:
         """Keep a checkpoint after so many steps, and of the older ones the newest."""
-        path = self.folder / f"step-{step:012d}"
-        if path.exists():  # of an attempt that went on from an earlier one: the numbers are the same
+        name = f"step-{step:012d}.npz"
+        if self.files.has(name):  # of an attempt that went on from an earlier one: the numbers are the same
             return
-        names = sorted(arrays)
-        stored = {f"{index:04d}": arrays[name] for index, name in enumerate(names)}
-        save_group(path, stored, {"names": names}, digest_of_arrays(arrays))
+        self.files.make("")
+        save_arrays(self.files, name, arrays)
         for old in self._present()[:-KEPT]:
-            shutil.rmtree(old, ignore_errors=True)
+            self.files.unlink(old)
 
     def remove(self) -> None:
         """Remove them all: the task is finished."""
-        shutil.rmtree(self.folder, ignore_errors=True)
+        remove_own(self.directory.files, f"{CHECKPOINTS}/{self.task}/{self.part}", is_checkpoint)
 
-    def _present(self) -> list[Path]:
+    def _present(self) -> list[str]:
         """The checkpoints there are, oldest first."""
-        return sorted(self.folder.glob("step-*"))
-
-
-def load_arrays(path: Path) -> dict[str, np.ndarray]:
-    """The arrays of one checkpoint; raises `StorageError` for anything that isn't one, whatever it holds."""
-    return load_group(
-        path,
-        None,
-        lambda stored, labels: dict(zip(labels["names"], stored.values(), strict=True)),
-        digest_of_arrays,
-    )
+        return [entry.name for entry in self.files.entries() if CHECKPOINT_FILE.fullmatch(entry.name)]

@@ -1,4 +1,4 @@
-"""What files a folder holds, with sizes and hashes: it names the very file that was lost or changed."""
+"""What files a run consists of, with sizes and hashes: it names the very file that was lost or changed."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ import json
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from types import MappingProxyType
 
 from ..errors import StorageError
+from .own_folder import OwnFolder, digest_of_file
 
-MANIFEST = "manifest.json"
-"""The file of a folder's manifest; it is the only file that the manifest doesn't list."""
+FORMAT = "structflow manifest 2"
 
-FORMAT = "structflow manifest 1"
+EARLIER_FORMATS = ("structflow manifest 1",)
+"""Of runs whose arrays were stored otherwise."""
 
 
 @dataclass(frozen=True)
@@ -26,20 +26,9 @@ class FileState:
     sha256: str
 
 
-def write_manifest(folder: Path) -> None:
-    """Write the manifest of all files in a folder, and make everything durable."""
-    (folder / MANIFEST).write_text(manifest_text(folder, files_in(folder)), encoding="utf-8")
-    make_durable(folder)
-
-
-def digest_of_manifest(folder: Path) -> str:
-    """SHA-256 of the folder's manifest."""
-    return state_of(folder / MANIFEST).sha256
-
-
-def manifest_text(folder: Path, names: Iterable[str], texts: Mapping[str, str] = MappingProxyType({})) -> str:
+def manifest_text(folder: OwnFolder, names: Iterable[str], texts: Mapping[str, str] = MappingProxyType({})) -> str:
     """A manifest of these files, given by their paths within the folder, and of files that will hold these `texts`."""
-    files = {name: state_of(folder / name) for name in names}
+    files = {name: state_of(folder, name) for name in names}
     for name, text in texts.items():
         content = text.encode()
         files[name] = FileState(len(content), hashlib.sha256(content).hexdigest())
@@ -47,74 +36,80 @@ def manifest_text(folder: Path, names: Iterable[str], texts: Mapping[str, str] =
     return json.dumps({"format": FORMAT, "files": listed}, indent=0, ensure_ascii=False) + "\n"
 
 
-def damaged_files(folder: Path, manifest_sha256: str | None = None, manifest: str = MANIFEST) -> list[str]:
-    """What is wrong with the files of a folder, a line each: missing, changed or not a manifest at all.
+def read_manifest(folder: OwnFolder, manifest: str) -> dict[str, FileState]:
+    """The files that a manifest lists; raises `StorageError` where it isn't one that structflow wrote.
 
-    `manifest_sha256` is what the manifest itself must hash to. Files that it doesn't list do no harm.
+    Names are checked where they are used: `OwnFolder` takes only paths within the folder.
     """
-    path = folder / manifest
+    path = folder.path / manifest
+    if folder.kind(manifest) is None:
+        raise StorageError(f"{path} is missing")
     try:
-        content = path.read_bytes()
-        stored = json.loads(content)
-        files = {name: FileState(*state) for name, state in stored["files"].items()}
-    except FileNotFoundError:
-        return [f"{path} is missing"]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        return [f"{path} can't be read: {error}"]
-    if manifest_sha256 is not None and hashlib.sha256(content).hexdigest() != manifest_sha256:
-        return [f"{path} is not the one that was written"]
-    return [problem for name, state in files.items() if (problem := problem_with(folder / name, state)) is not None]
+        stored = json.loads(folder.read(manifest))
+        if stored["format"] in EARLIER_FORMATS:
+            raise StorageError(
+                f"{path} is of a run of an earlier version of structflow, which stored arrays otherwise and whose runs "
+                "this one can't read: run the spec in a new directory (-o)"
+            )
+        if stored["format"] != FORMAT:
+            raise ValueError(f"its format is {stored['format']!r}; expected {FORMAT!r}")
+        return {str(name): FileState(int(size), str(sha256)) for name, (size, sha256) in stored["files"].items()}
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise StorageError(f"{path} is not a manifest: {error}") from error
 
 
-def refuse_damage(folder: Path, manifest_sha256: str | None = None) -> None:
-    """Raise `StorageError` naming the first file that isn't what was written."""
-    problems = damaged_files(folder, manifest_sha256)
-    if problems:
-        raise StorageError(f"{problems[0]}; `structflow verify RUN --repair` has it made again")
+def damaged_files(folder: OwnFolder, manifest: str, needed: Iterable[str] = ()) -> list[str]:
+    """What is wrong with the files of a manifest, a line each: missing, changed or not a manifest at all.
+
+    It has to list those that are `needed`.
+    """
+    try:
+        files = read_manifest(folder, manifest)
+    except StorageError as error:
+        return [str(error)]
+    problems = [problem for name, state in files.items() if (problem := problem_with(folder, name, state)) is not None]
+    return [f"{folder.path / manifest} doesn't list {name}" for name in needed if name not in files] + problems
 
 
-def problem_with(path: Path, expected: FileState) -> str | None:
+def read_listed(folder: OwnFolder, manifest: str, name: str) -> bytes:
+    """The content of a small file, once it is what its manifest says; raises `StorageError`."""
+    expected = read_manifest(folder, manifest).get(name)
+    if expected is None:
+        raise StorageError(f"{folder.path / manifest} doesn't list {name}")
+    if folder.kind(name) is None:
+        raise StorageError(f"{folder.path / name} is missing")
+    with folder.open(name) as file:
+        content = file.read(expected.size + 1) if size_of(file.fileno()) == expected.size else None
+    if content is None or FileState(len(content), hashlib.sha256(content).hexdigest()) != expected:
+        raise StorageError(problem_with(folder, name, expected) or f"{folder.path / name} changed while it was read")
+    return content
+
+
+def problem_with(folder: OwnFolder, name: str, expected: FileState) -> str | None:
     """What is wrong with one file, if anything."""
+    path = folder.path / name
     try:
-        size = path.stat().st_size
-        if size != expected.size:
-            return f"{path} has {size} bytes; expected {expected.size}"
-        if state_of(path) != expected:
-            return f"{path} no longer holds what was written"
-    except FileNotFoundError:
-        return f"{path} is missing"
+        if folder.kind(name) is None:
+            return f"{path} is missing"
+        with folder.open(name) as file:
+            size = size_of(file.fileno())
+            if size != expected.size:
+                return f"{path} has {size} bytes; expected {expected.size}"
+            if digest_of_file(file) != expected.sha256:
+                return f"{path} no longer holds what was written"
+    except StorageError as error:
+        return str(error)
     except OSError as error:
         return f"{path} can't be read: {error.strerror or error}"
     return None
 
 
-def files_in(folder: Path) -> list[str]:
-    """All files of a folder but its manifest, by their paths within it, sorted."""
-    found = [
-        os.path.relpath(os.path.join(place, name), folder) for place, _, names in os.walk(folder) for name in names
-    ]
-    return sorted(name.replace(os.sep, "/") for name in found if name != MANIFEST)
+def state_of(folder: OwnFolder, name: str) -> FileState:
+    """Size and hash of a file; raises `StorageError`."""
+    with folder.open(name) as file:
+        return FileState(size_of(file.fileno()), digest_of_file(file))
 
 
-def state_of(path: Path) -> FileState:
-    """Size and hash of a file."""
-    with open(path, "rb") as file:
-        digest = hashlib.file_digest(file, "sha256")
-        return FileState(file.tell(), digest.hexdigest())
-
-
-def make_durable(folder: Path) -> None:
-    """Have the disk keep all files of a folder and the folders themselves: else a rename may outlive its content."""
-    for place, _, names in os.walk(folder, topdown=False):
-        for name in names:
-            synchronise(Path(place, name))
-        synchronise(Path(place))
-
-
-def synchronise(path: Path) -> None:
-    """fsync one file or folder."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+def size_of(descriptor: int) -> int:
+    """Bytes of an open file."""
+    return os.fstat(descriptor).st_size

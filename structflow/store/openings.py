@@ -6,34 +6,39 @@ They stand in `earlier/0`, `earlier/1`, …; the prepared data stay where they a
 from __future__ import annotations
 
 from collections.abc import Iterator
-from os import rename
-from pathlib import Path
 
 from ..errors import StorageError
-from .certificate_file import CERTIFICATE
-from .inspection import OPENING, OPENING_MANIFEST, RESULT_MANIFEST, Damage, damage, leftovers
-from .manifest import synchronise
-from .run_directory import EARLIER, RunDirectory
-
-PLAN = "plan.json"
-"""Goes first: a run directory without a plan isn't open, so nothing half moved is taken for a run."""
-
-CHECKPOINTS = "checkpoints"
-"""The folder with tasks that are half done."""
+from .inspection import Damage, Leftover, attempts, checkpoints_of, damage, leftovers, recorded, unfinished
+from .names import (
+    ATTEMPTS,
+    CERTIFICATE,
+    CHECKPOINTS,
+    EARLIER,
+    OPENING,
+    OPENING_MANIFEST,
+    PLAN,
+    RECORDS,
+    RESULT,
+    RESULT_MANIFEST,
+    SUMMARY,
+    TASK_NAME,
+)
+from .removal import is_checkpoint, is_of_zarr, remove_own
+from .run_directory import RunDirectory
 
 MOVED = (
     PLAN,
-    "summary.json",
+    SUMMARY,
     RESULT_MANIFEST,
-    "result.zarr",
+    RESULT,
     CERTIFICATE,
     CHECKPOINTS,
-    "records",
-    "attempts",
+    RECORDS,
+    ATTEMPTS,
     *(name for name in OPENING if name != PLAN),
     OPENING_MANIFEST,
 )
-"""Everything of one opening, in the order it is moved."""
+"""Everything of one opening, in the order it is moved; without its plan, nothing half moved is taken for a run."""
 
 
 def earlier_openings(directory: RunDirectory) -> list[RunDirectory]:
@@ -43,9 +48,9 @@ def earlier_openings(directory: RunDirectory) -> list[RunDirectory]:
 
 def folders(directory: RunDirectory) -> list[RunDirectory]:
     """The folders of earlier openings, the newest first; nothing may have been moved into that one yet."""
-    folder = directory.path / EARLIER
-    numbers = [int(path.name) for path in folder.iterdir() if path.name.isdecimal()] if folder.is_dir() else []
-    return [RunDirectory(folder / str(number)) for number in sorted(numbers, reverse=True)]
+    names = [entry.name for entry in directory.files.entries(EARLIER)]
+    numbers = [int(name) for name in names if name.isdecimal() and name == str(int(name))]
+    return [directory.earlier(number) for number in sorted(numbers, reverse=True)]
 
 
 def is_set_aside(directory: RunDirectory) -> bool:
@@ -63,19 +68,20 @@ def set_aside(directory: RunDirectory) -> None:
     if directory.has(PLAN):
         is_begun = bool(there) and not there[0].has(PLAN)
         newest = int(there[0].path.name) if there else -1
-        target = there[0].path if is_begun else directory.path / EARLIER / str(newest + 1)
+        target = there[0] if is_begun else directory.earlier(newest + 1)
     elif there:
-        target = there[0].path
+        target = there[0]
     else:
         return
+    place = f"{EARLIER}/{target.path.name}"
+    directory.files.make(place)
     try:
-        target.mkdir(parents=True, exist_ok=True)
         for name in MOVED:
-            move(directory.path / name, target / name)
-        for folder in (target, target.parent, directory.path):
-            synchronise(folder)
+            move(directory, name, f"{place}/{name}")
+        for folder in (place, EARLIER, ""):
+            directory.files.synchronise(folder)
     except OSError as error:
-        raise StorageError(f"can't set aside {directory.path} in {target}: {error.strerror or error}") from error
+        raise StorageError(f"can't set aside {directory.path} in {target.path}: {error.strerror or error}") from error
 
 
 def damage_of_earlier(directory: RunDirectory) -> Iterator[Damage]:
@@ -84,18 +90,36 @@ def damage_of_earlier(directory: RunDirectory) -> Iterator[Damage]:
         yield from (found for found in damage(opening) if not (found.part == "opened" and found.is_of_data))
 
 
-def leftovers_of_all(directory: RunDirectory) -> list[Path]:
+def drop_opening(opening: RunDirectory) -> None:
+    """Remove an earlier opening: structflow's own files, and the folders where nothing else is left."""
+    files = opening.files
+    for leftover in unfinished(opening):
+        leftover.remove()
+    for name in (PLAN, SUMMARY, RESULT_MANIFEST, CERTIFICATE, *OPENING, OPENING_MANIFEST):
+        files.unlink(name)
+    remove_own(files, RESULT, is_of_zarr)
+    for entry in files.entries(CHECKPOINTS):
+        if TASK_NAME.fullmatch(entry.name):
+            remove_own(files, f"{CHECKPOINTS}/{entry.name}", is_checkpoint)
+    for task in recorded(opening):
+        files.unlink(f"{RECORDS}/{task}.json")
+    for attempt in attempts(opening):
+        files.unlink(f"{ATTEMPTS}/{attempt.name}")
+    for folder in (CHECKPOINTS, RECORDS, ATTEMPTS, ""):
+        files.rmdir(folder)
+
+
+def leftovers_of_all(directory: RunDirectory) -> list[Leftover]:
     """Files and folders that nobody needs, in the present opening and in earlier ones, which nothing continues."""
     found = leftovers(directory)
     for opening in earlier_openings(directory):
-        found += leftovers(opening)
-        if (opening.path / CHECKPOINTS).is_dir():
-            found = [path for path in found if opening.path / CHECKPOINTS not in path.parents]
-            found.append(opening.path / CHECKPOINTS)
-    return sorted(found)
+        found += [each for each in leftovers(opening) if not each.name.startswith(f"{CHECKPOINTS}/")]
+        tasks = [entry.name for entry in opening.files.entries(CHECKPOINTS) if TASK_NAME.fullmatch(entry.name)]
+        found += [checkpoints_of(opening, task) for task in tasks]
+    return sorted(found, key=lambda leftover: leftover.path)
 
 
-def move(source: Path, target: Path) -> None:
+def move(directory: RunDirectory, name: str, target: str) -> None:
     """Rename a file or folder that is there, unless its target is."""
-    if source.exists() and not target.exists():
-        rename(source, target)
+    if directory.has(name) and not directory.has(target):
+        directory.files.rename(name, target)

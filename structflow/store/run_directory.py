@@ -2,23 +2,34 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
+import re
 import uuid
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ..errors import StorageError
-from .array_group import damaged, load_group, save_group
+from .array_file import ArrayFile, load_arrays, save_arrays
 from .digest import digest_of_arrays, digest_of_json
-from .manifest import digest_of_manifest, synchronise
-
-EARLIER = "earlier"
-"""The folder with what was opened and found before the run was extended, a run directory for each opening."""
+from .manifest import read_listed
+from .names import (
+    ATTEMPTS,
+    DATA,
+    EARLIER,
+    OPENING_MANIFEST,
+    PLAN,
+    RECORDS,
+    RESULT,
+    RESULT_MANIFEST,
+    SUMMARY,
+)
+from .own_folder import OwnFolder
+from .sealed_json import sealed, unsealed
 
 
 @dataclass(frozen=True)
@@ -31,10 +42,10 @@ class Found:
 
 @dataclass(frozen=True)
 class Record:
-    """What a task committed: `payload` (JSON), the digest of payload and arrays, and the folder of its arrays.
+    """What a task committed: `payload` (JSON), the digest of payload and arrays, and the file of its arrays.
 
-    `manifest` is the SHA-256 of the folder's manifest, which names its files. How many `seconds` it took and on which
-    `worker` of a cluster is no part of the digest.
+    `size`, `sha256` and `contents` prove that file. How many `seconds` it took and on which `worker` of a cluster is no
+    part of the digest.
     """
 
     task: str
@@ -42,22 +53,46 @@ class Record:
     digest: str
     arrays: str | None
     arrays_digest: str
-    manifest: str | None
+    size: int | None
+    sha256: str | None
+    contents: str | None
     seconds: float | None
     worker: str | None
+
+    @property
+    def array_file(self) -> ArrayFile:
+        """What proves the file of its arrays; raises `ValueError` where it is no file of an attempt at its task."""
+        if not re.fullmatch(rf"{ATTEMPTS}/{re.escape(self.task)}\.[0-9a-f]{{12}}\.npz", self.arrays or ""):
+            raise ValueError(f"it names {self.arrays!r}; expected a file of {ATTEMPTS}/ that belongs to {self.task}")
+        if self.size is None or self.sha256 is None or self.contents is None:
+            raise ValueError("it lacks size or hash of its arrays")
+        return ArrayFile(self.size, self.sha256, self.contents)
 
 
 @dataclass(frozen=True)
 class RunDirectory:
     """The files of one run.
 
-    `spec.yaml` as written, `resolved.yaml`, `environment.json`, `plan.json`, `data/` the prepared data,
+    `spec.yaml` as written, `resolved.yaml`, `environment.json`, `plan.json`, `data.npz` the prepared data,
     `source.json` where the rows of a table larger than memory are, `records/` one write-once JSON a finished task,
     `attempts/` the arrays of each attempt, `checkpoints/` of tasks that aren't finished, `result.zarr`, `summary.json`,
     `run.lock`, which whoever carries the run out holds, and `earlier/`, what there was before the run was extended.
+
+    `top` is the run directory that holds this one among its earlier openings. Every name below it, or below the run
+    directory itself, is structflow's own, and no link is followed there.
     """
 
     path: Path
+    top: Path | None = None
+
+    @property
+    def files(self) -> OwnFolder:
+        """Its files."""
+        return OwnFolder(self.path) if self.top is None else OwnFolder(self.top, f"{EARLIER}/{self.path.name}")
+
+    def earlier(self, number: int | str) -> RunDirectory:
+        """The directory of one of its earlier openings."""
+        return RunDirectory(self.path / EARLIER / str(number), self.path)
 
     @property
     def name(self) -> str:
@@ -67,129 +102,150 @@ class RunDirectory:
     @property
     def opening(self) -> tuple[int, int, int]:
         """Tells this run from another one that was made at its path later: inode, time in ns and size of its plan."""
-        try:
-            state = (self.path / "plan.json").stat()
-        except OSError as error:
-            raise StorageError(f"can't read {self.path / 'plan.json'}: {error.strerror or error}") from error
+        state = self.files.state(PLAN)
         return state.st_ino, state.st_mtime_ns, state.st_size
 
     @property
     def result(self) -> Path:
         """The public results."""
-        return self.path / "result.zarr"
+        return self.path / RESULT
 
     @property
     def data(self) -> Path:
         """The prepared data, which an earlier opening has in common with the present one."""
-        own = self.path / "data"
-        return self.path.parent.parent / "data" if self.path.parent.name == EARLIER and not own.exists() else own
+        if self.top is not None:
+            return self.top / DATA
+        is_earlier = self.path.parent.name == EARLIER and not self.has(DATA)
+        return (self.path.parent.parent if is_earlier else self.path) / DATA
+
+    @property
+    def remedy(self) -> str:
+        """What an error about a damaged file says last, where it can be made again."""
+        return f"make it again with: structflow verify {self.top or self.path} --repair"
 
     def create(self) -> None:
         """Make the folders; raises `StorageError` where that isn't allowed."""
         try:
-            for folder in (self.path, self.path / "records", self.path / "attempts"):
-                folder.mkdir(parents=True, exist_ok=True)
+            self.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise StorageError(f"can't make the run directory {self.path}: {error.strerror or error}") from error
+        for folder in (RECORDS, ATTEMPTS):
+            self.files.make(folder)
 
     def write_text(self, name: str, text: str) -> None:
         """Write a file by way of a temporary neighbour and a rename."""
-        target = self.path / name
-        unfinished = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
-        try:
-            with open(unfinished, "w", encoding="utf-8") as file:
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(unfinished, target)
-        except OSError as error:
-            with contextlib.suppress(OSError):
-                unfinished.unlink()
-            raise StorageError(f"can't write {target}: {error.strerror or error}") from error
+        with self.files.written(name) as file:
+            file.write(text.encode())
 
     def write_json(self, name: str, value: Any) -> None:
         """Write a value as JSON; NaN becomes null."""
         self.write_text(name, json_text(value))
 
-    def read_json(self, name: str) -> Any:
-        """Read a JSON file; raises `StorageError` if it isn't there or isn't JSON."""
+    def write_sealed(self, name: str, value: dict[str, Any]) -> None:
+        """Write a file of JSON that no manifest lists: it proves by itself that it is what was written."""
+        self.write_text(name, sealed(json_text(value)))
+
+    def read_sealed(self, name: str) -> dict[str, Any]:
+        """Read what `write_sealed` wrote; raises `StorageError` where it is missing or changed."""
+        return unsealed_file(self.files, name)
+
+    def read_opened(self, name: str) -> Any:
+        """Read a JSON file of those the run was opened with; raises `StorageError` unless it is what was written."""
         try:
-            return json.loads((self.path / name).read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise StorageError(f"can't read {self.path / name}: {error}") from error
+            return json.loads(read_listed(self.files, OPENING_MANIFEST, name))
+        except (StorageError, ValueError) as error:
+            raise StorageError(
+                f"{error}; the run was opened with it, so it can't be made again: put back a copy of the file, or run "
+                "the spec in a new directory (-o)"
+            ) from error
+
+    def read_summary(self) -> dict[str, Any]:
+        """Read the summary; raises `StorageError` unless it is what was written."""
+        try:
+            summary: dict[str, Any] = json.loads(read_listed(self.files, RESULT_MANIFEST, SUMMARY))
+        except (StorageError, ValueError) as error:
+            raise StorageError(f"{error}; {self.remedy}") from error
+        return summary
 
     def has(self, name: str) -> bool:
-        """Whether a file or folder is there."""
-        return (self.path / name).exists()
+        """Whether a file or folder is there; raises `StorageError` for a link."""
+        return self.files.has(name)
 
     def commit(self, task: str, found: Found, seconds: float | None = None, worker: str | None = None) -> Record:
         """Store what a task found, once: the first record stands, a later one of the same task is dropped.
 
-        The arrays go into a folder of this
-        attempt alone; the record that names it is linked into place last, so a task is either recorded with
-        everything or not at all.
+        The arrays go into a file of this attempt alone; the record that names it is linked into place last, so a task
+        is either recorded with everything or not at all.
         """
-        folder: str | None = None
-        manifest: str | None = None
-        payload, arrays = without_nan(found.payload), found.arrays
-        if arrays is not None:
-            folder = f"attempts/{task}.{uuid.uuid4().hex[:12]}"
-            names = sorted(arrays)
-            stored = {f"{index:04d}": arrays[name] for index, name in enumerate(names)}
-            save_group(self.path / folder, stored, {"names": names}, digest_of_arrays(arrays))
-            manifest = digest_of_manifest(self.path / folder)
+        payload, arrays, name = without_nan(found.payload), found.arrays, None
+        proof: ArrayFile | None = None
         arrays_digest = digest_of_arrays(arrays or {})
+        if arrays is not None:
+            name = f"{ATTEMPTS}/{task}.{uuid.uuid4().hex[:12]}.npz"
+            proof = save_arrays(self.files, name, arrays)
         record = Record(
-            task, payload, record_digest(payload, arrays_digest), folder, arrays_digest, manifest, seconds, worker
+            task,
+            payload,
+            record_digest(payload, arrays_digest),
+            name,
+            arrays_digest,
+            None if proof is None else proof.size,
+            None if proof is None else proof.sha256,
+            None if proof is None else proof.contents,
+            seconds,
+            worker,
         )
-        target = self.record_file(task)
-        unfinished = f"records/.{task}.{uuid.uuid4().hex[:12]}"
-        self.write_text(unfinished, json.dumps(asdict(record), ensure_ascii=False, allow_nan=False))
-        try:
-            os.link(self.path / unfinished, target)
-            synchronise(target.parent)
-        except FileExistsError:
-            return self.record(task)
-        except OSError as error:
-            raise StorageError(f"can't write {target}: {error.strerror or error}") from error
-        finally:
-            (self.path / unfinished).unlink()
-        return record
+        text = sealed(json.dumps(asdict(record), ensure_ascii=False, allow_nan=False))
+        return record if self.files.write_once(f"{RECORDS}/{task}.json", text.encode()) else self.record(task)
 
     def record_file(self, task: str) -> Path:
         """Where the record of a task is, once it has one."""
-        return self.path / "records" / f"{task}.json"
+        return self.path / RECORDS / f"{task}.json"
 
     def is_committed(self, task: str) -> bool:
         """Whether a task has its record."""
-        return self.record_file(task).exists()
+        return self.has(f"{RECORDS}/{task}.json")
 
     def record(self, task: str) -> Record:
-        """The record of a finished task; raises `StorageError` if it is damaged."""
-        name = f"records/{task}.json"
+        """The record of a finished task, which the caller must not change; raises `StorageError` if it is damaged."""
+        name = f"{RECORDS}/{task}.json"
+        state = self.files.state(name)
         try:
-            record = Record(**self.read_json(name))
-            intact = record.digest == record_digest(record.payload, record.arrays_digest)
-        except TypeError as error:
-            raise StorageError(f"{self.path / name} is not a record: {error}") from error
-        if not intact:
-            raise damaged(self.path / name)
+            record = read_record(self.files, name, (state.st_ino, state.st_mtime_ns, state.st_size))
+        except StorageError as error:
+            raise StorageError(f"{error}; {self.remedy}") from error
+        if record.task != task:
+            raise StorageError(f"{self.path / name} is the record of {record.task}; {self.remedy}")
         return record
 
-    def arrays(self, record: Record) -> dict[str, np.ndarray]:
-        """The arrays of a record, checked against their digest; raises `StorageError` if they are damaged."""
+    def arrays(self, record: Record, wanted: Callable[[str], bool] = lambda name: True) -> dict[str, np.ndarray]:
+        """The arrays of a record, or those of certain names, once they are what was written; raises `StorageError`."""
         if record.arrays is None:
             return {}
-        arrays = load_group(
-            self.path / record.arrays,
-            None,
-            lambda stored, attributes: dict(zip(attributes["names"], stored.values(), strict=True)),
-            digest_of_arrays,
-            record.manifest,
-        )
-        if digest_of_arrays(arrays) != record.arrays_digest:
-            raise damaged(self.path / record.arrays)
-        return arrays
+        try:
+            return load_arrays(self.files, record.arrays, wanted, record.array_file)[0]
+        except ValueError as error:
+            raise StorageError(f"{self.record_file(record.task)} is damaged: {error}; {self.remedy}") from error
+        except StorageError as error:
+            raise StorageError(f"{error}; {self.remedy}") from error
+
+
+@lru_cache(maxsize=8)
+def read_record(files: OwnFolder, name: str, state: tuple[int, int, int]) -> Record:
+    """A record whose file has this inode, time and size; those that many tasks read are read once a process."""
+    try:
+        return Record(**unsealed_file(files, name))
+    except TypeError as error:
+        raise StorageError(f"{files.path / name} is not a record: {error}") from error
+
+
+def unsealed_file(files: OwnFolder, name: str) -> dict[str, Any]:
+    """A sealed JSON file of a folder; raises `StorageError` where it is missing or changed."""
+    content = files.read(name)
+    try:
+        return unsealed(content)
+    except ValueError as error:
+        raise StorageError(f"{files.path / name} is damaged: {error}") from error
 
 
 def json_text(value: Any) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -72,15 +71,8 @@ def test_save_and_load_are_inverse(tmp_path: Path, test: float, shape: tuple[int
     for name in LABELS:
         assert getattr(loaded, name) == getattr(data, name)
     assert loaded.digest == data.digest
-    assert [entry.name for entry in (tmp_path / "run").iterdir()] == ["data"]  # nothing temporary stays
-
-
-def test_many_rows_are_stored_in_several_chunks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("structflow.store.array_group.CHUNK_BYTES", 48)  # 2 rows of 3 float64
-    data = dataset()
-    data.save(tmp_path / "data")
-    assert len(list((tmp_path / "data" / "arrays" / "inputs" / "c").iterdir())) == 4
-    assert Dataset.load(tmp_path / "data").digest == data.digest
+    names = sorted(entry.name for entry in (tmp_path / "run").iterdir())
+    assert names == ["data", "data.manifest.json"]  # nothing temporary stays
 
 
 def test_saving_the_same_again_is_fine_and_other_data_is_refused(tmp_path: Path) -> None:
@@ -100,24 +92,29 @@ def test_loading_what_is_not_there(tmp_path: Path) -> None:
         Dataset.load(tmp_path / "nowhere")
 
 
-def test_lost_chunk_is_noticed(tmp_path: Path) -> None:
-    # Zarr itself reads a missing chunk as zeros.
-    dataset().save(tmp_path / "data")
-    shutil.rmtree(tmp_path / "data" / "arrays" / "inputs" / "c")
-    with pytest.raises(StorageError, match=r"inputs/c.* is missing"):
-        Dataset.load(tmp_path / "data")
-
-
-def test_lost_or_garbled_array_is_noticed(tmp_path: Path) -> None:
+def test_lost_or_garbled_data_is_noticed(tmp_path: Path) -> None:
     dataset().save(tmp_path / "lost")
-    shutil.rmtree(tmp_path / "lost" / "arrays" / "targets")
-    with pytest.raises(StorageError, match=r"targets/.* is missing"):
+    (tmp_path / "lost").unlink()
+    with pytest.raises(StorageError, match=r"lost is missing"):
+        Dataset.load(tmp_path / "lost")
+    (tmp_path / "lost.manifest.json").unlink()
+    with pytest.raises(StorageError, match=r"lost\.manifest\.json is missing"):
         Dataset.load(tmp_path / "lost")
     dataset().save(tmp_path / "garbled")
-    chunk = next(path for path in (tmp_path / "garbled" / "arrays" / "inputs" / "c").rglob("*") if path.is_file())
-    chunk.write_bytes(b"garbage")
-    with pytest.raises(StorageError):
-        Dataset.load(tmp_path / "garbled")
+    content = (tmp_path / "garbled").read_bytes()
+    for damaged in (b"garbage", content[:-1], content[:300] + bytes([content[300] ^ 1]) + content[301:]):
+        (tmp_path / "garbled").write_bytes(damaged)
+        with pytest.raises(StorageError, match=r"garbled (has \d+ bytes|no longer holds)"):
+            Dataset.load(tmp_path / "garbled")
+
+
+def test_data_of_another_run_are_noticed(tmp_path: Path) -> None:
+    """Whole and sound, but not what the manifest beside them was written for."""
+    dataset().save(tmp_path / "one" / "data")
+    dataset(0.5).save(tmp_path / "two" / "data")
+    (tmp_path / "two" / "data").replace(tmp_path / "one" / "data")
+    with pytest.raises(StorageError, match="data"):
+        Dataset.load(tmp_path / "one" / "data")
 
 
 def test_file_in_the_way(tmp_path: Path) -> None:

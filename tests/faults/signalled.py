@@ -6,7 +6,7 @@ The moments are:
 
 - `opening`: just before the plan of a new run gets its name,
 - `write`: just before a file of an attempt is opened for writing,
-- `chunk`: when the third byte of a chunk has been written,
+- `chunk`: just after that, when its third byte has been written,
 - `link`: just before a record is linked into place,
 - `linked`: just after that.
 """
@@ -14,6 +14,7 @@ The moments are:
 from __future__ import annotations
 
 import os
+import re
 import resource
 import signal
 import sys
@@ -23,18 +24,18 @@ from structflow.cli import main
 
 CHUNK_BYTES = 3
 
+ATTEMPT = r"\.setting.*\.[0-9a-f]{12}\.npz\.[0-9a-f]{32}"
+"""The name of an attempt's file until it is whole."""
+
 
 def is_moment(moment: str, event: str, arguments: tuple[Any, ...], state: dict[str, Any]) -> bool:
     """Whether an audit event of Python is what is waited for."""
-    path = str(arguments[0]) if arguments else ""
-    written = event == "open" and isinstance(arguments[1], str) and ("w" in arguments[1] or "+" in arguments[1])
+    name = str(arguments[0]) if arguments else ""  # within its folder, which is opened already
     if moment == "opening":
-        return event == "os.rename" and str(arguments[1]).endswith("/plan.json")
-    if moment == "write":
-        return written and "/attempts/" in path
-    if moment == "chunk":
-        return written and "/attempts/" in path and "/c/" in path
-    links = event == "os.link" and "/records/" in str(arguments[1])
+        return event == "os.rename" and arguments[1] == "plan.json"
+    if moment in ("write", "chunk"):
+        return event == "open" and arguments[2] & os.O_CREAT != 0 and re.fullmatch(ATTEMPT, name) is not None
+    links = event == "os.link" and re.fullmatch(r"setting.*\.json", str(arguments[1])) is not None
     if moment == "link":
         return links
     if state.pop("linked", False):  # what comes first after it

@@ -27,13 +27,15 @@ def run(finished, tmp_path) -> Path:
     return tmp_path / "run"
 
 
-def chunks(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.rglob("*") if path.is_file() and "c" in path.parts[-3:])
+def files_of_arrays(folder: Path) -> list[Path]:
+    """Files with values: those of attempts, and the chunks of a Zarr hierarchy."""
+    return sorted(path for path in folder.rglob("*") if path.is_file() and path.name != "zarr.json")
 
 
 def flip(path: Path) -> None:
     content = path.read_bytes()
-    path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    middle = len(content) // 2
+    path.write_bytes(content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :])
 
 
 def truncate(path: Path) -> None:
@@ -54,7 +56,7 @@ def test_an_undisturbed_run_is_intact(cli, run):
 @pytest.mark.parametrize("place", ["attempts", "result.zarr"])
 def test_damaged_arrays_are_named_and_made_again(cli, run, finished, kind, place):
     """Fault 13: `verify` names the file, exits 3; the repair ends with the digests of the undisturbed run."""
-    chunk = chunks(run / place)[0]
+    chunk = files_of_arrays(run / place)[0]
     DAMAGES[kind](chunk)
     called = cli("verify", run)
     assert called.code == 3
@@ -69,9 +71,9 @@ def test_damaged_arrays_are_named_and_made_again(cli, run, finished, kind, place
 
 @pytest.mark.parametrize("kind", DAMAGES)
 def test_damaged_arrays_are_never_read(run, kind):
-    """Zarr reads a lost chunk as zeros; a prediction refuses instead, and names the file."""
+    """A prediction refuses, and names the file."""
     opened = Run(run)
-    chunk = next(path for path in chunks(run / "attempts") if "evaluate" in str(path))
+    chunk = next(path for path in files_of_arrays(run / "attempts") if "evaluate" in str(path))
     DAMAGES[kind](chunk)
     with pytest.raises(StorageError, match=str(chunk)):
         opened.predict([[0.0, 0.0]])
@@ -98,10 +100,10 @@ def test_what_a_run_was_opened_with_cant_be_made_again(cli, run, name):
 
 
 def test_damaged_data_is_refused(cli, run):
-    flip(chunks(run / "data")[0])
+    flip(run / "data.npz")
     called = cli("verify", run)
     assert called.code == 3
-    assert "data" in called.out
+    assert f"{run / 'data.npz'} no longer holds what was written" in called.out
 
 
 def test_leftovers_are_listed_and_removed(cli, run):
@@ -109,17 +111,21 @@ def test_leftovers_are_listed_and_removed(cli, run):
     record = sorted((run / "records").glob("*-train.json"))[0]
     attempt = run / json.loads(record.read_text())["arrays"]
     lost = [
-        run / "attempts" / f"{record.stem}.0123456789ab",
-        run / "attempts" / f".{record.stem}.0123456789ab.{'0' * 32}",
-        run / "records" / f".{record.stem}.0123456789ab",
+        run / "attempts" / f"{record.stem}.0123456789ab.npz",
+        run / "attempts" / f".{record.stem}.0123456789ab.npz.{'0' * 32}",
+        run / "records" / f".{record.name}.{'1' * 32}",
         run / f".summary.json.{'f' * 32}",
+        run / f".result.zarr.{'2' * 32}",
         run / "checkpoints" / record.stem,
     ]
     for path in lost:
-        if path.parent.name == "attempts" or path.parent.name == "checkpoints":
-            shutil.copytree(attempt, path)
+        if path.parent.name == "checkpoints":
+            path.mkdir(parents=True)
+            shutil.copy(attempt, path / "step-000000000005.npz")
+        elif path.name.startswith(".result.zarr"):
+            shutil.copytree(run / "result.zarr", path)
         else:
-            path.write_text("{")
+            shutil.copy(attempt, path)
     (run / "ranking.png").write_text("a picture of the user's")
     assert cli("verify", run).code == 0
     assert cli("show", run).code == 0

@@ -56,11 +56,11 @@ def test_a_file_size_limit(tmp_path, undisturbed):
 
 @pytest.mark.faults
 def test_a_full_disk(tmp_path, undisturbed):
-    """Fault 11: a file system of 1 MiB that fills midway; with more room the run goes on."""
+    """Fault 11: a file system of 160 KiB that fills midway; with more room the run goes on."""
     disk = tmp_path / "disk"
     disk.mkdir()
     mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", disk], capture_output=True, text=True, check=False
+        ["mount", "-t", "tmpfs", "-o", "size=160k", "tmpfs", disk], capture_output=True, text=True, check=False
     )
     if mounted.returncode:
         pytest.skip(f"mounting a small file system isn't allowed here: {mounted.stderr.strip()}")
@@ -82,7 +82,8 @@ def test_calls_that_fail(tmp_path, monkeypatch, cli, undisturbed, call):
     """Fault 12: an I/O error of one call, ever later, until the run gets through: exit 3, and the task isn't done."""
     studies.write(STUDY, tmp_path)
     honest = getattr(os, call)
-    count, at = [0], [7]
+    first, step = {"rename": (1, 1), "link": (2, 4), "fsync": (5, 29), "replace": (3, 8)}[call]
+    count, at = [0], [first]
 
     def failing(*arguments, **keywords):
         count[0] += 1
@@ -101,7 +102,7 @@ def test_calls_that_fail(tmp_path, monkeypatch, cli, undisturbed, call):
         assert called.code == 3, called.err
         assert "Input/output error" in called.err
         assert before <= committed(tmp_path / "run")
-        at[0] += 29
+        at[0] += step
     assert attempts > 0
     monkeypatch.undo()
     assert studies.digests(tmp_path / "run") == undisturbed
@@ -125,6 +126,6 @@ def test_two_attempts_write_apart(tmp_path):
     for task in ("one", "one", "two", "one.two"):
         record = directory.commit(task, Found({}, arrays))
         names.add(record.arrays)
-    folders = sorted(path.name for path in (directory.path / "attempts").iterdir())
-    assert len(folders) == 4
+    files = sorted(path.name for path in (directory.path / "attempts").iterdir())
+    assert len(files) == 4
     assert len(names) == 3

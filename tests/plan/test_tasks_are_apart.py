@@ -1,15 +1,15 @@
 """Fault 16: whatever is planned and stored, no two tasks and no two attempts ever write to the same place.
 
-Here a record is a file of its own and every attempt a folder of its own. So it is enough that tasks of a plan have
+Here a record is a file of its own and the arrays of every attempt are one. So it is enough that tasks of a plan have
 different names, also where a file system takes `A` and `a` for the same, that names lead nowhere else, that attempts
-never share a folder, and that the chunks of an array cover it without overlap, in one write each.
+never share a file, and that every array has a part of its file to itself.
 """
 
 from __future__ import annotations
 
 import itertools
-import math
 import re
+import zipfile
 from pathlib import Path
 
 import hypothesis.extra.numpy as arrays_of
@@ -20,7 +20,8 @@ from hypothesis import strategies as st
 from structflow.plan.plan import ExecutionPlan, Plan, RoundPlan, SettingPlan
 from structflow.plan.tasks import Task
 from structflow.runner.submission import Submission
-from structflow.store.array_group import CHUNK_BYTES, chunk_shape
+from structflow.store.array_file import CONTENTS, save_arrays
+from structflow.store.own_folder import OwnFolder
 from structflow.store.run_directory import Found, RunDirectory
 
 ROUNDS = st.builds(
@@ -100,22 +101,24 @@ def files(place: Path) -> set[Path]:
     return {path.relative_to(place) for path in place.rglob("*") if path.is_file()}
 
 
-@given(
-    st.lists(st.integers(0, 2**19), min_size=0, max_size=3),  # of all together fewer bytes than numpy can count
-    st.sampled_from([np.float32, np.float64, np.int64]),
-)
-@settings(max_examples=200, deadline=None)
-def test_chunks_are_whole_rows(shape, dtype):
-    """Every chunk is a run of whole rows, of at most 32 MiB unless a single row is larger; so none is written twice."""
-    array = np.broadcast_to(np.zeros((), dtype), shape)
-    chunks = chunk_shape(array)
-    assert len(chunks) == len(shape)
-    if not shape:
-        return
-    assert chunks[1:] == tuple(max(1, length) for length in shape[1:])
-    assert 1 <= chunks[0] <= max(1, shape[0])
-    row = math.prod(shape[1:]) * array.itemsize
-    assert chunks[0] == 1 or chunks[0] * row <= CHUNK_BYTES
+@given(ARRAYS)
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+def test_every_array_has_a_part_of_its_file_to_itself(tmp_path_factory, arrays):
+    """An entry for each, one behind the other, and no byte between them that isn't an entry's or its header's."""
+    place = tmp_path_factory.mktemp("place")
+    save_arrays(OwnFolder(place), "file.npz", arrays)
+    with zipfile.ZipFile(place / "file.npz") as archive:
+        entries = archive.infolist()
+        assert [entry.filename for entry in entries] == [f"{number:04d}.npy" for number in range(len(arrays))] + [
+            CONTENTS
+        ]
+        begin = 0
+        for entry in entries:
+            assert entry.header_offset == begin
+            assert entry.compress_size == entry.file_size
+            begin += 30 + len(entry.filename) + entry.file_size  # 30 bytes of a header, and no extra fields
+        assert begin == archive.start_dir
+    assert [path.name for path in place.iterdir()] == ["file.npz"]
 
 
 def test_kinds_of_tasks_begin_their_keys():

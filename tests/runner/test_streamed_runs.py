@@ -29,6 +29,8 @@ from structflow.runner.driver import carry_out, open_run
 from structflow.runner.evaluate import load_evaluated
 from structflow.runner.run_task import run_task
 from structflow.spec.load import load_study, study_from_mapping
+from structflow.store.array_file import load_arrays
+from structflow.store.own_folder import OwnFolder
 from structflow.train.minibatch_stream import MinibatchStream
 
 ROWS = 600
@@ -162,7 +164,7 @@ def test_a_sample_stands_for_all_rows(table, tmp_path):
 def test_a_run_says_on_how_many_rows_it_was_estimated_and_holds_no_others(table, tmp_path):
     carried = run(spec(table, sample_rows=150, split={"test": 0.25}), tmp_path / "run")
     assert carried.summary["rows"] == {"train": 450, "test": 150, "estimated_on": {"train": 150, "test": 150}}
-    stored = zarr.open_group(tmp_path / "run" / "data" / "arrays", mode="r")
+    stored, _ = load_arrays(OwnFolder(tmp_path / "run"), "data.npz")
     assert stored["inputs"].shape == (300, 2)
     shown = estimated_rows(carried.summary["rows"])
     assert shown == "evidence and metrics are estimated on 150 of 450 training rows, test metrics on 150 of 150"

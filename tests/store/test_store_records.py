@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import json
 import math
 import multiprocessing
+import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from structflow.errors import StorageError
+from structflow.store.array_file import load_arrays, save_arrays
 from structflow.store.digest import digest_of_arrays, digest_of_json
+from structflow.store.inspection import damage_of_record
 from structflow.store.run_directory import Found, RunDirectory, without_nan
+
+TASK = "setting0-round0-batch0-stage0-train"
 
 ARRAYS = {
     "weights": np.arange(12.0).reshape(3, 4),
@@ -98,59 +105,88 @@ def test_digests_say_what_is_equal(directory):
     assert digest_of_json({"b": 1, "a": [1, 2]}) == digest_of_json({"a": [1, 2], "b": 1})
 
 
-def files_of_values(directory: RunDirectory) -> list[Path]:
-    """Chunks of the arrays, the part of a group that holds values."""
-    about = ("zarr.json", "manifest.json")
-    return sorted(
-        path for path in (directory.path / "attempts").rglob("*") if path.is_file() and path.name not in about
-    )
+def test_any_flipped_bit_is_found(directory):
+    """All over the file: reading refuses what would change a value, and `verify` everything."""
+    task = "setting0-select"
+    record = directory.commit(task, Found({}, {"a": np.arange(3.0), "b": np.zeros((0, 2))}))
+    path = directory.path / record.arrays
+    content = path.read_bytes()
+    for place in range(0, len(content), 5):
+        path.write_bytes(content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :])
+        (found,) = damage_of_record(directory, task)
+        assert str(path) in found.message
+        with contextlib.suppress(StorageError):
+            assert digest_of_arrays(directory.arrays(record)) == record.arrays_digest
+    path.write_bytes(content)
+    assert list(damage_of_record(directory, task)) == []
 
 
-def test_a_flipped_bit_is_found_in_any_chunk(directory):
-    record = directory.commit("task", Found({}, ARRAYS))
-    chunks = files_of_values(directory)
-    assert len(chunks) >= 4
-    for chunk in chunks:
-        content = chunk.read_bytes()
-        for place in (0, len(content) // 2, len(content) - 1):
-            chunk.write_bytes(content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :])
-            with pytest.raises(StorageError, match=rf"{chunk} no longer holds what was written"):
-                directory.arrays(record)
-        chunk.write_bytes(content)
-    directory.arrays(record)
-
-
-def test_a_deleted_chunk_is_found(directory):
-    """Zarr reads it as zeros without a word."""
-    record = directory.commit("task", Found({}, ARRAYS))
-    chunk = files_of_values(directory)[0]
-    chunk.unlink()
-    with pytest.raises(StorageError, match=f"{chunk} is missing"):
+@pytest.mark.parametrize("length", [0, 1, 100, -1])
+def test_a_cut_file_is_found(directory, length):
+    record = directory.commit(TASK, Found({}, ARRAYS))
+    path = directory.path / record.arrays
+    path.write_bytes(path.read_bytes()[:length])
+    with pytest.raises(StorageError, match=rf"{path} has \d+ bytes; expected {record.size}"):
         directory.arrays(record)
 
 
-def test_a_deleted_array_and_a_deleted_group_are_found(directory):
-    record = directory.commit("task", Found({}, ARRAYS))
-    folder = directory.path / record.arrays
-    (folder / "arrays" / "0000" / "zarr.json").unlink()
-    with pytest.raises(StorageError):
-        directory.arrays(record)
-    (folder / "arrays" / "zarr.json").unlink()
-    with pytest.raises(StorageError, match="not a group of arrays"):
+def test_a_deleted_file_is_found(directory):
+    record = directory.commit(TASK, Found({}, ARRAYS))
+    (directory.path / record.arrays).unlink()
+    with pytest.raises(StorageError, match=f"can't read {directory.path / record.arrays}: No such file"):
         directory.arrays(record)
 
 
 def test_arrays_of_another_attempt_are_found(directory):
     """Whole and sound, but not what this record was made with."""
-    record = directory.commit("task", Found({}, {"a": np.zeros(3)}))
+    record = directory.commit(TASK, Found({}, {"a": np.zeros(3)}))
     other = directory.commit("other", Found({}, {"a": np.ones(3)}))
-    folder = directory.path / record.arrays
-    for path in sorted(folder.rglob("*"), reverse=True):
-        path.unlink() if path.is_file() else path.rmdir()
-    folder.rmdir()
-    (directory.path / other.arrays).rename(folder)
-    with pytest.raises(StorageError, match=r"manifest\.json is not the one that was written"):
+    (directory.path / other.arrays).rename(directory.path / record.arrays)
+    with pytest.raises(StorageError, match="its list of contents is not the one that was written"):
         directory.arrays(record)
+
+
+def test_some_arrays_are_read_without_the_others(directory):
+    """Damage to another array isn't even noticed: no byte of it is read."""
+    record = directory.commit(TASK, Found({}, {"a": np.full(1000, 2.0), "b": np.full(1000, 3.0)}))
+    path = directory.path / record.arrays
+    content = path.read_bytes()
+    path.write_bytes(content.replace(np.array(3.0).tobytes(), np.array(4.0).tobytes(), 1))
+    (array,) = directory.arrays(record, "a".__eq__).values()
+    np.testing.assert_array_equal(array, np.full(1000, 2.0))
+    with pytest.raises(StorageError, match=r"0001\.npy"):
+        directory.arrays(record, "b".__eq__)
+
+
+def test_numpy_opens_the_file(directory):
+    record = directory.commit(TASK, Found({}, {"a": np.arange(3.0)}))
+    with np.load(directory.path / record.arrays) as archive:
+        np.testing.assert_array_equal(archive["0000"], np.arange(3.0))
+
+
+def test_arrays_that_are_read_can_be_written_to_and_lie_in_the_order_of_c(directory):
+    record = directory.commit(TASK, Found({}, {"a": np.asfortranarray(np.arange(6.0).reshape(2, 3))}))
+    array = directory.arrays(record)["a"]
+    assert array.flags.writeable
+    assert array.flags.c_contiguous
+
+
+def test_an_archive_that_claims_to_be_larger_than_it_is(directory):
+    """A few bytes that say they are a terabyte: refused, and nothing of that size is taken from memory."""
+    proof = save_arrays(directory.files, "bomb.npz", {"a": np.zeros(3)})
+    path = directory.path / "bomb.npz"
+    with zipfile.ZipFile(path) as archive:
+        contents = json.loads(archive.read("contents.json"))
+    contents["arrays"]["a"][1] = 2**40
+    text = json.dumps(contents)
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("0000.npy", bytes(10**6))
+        archive.writestr(zipfile.ZipInfo("contents.json"), text)
+        archive.comment = hashlib.sha256(text.encode()).hexdigest().encode()
+    with pytest.raises(StorageError, match="its arrays are larger than the file"):
+        load_arrays(directory.files, "bomb.npz")
+    with pytest.raises(StorageError, match=f"expected {proof.size}"):
+        load_arrays(directory.files, "bomb.npz", expected=proof)
 
 
 @pytest.mark.parametrize("change", [("1.5", "1.6"), ("word", "ward"), ("}", ""), ('"digest"', '"digits"')])
@@ -182,7 +218,7 @@ def test_json_has_null_for_what_is_no_number(directory):
 def test_files_are_replaced_whole(directory, monkeypatch):
     directory.write_text("file.txt", "old")
 
-    def fail(*arguments):
+    def fail(*arguments, **keywords):
         raise OSError("disk full")
 
     monkeypatch.setattr("os.replace", fail)

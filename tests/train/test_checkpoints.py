@@ -16,7 +16,8 @@ from structflow.runner.interruption import COST, TimedCheckpoints
 from structflow.runner.parents import batch_in_slot
 from structflow.runner.run_task import run_task
 from structflow.runner.train import train_batch
-from structflow.store.checkpoint_slots import CheckpointSlots, load_arrays
+from structflow.store.array_file import load_arrays
+from structflow.store.checkpoint_slots import CheckpointSlots
 from structflow.store.run_directory import RunDirectory
 
 TASK = "setting0-round0-batch0-stage0-train"
@@ -105,11 +106,13 @@ def test_the_newest_whole_checkpoint_counts(tmp_path):
     assert slots.newest() is None
     for step in (5, 10, 15):
         slots.save(step, {"step": np.array(step), "state": np.full(4, float(step))})
-    assert [path.name[-2:] for path in sorted(slots.folder.iterdir())] == ["10", "15"]
+    assert [path.stem[-2:] for path in sorted(slots.folder.iterdir())] == ["10", "15"]
     assert slots.newest()["step"] == 15
-    chunk = next(path for path in sorted((slots.folder / "step-000000000015").rglob("c/*")) if path.is_file())
-    chunk.write_bytes(chunk.read_bytes()[:-1])
-    assert slots.newest()["step"] == 10
+    newest = slots.folder / "step-000000000015.npz"
+    content = newest.read_bytes()
+    for damaged in (content[:-1], content[:200] + bytes([content[200] ^ 1]) + content[201:], b""):
+        newest.write_bytes(damaged)
+        assert slots.newest()["step"] == 10
     slots.remove()
     assert slots.newest() is None
 
@@ -126,10 +129,12 @@ def test_a_pickle_is_no_checkpoint(tmp_path):
             return Path.touch, (ran,)
 
     slots.folder.mkdir(parents=True)
-    torch.save({"state": Trap()}, slots.folder / "step-000000000005")
+    torch.save({"state": Trap()}, slots.folder / "step-000000000005.npz")
+    np.savez(slots.folder / "step-000000000006.npz", state=np.array([Trap()], dtype=object))
     assert slots.newest() is None
-    with pytest.raises(StorageError, match="not a group of arrays"):
-        load_arrays(slots.folder / "step-000000000005")
+    for step in (5, 6):  # both are ZIP archives
+        with pytest.raises(StorageError, match="can't be read as arrays"):
+            load_arrays(slots.files, f"step-{step:012d}.npz")
     assert not ran.exists()
 
 

@@ -19,27 +19,26 @@ def command(run: Path, dry_run: bool, as_json: bool) -> int:
     Nothing that a result depends on is touched, nor anything that structflow didn't make.
     """
     from ...results.read import refuse_no_run
-    from ...store.inspection import remove, size_of
     from ...store.openings import leftovers_of_all
     from ...store.run_directory import RunDirectory
     from ...store.run_lock import locked
 
     refuse_no_run(run)
     with locked(run):
-        found = [(path, size_of(path)) for path in leftovers_of_all(RunDirectory(run))]
+        found = leftovers_of_all(RunDirectory(run))
         if not dry_run:
-            for path, _ in found:
-                remove(path)
+            for each in found:
+                each.remove()
     if as_json:
         print_json(
             {
                 "removed": not dry_run,
-                "files": [{"path": str(path.relative_to(run)), "bytes": size} for path, size in found],
+                "files": [{"path": str(each.path.relative_to(run)), "bytes": each.size} for each in found],
             }
         )
         return 0
-    for path, size in found:
-        click.echo(f"{'would remove' if dry_run else 'removed'} {path} ({size:,} bytes)")
+    for each in found:
+        click.echo(f"{'would remove' if dry_run else 'removed'} {each.path} ({each.size:,} bytes)")
     if not found:
         click.echo("nothing to remove")
     return 0
