@@ -24,6 +24,12 @@ LEFT_OUT = ("mae",)
 LEFT_OUT_WHERE_NARROW = ("mae", "calibration_error")
 """Metrics that it doesn't show where they would not fit."""
 
+MARKS = {
+    False: ("*", "not converged, more steps would raise it"),
+    None: ("?", "more steps may raise it, within the noise of training"),
+}
+"""Signs beside scores by whether a structure has converged, and what they mean."""
+
 LONGEST_LINE = 28
 """Characters of a stacked choice that aren't folded, as long as there is another layout."""
 
@@ -125,7 +131,7 @@ class RankingTable:
             table.add_row(
                 f"{entry['rank']}{'=' if entry['tied_with_best'] else ''}",
                 *self.structure_cells(entry, layout),
-                score_text(entry, self.criterion),
+                score_text(entry, self.criterion) + mark_of(entry).rjust(2 * any(map(mark_of, self.entries))),
                 f"{entry['probability']:.3f}",
                 f"{entry['restart_agreement']:.0%}",
                 *(shown(entry["metrics"][self.rows][name]) for name in self.metrics(layout)),
@@ -160,6 +166,9 @@ class RankingTable:
             yield "?: not known"
         if any(entry["tied_with_best"] for entry in self.entries):
             yield "=: ties with the best"
+        for sign, meaning in MARKS.values():
+            if sign in map(mark_of, self.entries):
+                yield f"{sign}: {meaning}"
         yield "agree: share of restarts"
         if "calibration_error" in self.metrics(layout):
             yield "calib.: calibration error"
@@ -167,6 +176,11 @@ class RankingTable:
             yield "–: no rank"
         if any(label == "∅" for key in self.choices for label in self.labels(key)):
             yield "∅: none"
+
+
+def mark_of(entry: Mapping[str, Any]) -> str:
+    """The sign of a structure that has not converged, or may not have; runs of earlier versions don't say."""
+    return MARKS.get(entry.get("converged", True), ("", ""))[0]
 
 
 def score_text(entry: Mapping[str, Any], criterion: str) -> str:

@@ -48,6 +48,15 @@ class RankedStructure:
         return float(self.entry["probability"])
 
     @property
+    def converged(self) -> bool | None:
+        """Whether more steps would hardly raise the objective; None where that can't be told from its noise.
+
+        `entry["still_gaining"]` says what as many steps again would gain, in nats.
+        """
+        converged: bool | None = self.entry.get("converged")  # runs of earlier versions have none
+        return converged
+
+    @property
     def metrics(self) -> dict[str, dict[str, float]]:
         """Metrics on the rows of `train` and of `test`."""
         metrics: dict[str, dict[str, float]] = self.entry["metrics"]

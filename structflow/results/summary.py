@@ -16,6 +16,7 @@ from ..runner.evaluate import ROW_TERMS
 from ..runner.select import canonical
 from ..spec.study import Setting
 from ..store.names import RUN
+from .convergence import add_convergence, convergence_warnings, judged_alone
 from .divergence import divergence_warnings
 from .estimator_warnings import disagreements, missing_estimates, unsure_estimates
 from .evaluations import evaluations
@@ -135,11 +136,13 @@ def summarise_setting(context: RunContext, index: int, setting: Setting) -> dict
             {
                 "structure": member["structure"],
                 **{key: member.get(key, {}) for key in SHOWN},
+                "convergence": member.get("convergence"),
                 "restarts": len(picked["scores"]),
                 "restart_agreement": agreement,
             }
         )
     ranking = rank(entries, context.study.space, setting.stages[-1], gap_errors(context, ranked))
+    add_convergence(ranking)
     curves = relevance_entries([member for _, member, _ in evaluations(context, index)], ranking)
     total = selected["members"]
     warnings += divergence_warnings(context, index, selected["diverged"], total)
@@ -154,6 +157,7 @@ def summarise_setting(context: RunContext, index: int, setting: Setting) -> dict
         warnings.append(f"{len(tied)} structure(s) tie with the best: the gap is under two standard errors")
     warnings += missing_estimates(discrete, by_estimate)
     warnings += unsure_estimates(ranking)
+    warnings += convergence_warnings(ranking, setting.stages[-1])
     warnings += disagreements(ranking)
     return {
         "values": setting.values,
@@ -251,6 +255,7 @@ def relaxed_entry(member: dict[str, Any], selection: dict[str, Any] | None) -> d
         "bound": member["log_evidence"],
         "bound_se": member["log_evidence_se"],
         "q_probability": member["q_probability"],
+        **judged_alone(member.get("convergence"), member["log_evidence_se"]),
         **{key: member[key] for key in COMPLEXITIES},
         "hyperparameters": member["hyperparameters"],
         "metrics": member["metrics"],

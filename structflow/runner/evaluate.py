@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -23,6 +23,7 @@ from ..plan.tasks import Task
 from ..plugins import Candidate
 from ..spec.models import Spec
 from ..store.run_directory import Found
+from ..train.convergence import Convergence
 from .context import RunContext
 from .estimators_apart import EstimatedApart, Part, estimate_apart
 from .parents import is_parameter, parameters_in, trained_in_slot
@@ -31,7 +32,7 @@ from .reuse import earlier_evaluations
 from .select import canonical
 from .set_aside import Start, starts_of, without_failing
 from .shared_records import derived, selection_record
-from .train import member_as_json, open_probabilities
+from .train import CONVERGENCE, member_as_json, open_probabilities
 from .training_keys import evaluation_key, keys_in
 
 ROW_TERMS = "rows/log_likelihood"
@@ -91,14 +92,34 @@ def evaluate_together(context: RunContext, task: Task, batch: Batch, members: Se
         evaluated.update(zip(keys_of_new, found, strict=True))
     evaluations = [evaluated[key] for key in wanted]
     relevances = member_relevances(context, trained, task)
-    for evaluation, curves in zip(evaluations, relevances.curves, strict=True):
-        evaluation["relevance"] = curves
+    measures = convergence_of(arrays, batch.members, smaller.members)
+    for evaluation, curves, measure in zip(evaluations, relevances.curves, measures, strict=True):
+        evaluation.update(relevance=curves, convergence=measure)
     arrays = {f"parameter/{name}": value.cpu().numpy() for name, value in trained.parameters.items()}
     arrays.update(relevances.arrays)
     if by_row is not None:
         arrays[ROW_TERMS] = by_row
     payload = {"empty": False, "batch": smaller.as_json(), "members": evaluations, "keys": wanted}
     return Found(payload, arrays)
+
+
+def convergence_of(
+    arrays: Mapping[str, np.ndarray], batch: Sequence[Candidate], members: Sequence[Candidate]
+) -> list[dict[str, float] | None]:
+    """The measure of convergence of members of a batch, from its record's arrays.
+
+    None where an earlier version trained them. With folds it is that of the fold with the most to gain.
+    """
+    names = [field.name for field in fields(Convergence)]
+    if any(f"{CONVERGENCE}/{name}" not in arrays for name in names):
+        return [None] * len(members)
+    table = {name: arrays[f"{CONVERGENCE}/{name}"] for name in names}
+    found: list[dict[str, float] | None] = []
+    for member in members:
+        own = [number for number, other in enumerate(batch) if replace(other, fold=member.fold) == member]
+        worst = max(own, key=lambda number: float(np.nan_to_num(table["left_to_gain"][number], nan=np.inf)))
+        found.append({name: float(values[worst]) for name, values in table.items()})
+    return found
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,7 @@ from ..plugins import Candidate, Decision
 from ..store.names import PLAN
 from ..store.openings import earlier_openings
 from ..store.run_directory import RunDirectory
+from ..train.convergence import Convergence
 from ..train.trainer import TrainingResult, Trajectory
 from .context import RunContext, context_of
 from .parents import batch_in_slot, trained_in_slot
@@ -236,9 +237,9 @@ def taken_over(context: RunContext, task: Task, bound: Bound, fresh: Parameters)
         fresh = {**fresh, **all_kept(bound.population)}
     sources = [Source(batch.bound, batch.part("parameter"), batch.pairs) for batch in batches]
     size = bound.population.size
-    terms, outer = (
+    terms, outer, measured = (
         gather_columns([(batch.part(group), batch.pairs) for batch in batches], size)
-        for group in ("trajectory", "outer")
+        for group in ("trajectory", "outer", "convergence")
     )
     diverged = np.full(size, -1)
     for batch in batches:
@@ -248,7 +249,8 @@ def taken_over(context: RunContext, task: Task, bound: Bound, fresh: Parameters)
     reports = {name: value.numpy() for name, value in outer.items()}
     if reports:
         reports["step"] = first["outer/step"]
-    return TrainingResult(gather_parameters(fresh, bound, sources), trajectory, diverged, reports)
+    convergence = Convergence(**{name: value.numpy() for name, value in measured.items()}) if measured else None
+    return TrainingResult(gather_parameters(fresh, bound, sources), trajectory, diverged, reports, convergence)
 
 
 @dataclass(frozen=True)

@@ -36,6 +36,9 @@ from .removed import removal_report, without_removed
 from .reuse import taken_over
 from .training_keys import TrainingKey, keys_as_json, keys_in, keys_of_parents, training_keys
 
+CONVERGENCE = "convergence"
+"""Group of a record's arrays, (M,) each, that hold the measure of `train.convergence`."""
+
 SELECTION_SHARE = 8
 """Restarts are compared on this part of the samples that evidence is estimated with, and on other noise."""
 
@@ -77,6 +80,8 @@ def train_batch(
     arrays["trajectory/steps"] = result.trajectory.steps
     arrays.update({f"trajectory/{name}": value for name, value in result.trajectory.terms.items()})
     arrays.update({f"outer/{name}": value for name, value in result.outer.items()})
+    if result.convergence is not None:
+        arrays.update({f"{CONVERGENCE}/{name}": value for name, value in result.convergence.arrays().items()})
     trained = context.trained(bound, result.parameters, batch.members, task.setting, task.round, task.stage)
     samples = max(16, spec.evidence.samples // SELECTION_SHARE)
     with torch.no_grad():

@@ -43,11 +43,11 @@ class Reconditioning:
             **{f"inner_whitening/{name}": self.stage.inputs.whitening[name] for name in whitening},
         }
 
-    def after(self, step: int, state: Tensor) -> None:
+    def after(self, step: int, state: Tensor, others: Tensor) -> None:
         """After a step of h that followed step `step` of θ: give members whose h is far new coordinates, in place.
 
-        The parameters are those of before in other coordinates; the velocity stays as it is. Whether a member is
-        whitened anew depends on its own h alone.
+        The parameters, and those of the `others` (…, P), are those of before in other coordinates; the velocity stays
+        as it is. Whether a member is whitened anew depends on its own h alone.
         """
         coordinates = self.stage.coordinates
         if not coordinates.whitening or step + 1 - int(self.looked_at) < LEAST_STEPS:
@@ -59,7 +59,9 @@ class Reconditioning:
         members = counts.index_add(0, self.member_of, far.to(counts.dtype)) > 0
         if not bool(members.any()):
             return
-        parameters = self.stage.parameters(state)
+        points = [state, *others]
+        plain = [self.stage.parameters(point) for point in points]
+        parameters = plain[0]
         data, c_reg = inputs.data, float(inputs.tables.column("c_reg")[step])
         fresh = coordinates_for(bound, parameters, data.x, data.y, c_reg, data.inner_weights, data.row_weight).whitening
         slots = {
@@ -70,9 +72,10 @@ class Reconditioning:
             chosen = members if owners is None else members.index_select(0, owners)
             matrix.copy_(torch.where(chosen[:, None, None], fresh[name], matrix))
             inputs.whitening[name].copy_(matrix)
-        moved = self.stage.layout.pack(coordinates.whitened(parameters)).to(state.dtype)
         own = members.index_select(0, self.member_of)
-        state.copy_(torch.where(own, moved, state))
+        for point, values in zip(points, plain, strict=True):
+            moved = self.stage.layout.pack(coordinates.whitened(values)).to(state.dtype)
+            point.copy_(torch.where(own, moved, point))
         self.whitened_at.copy_(torch.where(own, state, self.whitened_at))
 
 

@@ -136,6 +136,11 @@ class StageInputs:
             return self.data.stream.order.batch_size
         return min(self.minibatching.batch_size or self.data.rows, self.data.rows)
 
+    @property
+    def draws_rows(self) -> bool:
+        """Whether a step sees some of the rows only."""
+        return self.data.stream is not None or self.rows < self.data.rows
+
     def at(self, step: int) -> Inputs:
         """What `Objectives.terms` takes after the parameters, at a step of θ."""
         block = self.block
@@ -167,6 +172,27 @@ class StageInputs:
         data = self.data
         factor = self._factor(data.rows)
         return (self.tables.values[step], normals, uniforms, data.x, data.y, factor, data.weights, *self.rest)
+
+    def of_measure(self, normals: NoiseSource, uniforms: NoiseSource, sample: int) -> Inputs:
+        """What the objective takes at the last step's metaparameters, for a sample of noise from other sources.
+
+        Samples 2k and 2k + 1 have opposite noise: −z for z, 1 − u for u. Rows are as many as those of a step, drawn
+        from the rows in memory.
+        """
+        pair = self._numbers([sample // 2])
+        z, u = (rows[0] for rows in self._draw(normals, uniforms, pair, self.samples))
+        if sample % 2:
+            z, u = -z, 1 - u
+        data, weights = self.data, self.data.weights
+        x, y = data.x, data.y
+        if self.draws_rows:
+            batching = self.minibatching
+            size = min(self.rows, data.rows)
+            chosen = minibatch_rows(batching.seed, f"{batching.stage}/measure", sample // 2, data.rows, size)
+            batch = torch.from_numpy(np.resize(chosen, self.rows)).to(self.execution.device)
+            x, y = x.index_select(0, batch), y.index_select(0, batch)
+            weights = {level: value.index_select(1, batch) for level, value in weights.items()}
+        return (self.tables.values[self.tables.steps - 1], z, u, x, y, self._factor(self.rows), weights, *self.rest)
 
     def _draw(
         self, normals: NoiseSource, uniforms: NoiseSource, numbers: Tensor, samples: int

@@ -1,0 +1,126 @@
+"""Whether the structures of a ranking have converged, and what that may mean for their order."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ..spec.models import Spec
+from .estimator_warnings import named
+
+LIMIT = 0.1
+"""Nats that a converged member may still gain at most."""
+
+SHARE_OF_GAP = 0.1
+"""The same as a share of the gap to the neighbours in the ranking."""
+
+LEAST_LIMIT = 0.01
+"""Nats below which a gain changes no probability that is shown, however small a gap is."""
+
+MOST_STEPS = 10
+"""Times the steps that a warning suggests at most."""
+
+NOT_MEASURED = "it was trained by a version of structflow that didn't measure it"
+
+NOT_FINITE = "its objective isn't a finite number along the way"
+
+
+SHOWN = ("still_gaining", "still_gaining_se", "left_to_gain")
+"""What is reported of a measure."""
+
+
+def add_convergence(ranking: Sequence[dict[str, Any]]) -> None:
+    """Turn `convergence` of every entry of a ranking into what is reported of it; see `judged_alone`.
+
+    The limit is also a tenth of the gap to the neighbours, where the score's own error is smaller.
+    """
+    scores = [entry["score"] + entry["log_prior"] for entry in ranking]
+    for number, entry in enumerate(ranking):
+        near = [abs(scores[number] - scores[other]) for other in (number - 1, number + 1) if 0 <= other < len(scores)]
+        entry.update(judged_alone(entry.pop("convergence"), entry["score_se"], min(near, default=math.inf)))
+
+
+def judged_alone(
+    measure: Mapping[str, float | None] | None, error: float | None, gap: float = math.inf
+) -> dict[str, Any]:
+    """What is reported of a member's measure, given the standard error of its score.
+
+    `still_gaining`, with its error `still_gaining_se`, is what the objective would gain in as many steps again,
+    `left_to_gain` an upper bound of all that it would gain in the end, None where no limit is in sight. `converged`
+    says that the first is below its limit, also two errors up. It is None, with a reason in `converged_unknown`, where
+    that can't be told.
+    """
+    values = dict.fromkeys(SHOWN) if measure is None else {name: measure[name] for name in SHOWN}
+    converged, reason = judged(values, limit_of(gap, error), measure is not None)
+    return {"converged": converged, "converged_unknown": reason, **values}
+
+
+def limit_of(gap: float, error: float | None) -> float:
+    """Nats below which what a member may still gain doesn't matter, given the gap to its nearest neighbour.
+
+    What is less than the score's own standard error isn't told from noise by the ranking either.
+    """
+    return max(min(LIMIT, SHARE_OF_GAP * gap), LEAST_LIMIT, error or 0.0)
+
+
+def judged(values: Mapping[str, float | None], limit: float, is_measured: bool) -> tuple[bool | None, str | None]:
+    """Whether a member has converged, or None and why that can't be told."""
+    still, error = values["still_gaining"], values["still_gaining_se"]
+    if not is_measured:
+        return None, NOT_MEASURED
+    if still is None or error is None:
+        return None, NOT_FINITE
+    if still > limit:
+        return False, None
+    if still + 2 * error > limit:
+        return None, f"within the noise of its objective it may still gain {still + 2 * error:.2g} nats"
+    return True, None
+
+
+def convergence_warnings(ranking: Sequence[Mapping[str, Any]], spec: Spec) -> list[str]:
+    """A warning where structures that have not converged could change the order, and what to do about it.
+
+    They could where what is left to gain reaches an entry above, or, of the best, where nothing else has converged
+    either.
+    """
+    scores = [entry["score"] + entry["log_prior"] for entry in ranking]
+    suspects = [
+        number
+        for number, entry in enumerate(ranking)
+        if entry["converged"] is False and number > 0 and most_of(entry) >= scores[number - 1] - scores[number]
+    ]
+    if not suspects:
+        return []
+    reach_best = [number for number in suspects if most_of(ranking[number]) >= scores[0] - scores[number]]
+    first = (reach_best or suspects)[0]
+    entry = ranking[first]
+    inner = spec.optimizer.inner
+    target = "the best" if reach_best else "the one above"
+    factor = max(steps_factor(ranking[number]) for number in suspects)
+    return [
+        f"{len(suspects)} structure(s) had not converged and could still rise past {target}, such as "
+        f"{named(entry['structure'])}, which would gain about {entry['still_gaining']:.2g} nats in as many steps again "
+        f"and is {scores[0] - scores[first]:.2g} behind; raise optimizer.inner.steps from {inner.steps:,} to about "
+        f"{rounded(factor * inner.steps):,}, or optimizer.inner.lr"
+    ]
+
+
+def most_of(entry: Mapping[str, Any]) -> float:
+    """What is left to gain, ∞ where that isn't known."""
+    return math.inf if entry["left_to_gain"] is None else float(entry["left_to_gain"])
+
+
+def steps_factor(entry: Mapping[str, Any]) -> float:
+    """By how much to multiply the steps so that half of `LIMIT` is left to gain, if the gain slows down as it has."""
+    most, still = most_of(entry), float(entry["still_gaining"])
+    if not math.isfinite(most) or most <= still:
+        return MOST_STEPS if still > LIMIT else 2.0
+    runs = math.log(max(most / (0.5 * LIMIT), 1.0)) / -math.log1p(-still / most)
+    return min(max(1 + runs, 2.0), MOST_STEPS)
+
+
+def rounded(steps: float) -> int:
+    """A number of steps with two digits."""
+    digits = 10 ** max(0, math.floor(math.log10(steps)) - 1)
+    return math.ceil(steps / digits) * digits

@@ -1,0 +1,184 @@
+"""How much a stage's objective would still gain: measured at the end of the stage, for every member.
+
+L is compared, with the same random numbers, at the end and at the means of θ over two earlier parts of the steps, and
+beyond the end on the straight line along which θ has moved. Time is counted in learning rate, τ = Σ rate: under a rate
+that decays to zero the last steps hardly move anything, so that they gain little however far away the maximum is.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..objective.bound import Terms
+from ..objective.levels import Metaparameters, inner_level, one_level
+from ..objective.noise import NoiseSource, noise_source
+from .stepping import Moving, Stepping
+
+PARTS = ((0.25, 0.5), (0.5, 0.75))
+"""Shares of the steps over which θ is averaged."""
+
+MOST_LOOKS = 64
+"""Steps that an average is taken over, at most."""
+
+STRETCHES = (2.0, 8.0, 32.0)
+"""How far beyond the end L is looked at, in lengths of the way from the later average to the end."""
+
+SHARE_OF_STEPS = 0.02
+"""What the measure may cost, as a share of the steps of the stage."""
+
+LEAST_PAIRS, MOST_PAIRS = 2, 64
+"""Pairs of samples of opposite noise that L is estimated from."""
+
+ROUNDING = 4.0
+"""Error of L by rounding, in units in its last place."""
+
+LEAST_TIME = 1e-12
+"""In place of a shorter τ between two points, where a stage has a step or two."""
+
+
+@dataclass(frozen=True)
+class Convergence:
+    """For every member, (M,), in nats of the smoothed objective.
+
+    `gained` is what the end has over the mean of θ in the third quarter of the steps, with its standard error
+    `gained_se`; `still_gaining` is what as many steps again would gain, and `still_gaining_se` half the distance to its
+    upper bound. `left_to_gain` is an upper bound of what all steps to come would gain, infinite where the gain
+    hasn't slowed down.
+    """
+
+    gained: np.ndarray
+    gained_se: np.ndarray
+    still_gaining: np.ndarray
+    still_gaining_se: np.ndarray
+    left_to_gain: np.ndarray
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """By name."""
+        return dict(vars(self))
+
+
+@dataclass
+class ThetaAverages:
+    """Running means of the flat vector over `PARTS` of the steps: `values` (2, P), of the steps in `looks`."""
+
+    values: Tensor
+    looks: tuple[range, ...]
+
+    @classmethod
+    def of(cls, state: Tensor, steps: int) -> ThetaAverages:
+        """Before the first of so many steps; each average is of one of them at least."""
+        looks = []
+        for begin, end in PARTS:
+            first = int(begin * steps)
+            length = max(1, int(end * steps) - first)
+            looks.append(range(first, first + length, -(-length // MOST_LOOKS)))
+        return cls(state.new_zeros((len(PARTS), len(state))), tuple(looks))
+
+    def before(self, step: int, state: Tensor) -> None:
+        """Take in what a step starts from, where that is due."""
+        for value, looks in zip(self.values, self.looks, strict=True):
+            if step in looks:
+                value.add_((state - value) / (1 + looks.index(step)))
+
+    def times(self, rates: np.ndarray) -> np.ndarray:
+        """The mean τ of each average, and τ of the end, in units of the whole: (3,), rising to 1."""
+        before = np.concatenate([[0.0], np.cumsum(rates)])
+        whole = before[-1] or 1.0
+        return np.array([*(before[list(looks)].mean() for looks in self.looks), before[-1]]) / whole
+
+
+def pairs_of(steps: int, is_exact: bool) -> int:
+    """Pairs of samples that the measure takes: as many as its share of the steps allows; 0, one sample, if exact."""
+    if is_exact:
+        return 0
+    points = 1 + len(PARTS) + len(STRETCHES)
+    return int(min(max(SHARE_OF_STEPS * steps / (2 * points), LEAST_PAIRS), MOST_PAIRS))
+
+
+def measured(stepping: Stepping, keys: np.ndarray, end: Tensor, averages: ThetaAverages) -> Convergence:
+    """The measure at the end (P,) of a stage whose members have Philox `keys` (M, 2)."""
+    tables, exact = stepping.stage.inputs.tables, stepping.stage.objectives.bound.is_exact
+    pairs = pairs_of(tables.steps, exact and not stepping.stage.inputs.draws_rows)
+    early, late = averages.values
+    points = [early, late, *(end + stretch * (end - late) for stretch in STRETCHES)]
+    values = Values.of(stepping, keys, end)
+    at_end, gaps = [], []
+    for sample in range(max(1, 2 * pairs)):
+        at_end.append(values.at(end, sample))
+        gaps.append(torch.stack([at_end[-1] - values.at(point, sample) for point in points]))
+    size, found = (torch.stack(each).double().cpu().numpy() for each in (at_end, gaps))
+    rounding = ROUNDING * torch.finfo(end.dtype).eps * np.abs(size).mean(0)
+    if pairs:
+        found = 0.5 * (found[::2] + found[1::2])
+    mean, error = found.mean(0), np.zeros(found.shape[1:])
+    if pairs:
+        error = found.std(0, ddof=1) / np.sqrt(pairs)
+    error = np.hypot(error, rounding)
+    times = averages.times(tables.rate.double().cpu().numpy())
+    beyond = np.max(np.nan_to_num(-mean[2:] - 2 * error[2:], nan=0.0), axis=0, initial=0.0)
+    likely = Trend.of(mean[0], mean[1], times)
+    highest = Trend.of(np.maximum(mean[0], mean[1]), mean[1] + 2 * error[1], times)
+    still = np.maximum(likely.next, beyond)
+    most = np.maximum(highest.next, still)
+    return Convergence(mean[1], error[1], still, 0.5 * (most - still), np.maximum(highest.all, most))
+
+
+@dataclass
+class Values:
+    """The objective of every member, (M,), at any flat vector and sample of the noise; h is that of the `end`."""
+
+    stepping: Stepping
+    end: Tensor
+    normals: NoiseSource
+    uniforms: NoiseSource
+    scratch: Moving
+
+    @classmethod
+    def of(cls, stepping: Stepping, keys: np.ndarray, end: Tensor) -> Values:
+        """With noise of its own."""
+        bound = stepping.stage.objectives.bound
+        normals, uniforms = (
+            noise_source(each, keys, "measure").to(end.device) for each in (bound.normals, bound.uniforms)
+        )
+        return cls(stepping, end, normals, uniforms, Moving.of(end.clone(), bound.population.size))
+
+    def at(self, flat: Tensor, sample: int) -> Tensor:
+        """L, or with one level Q / c_train: what the steps raise."""
+        stage, levels = self.stepping.stage, self.stepping.levels
+        point = stage.inputs.of_measure(self.normals, self.uniforms, sample)
+        self.scratch.state.copy_(flat if levels == 1 else torch.where(stage.of_h, self.end, flat))
+        terms = Terms(*self.stepping(self.scratch, stage.inputs.tables.steps - 1, point, moves=False))
+        at = Metaparameters.of_row(point[0])
+        return one_level(terms, at) if levels == 1 else inner_level(terms, at)
+
+
+@dataclass(frozen=True)
+class Trend:
+    """What the objective gains in as much τ `next` as the stage has had, and in `all` of the future, (M,)."""
+
+    next: np.ndarray
+    all: np.ndarray
+
+    @classmethod
+    def of(cls, early: np.ndarray, late: np.ndarray, times: np.ndarray) -> Trend:
+        """If the rate of the gain goes on to fall as it has fallen; not finite where it hasn't.
+
+        `early` and `late` (M,) are what the end has over the averages, whose τ are the first two of `times`. With the
+        rates of gain r₁ between the averages and r₂ from the later one to the end, at the τ half-way,
+        r(τ) = r₂ e^{−λ(τ − τ₂)} with λ = log(r₁ / r₂) / (τ₂ − τ₁): ∫ r from 1 to 2, and to ∞.
+        """
+        first, second, end = times
+        late = np.maximum(late, 0.0)
+        later = late / max(end - second, LEAST_TIME)
+        earlier = (early - late) / max(second - first, LEAST_TIME)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            decay = np.log(earlier / later) / max(0.5 * (end - first), LEAST_TIME)
+            decay = np.where((later > 0) & (earlier > later), decay, 0.0)
+            now = later * np.exp(-decay * 0.5 * (end - second))
+            everything = np.where(now > 0, now / decay, 0.0)
+            following = np.where(decay > 0, -np.expm1(-decay) * everything, now)
+        return cls(following, everything)
