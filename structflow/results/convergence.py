@@ -123,4 +123,4 @@ def steps_factor(entry: Mapping[str, Any]) -> float:
 def rounded(steps: float) -> int:
     """A number of steps with two digits."""
     digits = 10 ** max(0, math.floor(math.log10(steps)) - 1)
-    return math.ceil(steps / digits) * digits
+    return int(math.ceil(steps / digits) * digits)

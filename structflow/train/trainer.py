@@ -91,7 +91,8 @@ def train(
     coordinates = reconditioning(stage) if ascent is not None and inner.type == "sgd" else None
     resumable = {**vars(moving), "averages": averages.values, **({} if coordinates is None else coordinates.tensors)}
     stored = checkpoints.load() if checkpoints is not None else None
-    done = 0 if stored is None else restore(stored, resumable, trace, ascent)
+    is_whole = stored is not None and set(resumable) <= set(stored)  # an earlier version kept less
+    done = restore(stored, resumable, trace, ascent) if stored is not None and is_whole else 0
 
     for step in range(done, tables.steps):
         averages.before(step, state)

@@ -152,6 +152,7 @@ def test_show_json_has_the_fields_of_the_design(cli, finished):
     named = {
         "rank", "structure", "log_evidence", "log_evidence_se", "evidence", "evidence_se", "probability", "restarts",
         "restart_agreement", "c_param", "c_struct", "metrics", "robustness",
+        "converged", "converged_unknown", "still_gaining", "still_gaining_se", "left_to_gain",
     }  # fmt: skip
     for number, entry in enumerate(answer["ranking"], start=1):
         more = {"tied_with_best", "hyperparameters", "score", "score_se", "log_prior", "relative_density"}

@@ -67,6 +67,9 @@ def test_the_ranking_is_the_summary_s(run, tree):
         "c_struct",
         "restarts",
         "restart_agreement",
+        "converged",
+        "still_gaining",
+        "still_gaining_se",
     ):
         assert ranking[key].values.tolist() == [entry[key] for entry in entries], key
     for rows in ("train", "test"):
