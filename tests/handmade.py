@@ -69,19 +69,26 @@ def make_bound(
     target_scale: Sequence[float] | None = None,
     integrate: bool = True,
     against: AgainstSet = NOTHING,
+    fold_scales: Mapping[int, float] | None = None,
 ) -> Bound:
+    """With `fold_scales` members have rows of their own, in the units of their folds."""
     registration = registry().of_kind("likelihoods")[likelihood]
     width = members.layout.node_shapes["y"][0]
     scale = np.ones(width) if target_scale is None else np.asarray(target_scale)
+    options = registration.options(**(likelihood_options or {}))
+    of_folds = None
+    if fold_scales is not None:
+        of_folds = {fold: registration.plugin(options, scale * value) for fold, value in fold_scales.items()}
     return Bound(
         members,
-        registration.plugin(registration.options(**(likelihood_options or {})), scale),
+        registration.plugin(options, scale),
         registry().get("structure_distributions", "gumbel_softmax"),
         Prior.model_validate(prior or {}),
         Posterior.model_validate(posterior or {}),
         0.5,
         integrate,
         against,
+        of_folds,
     )
 
 

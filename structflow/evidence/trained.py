@@ -41,7 +41,12 @@ class TrainedPopulation:
     @property
     def rows(self) -> int:
         """Number of rows that the members learned from."""
-        return round(self.row_weight * len(self.x))
+        return round(self.row_weight * self.rows_in_memory)
+
+    @property
+    def rows_in_memory(self) -> int:
+        """Number of rows of x, which are each member's own where the bound says so."""
+        return self.x.shape[1 if self.bound.own_rows else 0]
 
     @property
     def size(self) -> int:
@@ -65,7 +70,7 @@ class TrainedPopulation:
     def row_log_likelihood(self, samples: int, phase: str) -> Tensor:
         """E_q log p(y_i | x_i, w, Γ) of every row in memory, (M, rows), over `samples` samples of the noise `phase`."""
         wanted = 1 if self.bound.is_exact else samples
-        total = torch.zeros((self.size, len(self.x)), dtype=torch.float64, device=self.x.device)
+        total = torch.zeros((self.size, self.rows_in_memory), dtype=torch.float64, device=self.x.device)
         drawn = 0
         for part in self._chunks(self._row_terms, wanted, phase, self.x):
             total = total + part.sum(1)
@@ -109,7 +114,8 @@ class TrainedPopulation:
         normals = noise_source(self.bound.normals, self.keys, phase).to(device)
         uniforms = noise_source(self.bound.uniforms, self.keys, phase).to(device)
         widest = max(int(np.prod(shape)) for shape in self.bound.population.layout.node_shapes.values())
-        chunk = max(1, CHUNK_NUMBERS // max(1, self.size * len(x) * widest))
+        rows = x.shape[1 if self.bound.own_rows else 0]
+        chunk = max(1, CHUNK_NUMBERS // max(1, self.size * rows * widest))
         for begin in range(0, samples, chunk):
             numbers = torch.arange(begin, min(begin + chunk, samples), device=device)
             with torch.no_grad():

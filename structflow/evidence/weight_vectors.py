@@ -43,7 +43,7 @@ class PopulationWeights:
     @property
     def rows(self) -> int:
         """Number of training rows."""
-        return len(self.x)
+        return self.x.shape[1 if self.bound.own_rows else 0]
 
     @cached_property
     def places(self) -> Tensor:
@@ -120,21 +120,29 @@ class PopulationWeights:
 
     def outputs(self, weights: Tensor, rows: Tensor | None = None) -> Tensor:
         """f(x; w) at the training rows."""
-        return self.outputs_at(weights, self.x if rows is None else self.x.index_select(0, rows))
+        return self._outputs(weights, self._rows(self.x, rows), self.bound.own_rows)
 
     def outputs_at(self, weights: Tensor, x: Tensor) -> Tensor:
         """f(x; w) for weights (M, S, n) at any rows x (rows, *input_shape): (M, S, rows, *out_shape)."""
+        return self._outputs(weights, x, own_rows=False)
+
+    def _rows(self, values: Tensor, rows: Tensor | None) -> Tensor:
+        """Some of the training rows of x or y, or all."""
+        return values if rows is None else values.index_select(1 if self.bound.own_rows else 0, rows)
+
+    def _outputs(self, weights: Tensor, x: Tensor, own_rows: bool) -> Tensor:
+        """f(x; w), also where members have rows of their own."""
         population = self.bound.population
         split = self._split(weights)
         gamma = [None] * len(population.layout.graph.edges)
         edges = population.indices.to(x.device).edges
-        mean = population.network.forward(split, [None] * len(split), gamma, x, edges).mean
+        mean = population.network.forward(split, [None] * len(split), gamma, x, edges, own_rows).mean
         return mean.expand(mean.shape[0], weights.shape[1], *mean.shape[2:])
 
     def row_log_likelihood(self, outputs: Tensor, rows: Tensor | None = None) -> Tensor:
         """log p(y_i | f_i) of the training rows, as often as each counts."""
-        y = self.y if rows is None else self.y.index_select(0, rows)
-        return self.row_weight * self.row_log_likelihood_at(outputs, y)
+        y = self._rows(self.y, rows)
+        return self.row_weight * self.bound.log_likelihood_of_outputs(self.parameters, y, outputs)
 
     def row_log_likelihood_at(self, outputs: Tensor, y: Tensor) -> Tensor:
         """log p(y_i | f_i) of any targets y (rows, …) for outputs (M, S, rows, *out_shape): (M, S, rows)."""

@@ -1,9 +1,9 @@
 """The graph recursion f_j(x) = Σ_k Σ_l γ_l^{jk} g_l^{jk}(f_k(x); w_l^{jk}) for all members and samples at once.
 
 Values of nodes are (M, S, rows, *shape): members, Monte Carlo samples, rows of data. The input has neither of the
-first two axes, and S is 1 where nothing random has been used yet. Under a closed-form likelihood the functions that
-are linear in their weights and end in the output node are not sampled: their output has a mean and a variance over
-the weights, given everything before them.
+first two axes, unless each member has rows of its own, and S is 1 where nothing random has been used yet. Under a
+closed-form likelihood the functions that are linear in their weights and end in the output node are not sampled: their
+output has a mean and a variance over the weights, given everything before them.
 """
 
 from __future__ import annotations
@@ -50,20 +50,25 @@ class Network:
         gamma: Sequence[Tensor | None],
         x: Tensor,
         indices: Sequence[Index],
+        own_rows: bool = False,
     ) -> Output:
         """The output for every member, sample and row.
 
         `weights` and `variances` hold for every group tensors (slots, S or 1, *shape); a group with variances is
         integrated out and its weights are means. `gamma` holds for every edge (M, S, functions present), None where
-        all are 1; `x` is (rows, *input_shape), seen in the shape of the input node.
+        all are 1; `x` is (rows, *input_shape), seen in the shape of the input node. With `own_rows` it is
+        (M, rows, *input_shape), as many rows for each member.
         """
-        x = x.reshape(x.shape[0], *self.layout.node_shapes[INPUT])
         values: dict[str, Tensor] = {}
+        if own_rows:
+            values[INPUT] = x.reshape(self.members, 1, x.shape[1], *self.layout.node_shapes[INPUT])
+            x = x[0]
+        x = x.reshape(x.shape[0], *self.layout.node_shapes[INPUT])
         variance: Tensor | None = None
         for node in self.layout.graph.nodes[1:]:
             total: Tensor | None = None
             for edge_index, edge in self.layout.graph.edges_into(node):
-                source = None if edge.source == INPUT else values[edge.source]
+                source = values.get(edge.source)
                 mean, spread = self._edge(edge_index, weights, variances, gamma[edge_index], x, source, indices)
                 if mean is not None:
                     total = mean if total is None else total + mean

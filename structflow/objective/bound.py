@@ -7,7 +7,7 @@ each for each member apart. Nothing here mixes members, so a gradient of the sum
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -73,6 +73,9 @@ class Bound:
     With `integrate` false all weights are sampled, also those whose expectation is known: what predictions need.
     It holds no tensors: parameters, noise, data and index tensors are given, so that `terms` can be compiled once
     and used for every population of the same signature.
+
+    With `of_folds`, the likelihood in the units of every fold by its number, members have rows of their own: wherever
+    x (rows, *input_shape) and y (rows, …) are said, they are then (M, rows, *input_shape) and (M, rows, …).
     """
 
     def __init__(
@@ -85,9 +88,14 @@ class Bound:
         start_temperature: float,
         integrate: bool = True,
         against: AgainstSet = NOTHING,
+        of_folds: Mapping[int, Likelihood] | None = None,
     ):
         self.population = population
         self.likelihood = GuardedLikelihood(likelihood)
+        self.own_rows = of_folds is not None
+        of_fold = {fold: GuardedLikelihood(each) for fold, each in (of_folds or {}).items()}
+        self.likelihoods = [of_fold.get(member.fold, self.likelihood) for member in population.members]
+        self.same_units = members_by_scale(self.likelihoods)
         self.out_shape = population.layout.node_shapes[OUTPUT]
         is_point = posterior.weights.type == "point"
         full = posterior.weights.covariance == "full" and len(population.layout.groups) > 0 and not is_point
@@ -114,11 +122,11 @@ class Bound:
         self.against = self.structure.against_tensors()
         self.normals = NoiseLayout(tuple(self.weights.noise_fields()))
         self.uniforms = NoiseLayout(tuple(self.structure.noise_fields()))
-        scale = likelihood.target_scale.tolist()
+        scales = [each.target_scale.tolist() for each in (self.likelihoods if self.own_rows else [likelihood])]
         removes = any(member.removed is not None for member in population.members)
-        self.settings = repr(
-            (prior, posterior, likelihood.type, likelihood.options, scale, self.weights.integrated, against.signature)
-        ) + ("|removes weights" if removes else "")
+        settings = (prior, posterior, likelihood.type, likelihood.options, scales, self.weights.integrated)
+        marks = ["|removes weights"] * removes + ["|own rows"] * self.own_rows
+        self.settings = "".join([repr((*settings, against.signature)), *marks])
 
     @property
     def signature(self) -> str:
@@ -225,6 +233,10 @@ class Bound:
         output = self._forward(parameters, noise, x, c_temp, indices)[1]
         return self._row_log_likelihood(parameters, y, output)
 
+    def log_likelihood_of_outputs(self, parameters: Parameters, y: Tensor, outputs: Tensor) -> Tensor:
+        """log p(y_i | f_i), (M, S, rows), of outputs (M, S, rows, *out_shape) for the targets y (rows, …)."""
+        return self._row_log_likelihood(parameters, y, Output(outputs, None))
+
     def outputs(self, parameters: Parameters, noise: Noise, x: Tensor, c_temp: Tensor, indices: Indices) -> Output:
         """Mean and variance of the output node for every member, sample and row."""
         return self._forward(parameters, noise, x, c_temp, indices)[1]
@@ -262,7 +274,7 @@ class Bound:
         if isinstance(self.weights, FullPosterior) and all(self.weights.integrated):
             output = self._linear_output(draw, structure.gamma, x, indices)
         else:
-            output = network.forward(draw.weights, draw.variances, structure.gamma, x, indices.edges)
+            output = network.forward(draw.weights, draw.variances, structure.gamma, x, indices.edges, self.own_rows)
         return draw, output, structure
 
     def _posterior_and_prior(
@@ -278,9 +290,10 @@ class Bound:
         network, none = self.population.network, [None] * len(draw.weights)
         columns: list[Weights] = [weights for weights in draw.variances if weights is not None]
         zeros = [{name: torch.zeros_like(value) for name, value in weights.items()} for weights in draw.weights]
-        mean = network.forward(draw.weights, none, gamma, x, indices.edges).mean
-        deviation = network.forward(columns, none, gamma, x, indices.edges).mean
-        offset = network.forward(zeros, none, gamma, x, indices.edges).mean
+        mean, deviation, offset = (
+            network.forward(weights, none, gamma, x, indices.edges, self.own_rows).mean
+            for weights in (draw.weights, columns, zeros)
+        )
         return Output(mean, (deviation - offset).square().sum(1, keepdim=True))
 
     def _log_likelihood(
@@ -293,11 +306,27 @@ class Bound:
     def _row_log_likelihood(self, parameters: Parameters, y: Tensor, output: Output) -> Tensor:
         """The log likelihood of every row, (M, S, rows)."""
         own = self.likelihood_parameters(parameters)
+        if len(self.same_units) == 1:
+            return self._log_likelihood_of_rows(self.likelihoods[0], own, y, output)
+        found = []
+        for numbers in self.same_units:
+            of_part = {name: value[numbers] for name, value in own.items()}
+            variance = None if output.variance is None else output.variance[numbers]
+            at = Output(output.mean[numbers], variance)
+            found.append(self._log_likelihood_of_rows(self.likelihoods[numbers[0]], of_part, y[numbers], at))
+        order = np.argsort(np.concatenate(self.same_units)).tolist()
+        return torch.cat(found)[order]
+
+    def _log_likelihood_of_rows(
+        self, likelihood: GuardedLikelihood, own: Parameters, y: Tensor, output: Output
+    ) -> Tensor:
+        """The same under one likelihood."""
+        of_y = 0 if self.own_rows else None
         if output.variance is None:
-            log_prob = vmap(vmap(self.likelihood.log_prob, (None, None, 0)), (0, None, 0))
+            log_prob = vmap(vmap(likelihood.log_prob, (None, None, 0)), (0, of_y, 0))
             return log_prob(own, y, output.mean)
         shape = torch.broadcast_shapes(output.mean.shape, output.variance.shape)
-        expected = vmap(vmap(self.likelihood.expected_log_prob, (None, None, 0, 0)), (0, None, 0, 0))
+        expected = vmap(vmap(likelihood.expected_log_prob, (None, None, 0, 0)), (0, of_y, 0, 0))
         mean, variance = output.mean.expand(shape), output.variance.expand(shape)
         return expected(own, y, mean, variance)
 
@@ -311,6 +340,14 @@ class Bound:
         for part, tensors in zip(parts[1:], indices.groups[1:], strict=True):
             total = total + to_members(part, tensors)
         return total
+
+
+def members_by_scale(likelihoods: Sequence[GuardedLikelihood]) -> list[list[int]]:
+    """The numbers of the members whose likelihood has one scale of the targets, for each there is."""
+    found: dict[tuple[float, ...], list[int]] = {}
+    for number, likelihood in enumerate(likelihoods):
+        found.setdefault(tuple(likelihood.target_scale.tolist()), []).append(number)
+    return list(found.values())
 
 
 def integrated_groups(population: Population, likelihood: GuardedLikelihood, full: bool) -> list[bool]:

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ..plugins import Shape
-from ..spec.graph import Graph
+from ..spec.graph import INPUT, Graph
 from ..spec.models import Spec
+from ..spec.presets import fold_count
 
 BATCH_BYTES = 256 * 2**20
 """Memory that the values of one batch's training step may take."""
@@ -54,9 +55,13 @@ class MemberCost:
 
 
 def member_cost(graph: Graph, shapes: Mapping[str, Shape], spec: Spec, rows: int, relaxed: bool) -> MemberCost:
-    """Cost of the dearest member with these node shapes: relaxed, it uses every function of every edge."""
+    """Cost of the dearest member with these node shapes: relaxed, it uses every function of every edge.
+
+    Where rows are held out in turn a member has inputs of its own, in the units of what it learns from.
+    """
     batch_rows = min(spec.optimizer.inner.batch_size or rows, rows)
-    values = weights = functions = 0
+    values = product(shapes[INPUT]) if fold_count(spec) else 0
+    weights = functions = 0
     for edge in graph.edges:
         used = len(edge.functions) if relaxed or edge.space != "one" else 1
         values += used * product(shapes[edge.target])

@@ -209,6 +209,8 @@ def rows_of(context: RunContext) -> dict[str, Any]:
 def stage_complexities(context: RunContext, setting: int) -> list[dict[str, Any]]:
     """For every stage of every round that trained anyone the complexities of the member with the best bound at its end.
 
+    Of presets that hold rows out these are members that learn from all rows: the others' bounds are of other rows.
+
     `bound` is of the samples of the last step, with all c = 1, in the target's original units; `metaparameters` are the
     round's own. Where a regime removes weights `removal` says how many are left, and has the member's metrics.
     """
@@ -220,17 +222,21 @@ def stage_complexities(context: RunContext, setting: int) -> list[dict[str, Any]
             bounds: list[np.ndarray] = []
             values: dict[str, list[np.ndarray]] = {name: [] for name in COMPLEXITIES}
             removals: list[dict[str, Any]] = []
+            members = 0
             for slot in range(planned.slots):
                 record = context.directory.record(Task("train", setting, round_index, stage, slot).name)
                 if record.payload["empty"]:
                     continue
                 arrays = context.directory.arrays(record)
+                members += len(record.payload["members"])
+                whole = [number for number, each in enumerate(record.payload["members"]) if each.get("fold", 0) == 0]
                 parts = [arrays[f"trajectory/{name}"][-1] for name in ("log_likelihood", "kl_weights", "kl_structure")]
-                bounds.append(parts[0] - parts[1] - parts[2])
+                bounds.append((parts[0] - parts[1] - parts[2])[whole])
                 for name in COMPLEXITIES:
-                    values[name].append(arrays[f"complexity/{name}"])
-                removals += record.payload.get("removal", [])
-            if not bounds:
+                    values[name].append(arrays[f"complexity/{name}"][whole])
+                removal = record.payload.get("removal", [])
+                removals += [removal[number] for number in whole] if removal else []
+            if not any(map(len, bounds)):
                 continue
             bound = np.concatenate(bounds)
             best = int(np.nanargmax(bound)) if np.isfinite(bound).any() else 0
@@ -238,7 +244,7 @@ def stage_complexities(context: RunContext, setting: int) -> list[dict[str, Any]
                 {
                     "round": planned.name,
                     "stage": stage,
-                    "members": len(bound),
+                    "members": members,
                     "metaparameters": dict(planned.metaparameters),
                     "bound": float(bound[best]) - shift,
                     **{name: float(np.concatenate(parts)[best]) for name, parts in values.items()},

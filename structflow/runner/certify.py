@@ -188,7 +188,7 @@ def opened(context: RunContext, batch: Batch, against: tuple[Structure, ...], st
     keys = context.keys(batch.members, 0, 0, 0)
     theta, hyperparameters = bound.start(keys, context.keys(without_folds, 0, 0, 0))
     execution = context.execution
-    x, y = (torch.from_numpy(array).to(execution.device) for array in context.study.dataset.train())
+    x, y = context.rows(batch.members, spec)
     folds = context.fold_weights(batch.members, spec)
     c_reg = metaparameter_at(level_factors(spec).c_reg, 0, steps, 0, len(stages))
     learned = None if folds is None else folds.learned

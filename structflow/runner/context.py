@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from ..data.dataset import Dataset
-from ..data.folds import held_out_folds
+from ..data.folds import FoldUnits, fold_units, held_out_folds
 from ..data.stream import Location
 from ..data.training_rows import TrainingRows
 from ..errors import StorageError
@@ -89,12 +89,13 @@ class RunContext:
         payload = decision_record(self.directory, setting, round_index).payload
         return tuple(Structure.from_dict(item) for item in payload["against"])
 
-    def likelihood(self, spec: Spec) -> Likelihood:
-        """The likelihood of a spec for the prepared targets."""
+    def likelihood(self, spec: Spec, units: FoldUnits | None = None) -> Likelihood:
+        """The likelihood of a spec for the prepared targets, or for them in the units of a fold."""
         options = spec.model.likelihood
         plugin = registry().get("likelihoods", options.type)
+        scale = self.study.dataset.target_scale
         with Calling(plugin, "__init__"):
-            likelihood: Likelihood = plugin(options, self.study.dataset.target_scale)
+            likelihood: Likelihood = plugin(options, scale if units is None else scale * units.target_scale)
         return likelihood
 
     def population(self, batch: Batch, spec: Spec) -> Population:
@@ -121,7 +122,11 @@ class RunContext:
         start = metaparameter_at(structure.temperature, 0, spec.optimizer.inner.steps, 0, 1)
         posterior = posterior_of(spec)
         divergences = AgainstSet.of_spec(spec, against, stage, stages) if population.is_relaxed else NOTHING
-        return Bound(population, self.likelihood(spec), family, spec.prior, posterior, start, integrate, divergences)
+        units = self.units_of_folds(population.members, spec)
+        of_folds = None if units is None else {fold: self.likelihood(spec, each) for fold, each in units.items()}
+        return Bound(
+            population, self.likelihood(spec), family, spec.prior, posterior, start, integrate, divergences, of_folds
+        )
 
     def fold_of_row(self, spec: Spec) -> np.ndarray | None:
         """For every training row the fold that holds it out (`held_out_folds`); None where no preset holds out any."""
@@ -148,6 +153,34 @@ class RunContext:
             torch.from_numpy(learned * scale).to(device), torch.from_numpy(held_out.astype(float)).to(device)
         )
 
+    def units_of_folds(self, members: Sequence[Candidate], spec: Spec) -> dict[int, FoldUnits] | None:
+        """By fold the units of the rows that members of it learn from; None where all have those of the prepared data.
+
+        Of fold 0, which learns from all rows, they are those of the prepared data.
+        """
+        fold_of_row, standardize = self.fold_of_row(spec), self.study.spec.data_options.standardize
+        folds = sorted({member.fold for member in members})
+        if fold_of_row is None or not any(folds) or not (standardize.inputs or standardize.targets):
+            return None
+        dataset = self.study.dataset
+        shape, targets = dataset.input_shape, dataset.n_targets
+        found = {0: FoldUnits(np.zeros(shape), np.ones(shape), np.zeros(targets), np.ones(targets))}
+        found.update({fold: fold_units(dataset, fold_of_row != fold, standardize) for fold in folds if fold > 0})
+        return found
+
+    def rows(self, members: Sequence[Candidate], spec: Spec) -> tuple[torch.Tensor, torch.Tensor]:
+        """Inputs and targets that members learn from and are judged by, in float64 on the device.
+
+        They are the prepared training rows (rows, …), or where the members' bound has `own_rows` those in the units of
+        each one's fold, (M, rows, …).
+        """
+        x, y = self.study.dataset.train()
+        units = self.units_of_folds(members, spec)
+        if units is not None:
+            parts = {fold: (each.inputs(x), each.targets(y)) for fold, each in units.items()}
+            x, y = (np.stack([parts[member.fold][side] for member in members]) for side in (0, 1))
+        return torch.from_numpy(x).to(self.execution.device), torch.from_numpy(y).to(self.execution.device)
+
     @contextmanager
     def training_data(
         self, members: tuple[Candidate, ...], spec: Spec, stage: str, batch_size: int | None
@@ -157,12 +190,13 @@ class RunContext:
         Rows of a table larger than memory are read while this is open.
         """
         execution, dataset = self.execution, self.study.dataset
-        x, y = (torch.from_numpy(array).to(execution.device).to(execution.dtype) for array in dataset.train())
+        x, y = (values.to(execution.dtype) for values in self.rows(members, spec))
         folds = self.fold_weights(members, spec)
         learned, held_out = (
             (None, None) if folds is None else (each.to(execution.dtype) for each in (folds.learned, folds.held_out))
         )
-        data = TrainingData(x, y, learned, held_out, dataset.row_weight)
+        own_rows = self.units_of_folds(members, spec) is not None
+        data = TrainingData(x, y, learned, held_out, dataset.row_weight, own_rows=own_rows)
         if dataset.stream is None:
             yield data
             return
@@ -203,7 +237,7 @@ class RunContext:
         last = len(stages) - 1 if stage is None else stage
         spec = stages[last]
         device = self.execution.device
-        x, y = (torch.from_numpy(array).to(device) for array in self.study.dataset.train())
+        x, y = self.rows(members, spec)
         steps = spec.optimizer.inner.steps
         c_temp = metaparameter_at(spec.prior.structure.temperature, steps - 1, steps, last, len(stages))
         moved = {name: value.to(device, torch.float64) for name, value in parameters.items()}

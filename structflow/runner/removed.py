@@ -18,6 +18,7 @@ from ..plugins import Removal
 from ..plugins.registry import registry
 from .context import RunContext
 from .parents import ParentBatch, parent_batches
+from .relevance import only
 
 Parameters = dict[str, torch.Tensor]
 
@@ -101,22 +102,26 @@ def removal_report(
 ) -> list[dict[str, Any]] | None:
     """For every member how many weights it has and how many are left, and its metrics; None where none can lack any.
 
-    It is what the curve of a regime that removes weights is drawn from.
+    It is what the curve of a regime that removes weights is drawn from. Members that learn without some of the training
+    rows have no metrics: those of all rows would hold rows that they are judged by.
     """
     population = trained.bound.population
     if all(member.removed is None for member in population.members):
         return None
     spec, dataset, weights = context.round_stages(task.setting, task.round)[-1], context.study.dataset, trained.weights
-    bound = context.bound(population, spec, integrate=False)
-    sampled = context.trained(bound, trained.parameters, population.members, task.setting, task.round)
-    rows = {"train": dataset.train(), "test": dataset.test()}
-    found = {name: member_metrics(sampled, part, samples, name) for name, part in rows.items()}
+    wanted = [number for number, member in enumerate(population.members) if member.fold == 0]
+    found: dict[int, dict[str, Any]] = {number: {} for number in range(trained.size)}
+    if wanted:
+        sampled, ordered = only(context, trained, wanted, spec, task)
+        for name, part in (("train", dataset.train()), ("test", dataset.test())):
+            for number, metrics in zip(ordered, member_metrics(sampled, part, samples, name), strict=True):
+                found[number][name] = metrics
     total, left = (weights.places < weights.total).sum(1).tolist(), weights.used.sum(1).tolist()
     return [
         {
             "weights": total[number],
             "left": left[number],
-            "metrics": {name: values[number] for name, values in found.items()},
+            "metrics": found[number],
         }
         for number in range(trained.size)
     ]

@@ -91,8 +91,9 @@ def train_batch(
         held_out = None if folds is None else folds.held_out
         compared = compare(trained, spec, samples, "select", held_out, task.stage, len(stages))
         usable = diverged < 0
-        payload["scores"] = over_folds(batch.members, numbers_or_none(compared.score, usable))
-        payload["objectives"] = over_folds(batch.members, numbers_or_none(compared.objective, usable))
+        log_units = 0.0 if held_out is None else log_units_of_rows(context, batch.members, spec, held_out)
+        payload["scores"] = over_folds(batch.members, numbers_or_none(compared.score - log_units, usable))
+        payload["objectives"] = over_folds(batch.members, numbers_or_none(compared.objective - log_units, usable))
         payload["probabilities"] = open_probabilities(context, trained)
         payload["rounded"] = rounded_structures(context, trained.bound.population, payload["probabilities"])
         report = removal_report(context, trained, task, samples)
@@ -113,7 +114,7 @@ def trained_here(
     """Train through the stage from what the members start with, of which `fresh` is what they don't inherit."""
     stages, members = context.round_stages(task.setting, task.round), batch.members
     spec, execution = stages[task.stage], context.execution
-    x, y = (torch.from_numpy(array).to(execution.device) for array in context.study.dataset.train())
+    x, y = context.rows(members, spec)
     factors, steps = level_factors(spec), spec.optimizer.inner.steps
     c_reg = metaparameter_at(factors.c_reg, 0, steps, task.stage, len(stages))
     folds = context.fold_weights(members, spec)
@@ -147,6 +148,20 @@ def trained_here(
     kept = KeptWeights.of(result.parameters, bound.weights)
     parameters = result.parameters if kept is None else kept.posterior(result.parameters)  # coordinates mix weights
     return replace(result, parameters=parameters, diverged_at=np.where(diverged >= 0, diverged, result.diverged_at))
+
+
+def log_units_of_rows(
+    context: RunContext, members: Sequence[Candidate], spec: Spec, held_out: torch.Tensor
+) -> torch.Tensor | float:
+    """What a log density of held-out rows (M, rows) in the units of each fold has more than in prepared units, (M,).
+
+    With y' = (y − shift) / s the density of y is that of y' over s: for every row Σ log s over the targets.
+    """
+    units = context.units_of_folds(members, spec)
+    if units is None:
+        return 0.0
+    of_row = [float(np.log(units[member.fold].target_scale).sum()) for member in members]
+    return held_out.sum(1) * held_out.new_tensor(of_row)
 
 
 def keys_of(context: RunContext, task: Task, batch: Batch) -> list[TrainingKey]:

@@ -80,7 +80,7 @@ def training_keys(
     settings = {relaxed: settings_part(stages[stage], stage, len(stages), relaxed) for relaxed in (False, True)}
     folds = context.fold_of_row(stages[stage])
     if folds is not None:  # another version of what cuts them may cut others
-        common["folds"] = digest_of_json(folds.tolist())
+        common["folds"] = digest_of_json({"rows": folds.tolist(), "units": "of the rows learned from"})
     repelled_from = digest_of_json([structure.as_dict() for structure in against])
     what: dict[object, dict[str, str]] = {}  # restarts and folds have their functions in common
     keys = []

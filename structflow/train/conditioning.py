@@ -155,8 +155,11 @@ def coordinates_for(
     together = isinstance(bound.weights, FullPosterior) or whitens_together(bound.population.layout.graph)
     whitening: dict[str, Tensor] = {}
     for posterior in linear_posteriors(bound, parameters, x, y, c_reg, row_weights, row_weight):
-        if together:  # all members have one structure
-            return Coordinates(bound, {ALL_WEIGHTS: lower_factor(posterior.covariance)})
+        if together:  # all members have one structure, those of every fold their own rows
+            factors = lower_factor(posterior.covariance)
+            whole = whitening.setdefault(ALL_WEIGHTS, factors.new_zeros((bound.population.size, *factors.shape[1:])))
+            whole[posterior.members] = factors
+            continue
         for number, part in posterior.parts.items():
             group = bound.population.layout.groups[number]
             if group.name not in whitening:

@@ -21,7 +21,10 @@ MOST_WEIGHTS = 128
 
 @dataclass(frozen=True)
 class LinearMembers:
-    """Members of one linear structure, by number, its functions edge by edge, and the numbers of its weight groups."""
+    """Members of one linear structure, by number, its functions edge by edge, and the numbers of its weight groups.
+
+    They have their rows in common: where the bound gives members rows of their own, they are of one fold.
+    """
 
     numbers: tuple[int, ...]
     blocks: tuple[tuple[FunctionBlock, ...], ...]
@@ -35,7 +38,7 @@ def linear_members(bound: Bound) -> list[LinearMembers]:
         return []
     same: dict[object, list[int]] = {}
     for number, member in enumerate(population.members):
-        same.setdefault(member.structure, []).append(number)
+        same.setdefault((member.structure, member.fold if bound.own_rows else 0), []).append(number)
     found = []
     for numbers in same.values():
         blocks = blocks_of(population.layout, population.members[numbers[0]])
@@ -44,6 +47,11 @@ def linear_members(bound: Bound) -> list[LinearMembers]:
         if users and len(groups) == len(users) and is_linear(bound, blocks, groups):
             found.append(LinearMembers(tuple(numbers), blocks, tuple(groups)))
     return found
+
+
+def rows_of(bound: Bound, members: LinearMembers, values: Tensor) -> Tensor:
+    """The rows of x or y that members have in common, (rows, …)."""
+    return values[members.numbers[0]] if bound.own_rows else values
 
 
 def blocks_of(layout: Layout, member: Candidate) -> tuple[tuple[FunctionBlock, ...], ...]:

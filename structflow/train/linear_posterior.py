@@ -17,7 +17,7 @@ from ..objective.bound import Bound
 from ..objective.weights_posterior import Parameters, split_weights
 from ..plugins.calling import Calling
 from ..spec.graph import OUTPUT
-from .linear_members import fixed_values, linear_members
+from .linear_members import fixed_values, linear_members, rows_of
 
 LEAST_CURVATURE = 1e-6
 
@@ -62,7 +62,7 @@ def linear_posteriors(
         return
     population = bound.population
     layout, indices = population.layout, population.indices.to(x.device)
-    x, y = x.double(), y.double()
+    all_x, all_y = x.double(), y.double()
     parameters = {name: value.to(x.device, torch.float64) for name, value in parameters.items()}
     log_precision = bound.prior.log_precision(parameters, x, indices.groups)
     share = max(c_reg, LEAST_FACTOR) / row_weight
@@ -74,6 +74,7 @@ def linear_posteriors(
         precisions[number] = to_members(torch.cat(rows, dim=1).exp(), indices.groups[number])
     for structure in linear:
         members = torch.tensor(structure.numbers, device=x.device)
+        x, y = (rows_of(bound, structure, values) for values in (all_x, all_y))
         features = torch.cat([group_features(bound, structure.blocks, number, x) for number in structure.groups])
         offset = output_without_weights(bound, structure.blocks, x)
         slope, curvature = slope_and_curvature(bound, parameters, members, y, offset)
@@ -141,11 +142,12 @@ def slope_and_curvature(
 
     Both are flat over the output's axes.
     """
+    likelihood = bound.likelihoods[int(members[0])]
     own = {name: value[members] for name, value in bound.likelihood_parameters(parameters).items()}
     f = f.expand(len(members), *f.shape)
 
     def total(own_of_member: Mapping[str, Tensor], value: Tensor) -> Tensor:
-        return bound.likelihood.log_prob(dict(own_of_member), y, value).sum()
+        return likelihood.log_prob(dict(own_of_member), y, value).sum()
 
     slope = vmap(grad(total, argnums=1))
     at_f = slope(own, f).flatten(2)

@@ -34,7 +34,8 @@ class Execution:
 
 @dataclass(frozen=True)
 class TrainingData:
-    """Rows the members learn from, on the device: inputs (rows, *shape), targets (rows, …).
+    """Rows the members learn from, on the device: inputs (rows, *shape), targets (rows, …); with `own_rows` both have
+    the axis of members before that of rows.
 
     `inner_weights` and `outer_weights` (M, rows) weigh the rows of every member in L and in Q; None is 1. Of a table
     larger than memory they are a sample, each of which stands for `row_weight` rows, and steps take their minibatches
@@ -47,11 +48,17 @@ class TrainingData:
     outer_weights: Tensor | None = None
     row_weight: float = 1.0
     stream: MinibatchStream | None = None
+    own_rows: bool = False
 
     @property
     def rows(self) -> int:
         """Number of rows in memory."""
-        return len(self.x)
+        return self.x.shape[self.row_axis]
+
+    @property
+    def row_axis(self) -> int:
+        """The axis of x and y that runs over rows."""
+        return 1 if self.own_rows else 0
 
     @property
     def weights(self) -> dict[str, Tensor]:
@@ -156,7 +163,7 @@ class StageInputs:
             batching = self.minibatching
             chosen = minibatch_rows(batching.seed, batching.stage, step, self.data.rows, self.rows)
             batch = torch.from_numpy(chosen).to(self.execution.device)
-            x, y = x.index_select(0, batch), y.index_select(0, batch)
+            x, y = (values.index_select(self.data.row_axis, batch) for values in (x, y))
             weights = {level: value.index_select(1, batch) for level, value in weights.items()}
         return (self.tables.values[step], normals, uniforms, x, y, self._factor(self.rows), weights, *self.rest)
 

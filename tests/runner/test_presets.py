@@ -131,46 +131,63 @@ def test_map_is_ridge_regression(tmp_path, standardize, c_reg):
     assert score(run) == pytest.approx(expected, abs=1e-4)
 
 
-def held_out_score(rows, fold_of_row, precision, noise, c_reg=1.0) -> float:
+def own_units(values, learned):
+    """Values (rows, columns) with mean 0 and variance 1 over the learned rows alone, and what they were divided by."""
+    mean, scale = values[learned].mean(axis=0), values[learned].std(axis=0)
+    return (values - mean) / np.where(scale > 0, scale, 1.0), scale
+
+
+def held_out_score(rows, fold_of_row, precision, noise, c_reg=1.0, inputs=False, targets=False) -> float:
     """Σ_k log p(y_k | w_k), w_k from the rows outside fold k, which count m / m_k times, in the target's units.
 
-    With σ learned, (w_k, σ_k) is the fixed point of ridge regression and σ² = mean of squared residuals.
+    `inputs` and `targets` that are standardised are so by the rows outside fold k. With σ learned, (w_k, σ_k) is the
+    fixed point of ridge regression and σ² = mean of squared residuals.
     """
     total, sd = 0.0, None
     for fold in range(1, fold_of_row.max() + 1):
         inside, outside = fold_of_row == fold, fold_of_row != fold
         count = len(rows.y) / outside.sum()
-        sd = 1.0 if noise == "learned" else noise / rows.scale
+        phi, y, scale = rows.phi, rows.original, 1.0
+        if inputs:
+            phi = np.where(phi.std(axis=0) > 0, own_units(phi, outside)[0], phi)  # but for the bias
+        if targets:
+            y, scale = own_units(y, outside)
+        sd = 1.0 if noise == "learned" else noise / scale
         for _ in range(200 if noise == "learned" else 1):
-            w = ridge(rows.phi[outside], rows.y[outside], c_reg * precision, sd, count)
+            w = ridge(phi[outside], y[outside], c_reg * precision, sd, count)
             if noise == "learned":
-                sd = float(np.sqrt(np.mean((rows.y[outside] - rows.phi[outside] @ w) ** 2)))
-        residual = rows.y[inside] - rows.phi[inside] @ w
-        constant = math.log(2 * math.pi) + 2 * math.log(sd * rows.scale)
-        total -= 0.5 * float(np.sum((residual / sd) ** 2 + constant))
+                sd = float(np.sqrt(np.mean((y[outside] - phi[outside] @ w) ** 2)))
+        total += norm(scale * (phi[inside] @ w), sd * scale).logpdf(scale * y[inside]).sum()
     return total
 
 
 @pytest.mark.parametrize("preset", ["cross_validation", "hold_out"])
 @pytest.mark.parametrize(
-    ("noise", "standardize", "c_reg"), [(NOISE, False, 1.0), (NOISE, True, 0.5), ("learned", True, 1.0)]
+    ("noise", "inputs", "targets", "c_reg"),
+    [(NOISE, False, False, 1.0), (NOISE, False, True, 0.5), ("learned", True, True, 1.0), (NOISE, True, False, 1.0)],
 )
-def test_held_out_rows_are_judged_by_fits_to_the_others(tmp_path, preset, noise, standardize, c_reg):
-    """Four folds of 6 of 24 rows, the others counting 4/3 times; or 6 rows held out once."""
+def test_held_out_rows_are_judged_by_fits_to_the_others(tmp_path, preset, noise, inputs, targets, c_reg):
+    """Four folds of 6 of 24 rows, the others counting 4/3 times; or 6 rows held out once.
+
+    Where columns are standardised, it is by the moments of the rows learned from: those of all rows are told apart.
+    """
     objective = {"preset": preset, "folds": 4, "held_out": 0.25, "c_reg": c_reg}
-    inner = LEARNING if noise == "learned" else {}
-    run = studies.run(document(preset, noise, 6.0, standardize, inner, objective=objective), tmp_path / "run")
+    inner = LEARNING if noise == "learned" else {"lr": 0.0005}
+    given = document(preset, noise, 6.0, targets, inner, objective=objective)
+    given["data"]["standardize"] = {"inputs": inputs, "targets": targets}
+    run = studies.run(given, tmp_path / "run")
     rows = Rows(run.context.study.dataset)
     folds = held_out_folds(rows.dataset, preset, 4, 0.25, 0)
     assert np.bincount(folds).tolist() == ([0, 6, 6, 6, 6] if preset == "cross_validation" else [18, 6])
-    expected = held_out_score(rows, folds, 6.0, noise, c_reg)
+    expected = held_out_score(rows, folds, 6.0, noise, c_reg, inputs, targets)
     assert score(run) == pytest.approx(expected, abs=2e-4)
-    # fits without the factor m / m_k, or to all rows, would be told apart
+    # fits without the factor m / m_k, to all rows, or in the units of all rows, would be told apart
     everything = ridge(rows.phi, rows.y, c_reg * 6.0, NOISE / rows.scale)
     assert noise == "learned" or abs(
         norm(rows.phi @ everything, NOISE / rows.scale).logpdf(rows.y)[folds > 0].sum()
         - (folds > 0).sum() * math.log(rows.scale) - expected
     ) > 0.02  # fmt: skip
+    assert not (inputs or targets) or abs(held_out_score(rows, folds, 6.0, noise, c_reg) - expected) > 0.01
 
 
 def test_the_member_that_predicts_learned_from_all_rows(tmp_path):
@@ -191,12 +208,15 @@ SEARCHED = [
 
 @pytest.fixture(scope="module")
 def learned(tmp_path_factory):
-    """Two structures, two restarts and four folds of each, a precision in common; little data, much noise."""
+    """Two structures, two restarts and four folds of each, a precision in common; little data, much noise.
+
+    Inputs and targets are in units of each fold's own.
+    """
     return studies.run(
         document(
             "cross_validation", 1.0,
             data={"source": "synthetic", "rows": 16, "inputs": 4, "formula": "0.6*x0 - 0.4*x1", "noise": 1.0,
-                  "split": {"test": 0}, "standardize": {"inputs": False, "targets": False}},
+                  "split": {"test": 0}, "standardize": {"inputs": True, "targets": True}},
             model={"likelihood": {"type": "gaussian", "noise": 1.0}, **studies.model(SEARCHED)},
             prior={"weights": {"precision": "shared"}},
             objective={"preset": "cross_validation", "folds": 4},
@@ -235,7 +255,7 @@ def test_the_precision_learned_over_folds_is_the_best_of_a_grid(learned, structu
         rows.phi = rows.phi[:, :-1]
     folds = held_out_folds(rows.dataset, "cross_validation", 4, 0.2, 0)
     grid = np.arange(-1, 5, 0.02)
-    values = np.array([held_out_score(rows, folds, math.exp(log_a), 1.0) for log_a in grid])
+    values = np.array([held_out_score(rows, folds, math.exp(log_a), 1.0, inputs=True, targets=True) for log_a in grid])
     best = grid[values.argmax()]
     assert -0.5 < best < 4.5
     assert abs(best) > 0.3  # not where it started

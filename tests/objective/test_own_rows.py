@@ -1,0 +1,97 @@
+"""Members with rows of their own, in the units of their fold: each is what it is alone with those rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+import torch
+from handmade import make_bound, normal, perturbed, pick, rich_graph, start, structures
+
+from structflow.data.dataset import Dataset
+from structflow.data.folds import fold_units
+from structflow.evidence.trained import TrainedPopulation
+from structflow.model.population import Population, build_population
+from structflow.objective.noise import member_keys
+from structflow.objective.subset import subset_parameters
+from structflow.plugins import Candidate, StandardizeOptions
+from structflow.train.stage_inputs import TrainingData
+
+RICH = rich_graph()
+ROWS = 5
+SCALES = {0: 1.0, 1: 0.5, 2: 3.0}
+"""What the targets of each fold are divided by."""
+
+
+def members_of(candidates: Sequence[Candidate]) -> Population:
+    return build_population(RICH, RICH.node_shapes(), candidates)
+
+
+def keys_of(members: Population) -> np.ndarray:
+    return member_keys([f"{member.structure}/{member.fold}" for member in members.members])
+
+
+@pytest.mark.parametrize("noise", ["learned", 0.7])
+@pytest.mark.parametrize("weights", [{"type": "point"}, {}, {"covariance": "full"}])
+def test_a_member_is_what_it_is_alone_with_its_rows(weights: dict[str, str], noise: float | str) -> None:
+    """Three structures in three folds, each with its rows and targets, and a noise in original units."""
+    found = pick(structures(RICH), 1 if "covariance" in weights else 3, 0)
+    members = members_of([Candidate(each, 0, fold=fold) for each in found for fold in SCALES])
+    settings = {"likelihood_options": {"noise": noise}, "posterior": {"weights": weights}}
+    bound = make_bound(members, fold_scales=SCALES, **settings)
+    x, y = normal(members.size, ROWS, 3, seed=1), normal(members.size, ROWS, 1, seed=2)
+    parameters, keys = perturbed(start(bound)), keys_of(members)
+    together = TrainedPopulation(bound, parameters, keys, x, y, 0.5)
+    (terms,) = together.sample_terms(4, "here")
+    by_row = together.row_log_likelihood(4, "here")
+    assert together.rows == ROWS
+    for number, member in enumerate(members.members):
+        alone = members_of([member])
+        single = make_bound(alone, target_scale=[SCALES[member.fold]], **settings)
+        own = TrainedPopulation(
+            single, subset_parameters(parameters, bound, alone, [number]), keys[[number]], x[number], y[number], 0.5
+        )
+        (expected,) = own.sample_terms(4, "here")
+        torch.testing.assert_close(terms.log_likelihood[number], expected.log_likelihood[0])
+        torch.testing.assert_close(terms.bound[number], expected.bound[0])
+        torch.testing.assert_close(by_row[number], own.row_log_likelihood(4, "here")[0])
+        rows = torch.tensor([3, 0])
+        both = [each.weights.log_likelihood(each.weights.mean.unsqueeze(1), rows) for each in (together, own)]
+        torch.testing.assert_close(both[0][number], both[1][0])
+
+
+def test_a_fold_has_the_units_of_what_it_learns_from() -> None:
+    """Mean 0 and variance 1 over those rows, whatever the others hold; a constant column keeps the table's unit."""
+    raw = np.random.default_rng(0).normal(5.0, 3.0, size=(8, 2))
+    raw[:6, 1] = 7.0  # constant where it is learned from
+    targets = np.random.default_rng(1).normal(-2.0, 4.0, size=(8, 1))
+    learned = np.arange(8) < 6
+
+    def units(raw_inputs: np.ndarray, raw_targets: np.ndarray, **how: object) -> tuple[np.ndarray, np.ndarray]:
+        shift, scale = raw_inputs.mean(axis=0), raw_inputs.std(axis=0)
+        of_targets = raw_targets.mean(axis=0), raw_targets.std(axis=0)
+        dataset = Dataset(
+            (raw_inputs - shift) / scale, (raw_targets - of_targets[0]) / of_targets[1], np.arange(8),
+            np.zeros(0, dtype=np.int64), shift, scale, *of_targets, (), ("a", "b"), ("y",), "continuous",
+        )  # fmt: skip
+        found = fold_units(dataset, learned, StandardizeOptions.model_validate(how))
+        return found.inputs(dataset.inputs), found.targets(dataset.targets)
+
+    x, y = units(raw, targets)
+    np.testing.assert_allclose(x[learned, 0].mean(), 0, atol=1e-12)
+    np.testing.assert_allclose(x[learned, 0].std(), 1)
+    np.testing.assert_allclose(x[:, 1], raw[:, 1] - 7.0, atol=1e-12)
+    np.testing.assert_allclose(y[learned].std(), 1)
+    outlier, far = raw.copy(), targets.copy()
+    outlier[7], far[7] = 1e3, 1e3  # of a row that is held out: nothing that is learned from moves
+    other = units(outlier, far)
+    np.testing.assert_allclose(other[0][learned], x[learned], atol=1e-9)
+    np.testing.assert_allclose(other[1][learned], y[learned], atol=1e-9)
+    together = units(raw, targets, inputs="together", targets=False)[0][learned]
+    np.testing.assert_allclose([together.mean(), together.std()], [0, 1], atol=1e-12)
+
+
+def test_minibatches_are_of_rows() -> None:
+    data = TrainingData(normal(3, ROWS, 2), normal(3, ROWS, 1), own_rows=True)
+    assert (data.rows, data.row_axis) == (ROWS, 1)
