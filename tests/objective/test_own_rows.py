@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 import torch
-from handmade import make_bound, normal, perturbed, pick, rich_graph, start, structures
+from handmade import make_bound, normal, perturbed, pick, rich_graph, stage_by_hand, start, structures
 
 from structflow.data.dataset import Dataset
 from structflow.data.folds import fold_units
@@ -16,6 +16,8 @@ from structflow.model.population import Population, build_population
 from structflow.objective.noise import member_keys
 from structflow.objective.subset import subset_parameters
 from structflow.plugins import Candidate, StandardizeOptions
+from structflow.train.metaparameters import MetaparameterTables
+from structflow.train.minibatches import minibatch_rows
 from structflow.train.stage_inputs import TrainingData
 
 RICH = rich_graph()
@@ -93,5 +95,17 @@ def test_a_fold_has_the_units_of_what_it_learns_from() -> None:
 
 
 def test_minibatches_are_of_rows() -> None:
-    data = TrainingData(normal(3, ROWS, 2), normal(3, ROWS, 1), own_rows=True)
-    assert (data.rows, data.row_axis) == (ROWS, 1)
+    """Of every member the same rows, with its weights of them."""
+    members = members_of([Candidate(pick(structures(RICH), 1, 0)[0], 0, fold=fold) for fold in SCALES])
+    bound = make_bound(members, posterior={"weights": {"type": "point"}}, fold_scales=SCALES)
+    x, y, weights = normal(3, ROWS, 3, seed=1), normal(3, ROWS, 1, seed=2), normal(3, ROWS, seed=3)
+    columns = torch.ones(2, 5, dtype=torch.float64)
+    tables = MetaparameterTables(columns[:, 0], columns, torch.ones(2).bool())
+    data = TrainingData(x, y, weights, own_rows=True)
+    inputs = stage_by_hand(bound, perturbed(start(bound)), data, tables, 1, batch_size=2).inputs
+    chosen = minibatch_rows(0, "stage", 1, ROWS, 2)
+    at = inputs.at(1)
+    assert torch.equal(at[3], x[:, chosen])
+    assert torch.equal(at[4], y[:, chosen])
+    assert float(at[5]) == ROWS / 2
+    assert torch.equal(at[6]["inner"], weights[:, chosen])
