@@ -197,7 +197,7 @@ class StageInputs:
             size = min(self.rows, data.rows)
             chosen = minibatch_rows(batching.seed, f"{batching.stage}/measure", sample // 2, data.rows, size)
             batch = torch.from_numpy(np.resize(chosen, self.rows)).to(self.execution.device)
-            x, y = x.index_select(0, batch), y.index_select(0, batch)
+            x, y = (values.index_select(data.row_axis, batch) for values in (x, y))
             weights = {level: value.index_select(1, batch) for level, value in weights.items()}
         return (self.tables.values[self.tables.steps - 1], z, u, x, y, self._factor(self.rows), weights, *self.rest)
 

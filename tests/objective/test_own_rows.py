@@ -109,3 +109,7 @@ def test_minibatches_are_of_rows() -> None:
     assert torch.equal(at[4], y[:, chosen])
     assert float(at[5]) == ROWS / 2
     assert torch.equal(at[6]["inner"], weights[:, chosen])
+    measured = inputs.of_measure(inputs.normals, inputs.uniforms, 0)
+    of_measure = minibatch_rows(0, "stage/measure", 0, ROWS, 2)
+    assert torch.equal(measured[3], x[:, of_measure])
+    assert torch.equal(measured[4], y[:, of_measure])
