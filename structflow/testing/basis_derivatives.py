@@ -8,6 +8,7 @@ from torch.func import grad, jvp
 
 from .basis_subject import BasisSubject
 from .check import Complaint, Rule, expect, rule
+from .differences import expect_gradients, is_right
 from .numbers import Weights, expect_close, expect_finite
 
 STEP = 1e-5
@@ -33,13 +34,38 @@ def total(subject: BasisSubject, weights: Weights, x: Tensor) -> Tensor:
 
 @rule("avoid square roots and norms at 0, division by what may vanish, and `where` around what isn't finite")
 def gradients_are_finite(subject: BasisSubject) -> None:
-    """Gradients by weights and inputs are finite at the start, for normal inputs, ten times as large ones and 0."""
-    weights = subject.started()
-    for factor in (1.0, 10.0, 0.0):
-        by_weights, by_x = grad(lambda w, x: total(subject, w, x), argnums=(0, 1))(weights, factor * subject.rows())
-        for name, value in by_weights.items():
-            expect_finite(value, f"gradient by {name} at {factor:g} × normal inputs")
-        expect_finite(by_x, f"gradient by x at {factor:g} × normal inputs")
+    """Gradients by weights and inputs are finite at the start and at weights of 0, for inputs of 1, 10 and 0 times."""
+    started = subject.started()
+    zero = {name: torch.zeros_like(value) for name, value in started.items()}
+    for weights, where in ((started, ""), (zero, " and weights of 0, where a prior pulls those that don't matter")):
+        for factor in (1.0, 10.0, 0.0):
+            slope = grad(lambda w, x: total(subject, w, x), argnums=(0, 1))
+            by_weights, by_x = slope(weights, factor * subject.rows())
+            for name, value in by_weights.items():
+                expect_finite(value, f"gradient by {name} at {factor:g} × normal inputs{where}")
+            expect_finite(by_x, f"gradient by x at {factor:g} × normal inputs{where}")
+
+
+def points_of(subject: BasisSubject) -> dict[int, Weights]:
+    """Weights, and the inputs as `x`, at two points by the seed of a direction."""
+    return {
+        seed: {**{f"weight {name}": value for name, value in subject.weights(seed=seed).items()}, "x": rows}
+        for seed, rows in ((3, subject.rows(seed=7)), (4, subject.rows(seed=8)))
+    }
+
+
+def total_at(subject: BasisSubject, point: Weights) -> Tensor:
+    """The number of `total` at a point of `points_of`."""
+    return total(subject, {name: point[f"weight {name}"] for name in subject.shapes}, point["x"])
+
+
+@rule(
+    "leave derivatives to torch: no .detach(), .data, torch.no_grad() or rounding on the way from weights or x, and a "
+    "`backward` of your own that is the derivative"
+)
+def gradients_are_derivatives(subject: BasisSubject) -> None:
+    """Gradients by every weight and by the inputs are those of central differences, at one of two points."""
+    expect_gradients(lambda point: total_at(subject, point), points_of(subject), "the gradient")
 
 
 @rule("declare in `weight_shapes` only what `forward` uses; the number of weights is part of a structure's complexity")
@@ -63,7 +89,12 @@ def curvature_exists(subject: BasisSubject) -> None:
         expect_differences(subject, *SEEDS[0])
     except KinkOrMistake:
         # a kink within the step of a central difference is bad luck, and hardly comes twice
-        expect_differences(subject, *SEEDS[1])
+        try:
+            expect_differences(subject, *SEEDS[1])
+        except KinkOrMistake:
+            # where the first derivative is wrong, that is the fault, and another rule tells of it
+            if is_right(lambda point: total_at(subject, point), points_of(subject)):
+                raise
 
 
 class KinkOrMistake(Complaint):
@@ -93,4 +124,9 @@ def expect_differences(subject: BasisSubject, of_weights: int, of_direction: int
             raise KinkOrMistake(str(complaint)) from None
 
 
-RULES: tuple[Rule[BasisSubject], ...] = (gradients_are_finite, every_weight_counts, curvature_exists)
+RULES: tuple[Rule[BasisSubject], ...] = (
+    gradients_are_finite,
+    gradients_are_derivatives,
+    every_weight_counts,
+    curvature_exists,
+)

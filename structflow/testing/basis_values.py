@@ -5,11 +5,15 @@ from __future__ import annotations
 import pytest
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.func import grad
+from torch.utils._pytree import tree_leaves
 
+from ..errors import ShapeMismatch
 from .basis_subject import ROWS, BasisSubject
 from .check import Rule, expect, rule
 from .numbers import (
     DOUBLE,
+    Weights,
     cast,
     copies,
     expect_all_close,
@@ -17,10 +21,19 @@ from .numbers import (
     expect_finite,
     expect_shape,
     moved,
+    normal,
 )
+from .option_bounds import at_bounds
+from .precision import REMEDY, expect_double
 
 LARGE = 10.0
 """Factor of inputs that are far out but still to be expected of standardised data."""
+
+MANY = (4, 70)
+"""Copies of all rows that are computed together, a thousand rows and more."""
+
+LARGEST_START = 1000.0
+"""Of outputs and weights at the start, for standard normal inputs."""
 
 SINGLE = 1e-3
 """Relative difference that float32 on another device may make."""
@@ -61,14 +74,66 @@ def output_is_finite(subject: BasisSubject) -> None:
             expect_finite(output, f"forward at {factor:g} × normal inputs in {dtype}")
 
 
-@rule("compute every row from itself: no means, sorting or normalisation over rows")
+@rule("compute every row from itself: no means, sorting or normalisation over rows, and no branch on their number")
 def rows_do_not_mix(subject: BasisSubject) -> None:
-    """A row's output depends on that row alone, whatever rows stand beside it, even where it is the only one."""
+    """A row's output depends on that row alone, whatever rows stand beside it and however many, even on its own."""
     weights, x = subject.weights(), subject.rows()
     whole = subject.forward(weights, x)
     expect_close(subject.forward(weights, x[1:4]), whole[1:4], "forward of rows 1 to 3")
     expect_close(subject.forward(weights, x[2:3]), whole[2:3], "forward of row 2 alone")
     expect_close(subject.forward(weights, x.flip(0)), whole.flip(0), "forward of the rows in reverse")
+    for copies_of_all in MANY:
+        many = subject.forward(weights, x.repeat(copies_of_all, *[1] * len(subject.in_shape)))
+        what = f"forward of the same rows among {copies_of_all * ROWS:,}"
+        expect_shape(many, (copies_of_all * ROWS, *subject.out_shape), what)
+        expect_close(many[-ROWS:], whole, what)
+
+
+@rule(REMEDY)
+def stays_in_double_precision(subject: BasisSubject) -> None:
+    """`forward` of weights and inputs in float64 takes no numbers in single precision in."""
+    weights, x = subject.weights(), subject.rows()
+    expect_double(lambda: subject.forward(weights, x), "forward")
+
+
+@rule("make `start` of the normals, of the size that keeps outputs near 1: normals / sqrt(numbers that each sums over)")
+def start_is_of_use(subject: BasisSubject) -> None:
+    """Starts of matrices differ from restart to restart, unless g is linear in w, and keep outputs below 1,000."""
+    first, second = (subject.function.start(subject.weights(seed=seed)) for seed in (2, 6))
+    differ = any(bool((first[name] != second[name]).any()) for name in first)
+    matrices = [name for name, shape in subject.shapes.items() if len(shape) > 1]
+    same = f"the same start whatever the normals: {describe(first)}; every restart would be the same"
+    expect(differ or not matrices or subject.function.linear_in_weights, same)
+    size = float(subject.forward(first, subject.rows()).square().mean().sqrt())
+    expect(size <= LARGEST_START, f"outputs of {size:.3g} at the start (root of the mean square), of {describe(first)}")
+    largest = max((float(value.abs().max()) for value in first.values()), default=0.0)
+    expect(largest <= LARGEST_START, f"weights up to {largest:.3g} at the start")
+
+
+def describe(weights: Weights) -> str:
+    """The size of weights in a message."""
+    return ", ".join(f"{name} up to {float(value.abs().max()):.3g}" for name, value in weights.items()) or "no weights"
+
+
+@rule("let what the options allow work, or bound them: Field(ge=…, le=…); a validator may refuse combinations")
+def options_work_at_their_bounds(subject: BasisSubject) -> None:
+    """With every option at its bounds, or at each of its words, values and gradients at the start are finite."""
+    for words, options in at_bounds(subject):
+        try:
+            shapes = subject.plugin.weight_shapes(options, subject.in_shape, subject.out_shape)
+        except ShapeMismatch:
+            continue
+        function = subject.plugin(options, subject.in_shape, subject.out_shape)
+        weights = function.start(
+            {name: normal(*shape, seed=9 + place) for place, (name, shape) in enumerate(shapes.items())}
+        )
+        output = function.forward(weights, subject.rows())
+        expect_shape(output, (ROWS, *subject.out_shape), f"forward with {words}")
+        expect_finite(output, f"forward with {words}")
+        slopes = grad(lambda w, x, g=function: g.forward(w, x).square().sum(), argnums=(0, 1))
+        by_weights, by_x = slopes(weights, subject.rows())
+        for name, value in {**by_weights, "x": by_x}.items():
+            expect_finite(value, f"gradient by {name} with {words}")
 
 
 @rule("draw no random numbers and keep no state in the instance, the class or the module")
@@ -78,8 +143,20 @@ def repeats_itself(subject: BasisSubject) -> None:
     first = subject.forward(weights, x)
     subject.forward(subject.weights(seed=5), 2.0 * subject.rows(seed=8)[:3])
     expect_close(subject.forward(weights, x), first, "the second forward", 0.0)
-    anew = subject.plugin(subject.options, subject.in_shape, subject.out_shape)
-    expect_close(anew.forward(weights, x), first, "forward of a new instance", 0.0)
+    for before in (False, True):
+        anew = subject.plugin(subject.options, subject.in_shape, subject.out_shape)
+        if before:
+            anew.forward(subject.weights(seed=5), 2.0 * subject.rows(seed=8)[:3])
+        known = dict(vars(anew))
+        what = "forward of a new instance that was asked something else before" if before else "forward of a new one"
+        expect_close(anew.forward(weights, x), first, what, 0.0)
+        kept = [name for name, value in vars(anew).items() if known.get(name) is not value and holds_tensors(value)]
+        expect(not kept, f"tensors that `forward` left in the instance: {', '.join(kept)}")
+
+
+def holds_tensors(value: object) -> bool:
+    """Whether a value is a tensor, or a collection with one."""
+    return any(isinstance(leaf, torch.Tensor) for leaf in tree_leaves(value))
 
 
 @rule("compute new tensors in place of changing those given: x + 1, not x.add_(1)")
@@ -134,6 +211,9 @@ RULES: tuple[Rule[BasisSubject], ...] = (
     rows_do_not_mix,
     repeats_itself,
     changes_nothing,
+    stays_in_double_precision,
+    start_is_of_use,
+    options_work_at_their_bounds,
     works_on_any_device,
     gpu_equals_cpu,
 )

@@ -10,7 +10,7 @@ import numpy as np
 from ..data.prepare import check_contract
 from ..data.read import load_dataset
 from ..errors import SpecError
-from ..plugins import Table
+from ..plugins import InputTable, Table
 from .check import Check, Rule, checks_of, expect, rule
 from .common import RULES_OF_OPTIONS
 from .subject import Subject
@@ -69,7 +69,50 @@ def a_missing_file_is_reported(subject: Subject) -> None:
     expect(False, f"no error for the path {MISSING!r}")
 
 
-RULES: tuple[Rule[Subject], ...] = (gives_a_table, reads_the_same_twice, a_missing_file_is_reported)
+@rule("read the inputs of a table to predict for by the same code as those of the training table")
+def inputs_are_those_of_the_table(subject: Subject) -> None:
+    """`read_inputs` of the same table gives the inputs of `read`, by their names."""
+    table, base = read(subject), Path(subject.example.base)
+    found = subject.plugin.read_inputs(subject.options, base, table.input_names)
+    expect(isinstance(found, InputTable), f"{type(found).__name__}")
+    missing = [name for name in table.input_names if name not in found.input_names]
+    expect(not missing, f"no column {', '.join(missing)} among {found.input_names}")
+    inputs = found.inputs
+    if inputs.ndim == 2:
+        inputs = inputs[:, [list(found.input_names).index(name) for name in table.input_names]]
+    expect(np.array_equal(inputs, table.inputs, equal_nan=table.inputs.dtype.kind == "f"), "other inputs than `read`")
+
+
+@rule(
+    "let the chunks in order be the rows of `read`, `row_numbers` count inputs and targets, `fingerprint` stay as it is"
+)
+def chunks_are_the_table(subject: Subject) -> None:
+    """Where there are chunks, they are together the table that `read` gives, and their sizes are as announced."""
+    base = Path(subject.example.base)
+    chunked = subject.plugin.chunks(subject.options, base)
+    if chunked is None:
+        return
+    table, parts = read(subject), [chunked.read(number) for number in range(len(chunked.chunk_rows))]
+    rows = [len(part.inputs) for part in parts]
+    expect(rows == chunked.chunk_rows.tolist(), f"chunks of {rows} rows; announced are {chunked.chunk_rows.tolist()}")
+    for name in ("inputs", "targets"):
+        whole = np.concatenate([getattr(part, name) for part in parts])
+        wanted = getattr(table, name)
+        same = whole.shape == wanted.shape and bool(np.all((whole == wanted) | ((whole != whole) & (wanted != wanted))))
+        expect(same, f"other {name} in the chunks than in the whole table")
+    numbers = table.inputs[:1].size + table.targets[:1].size
+    expect(chunked.row_numbers == numbers, f"row_numbers {chunked.row_numbers} for {numbers} numbers a row")
+    again = subject.plugin.chunks(subject.options, base).fingerprint
+    expect(again == chunked.fingerprint, f"fingerprint {chunked.fingerprint!r}, then {again!r}")
+
+
+RULES: tuple[Rule[Subject], ...] = (
+    gives_a_table,
+    reads_the_same_twice,
+    inputs_are_those_of_the_table,
+    chunks_are_the_table,
+    a_missing_file_is_reported,
+)
 
 
 def checks(subject: Subject) -> list[Check]:

@@ -10,7 +10,7 @@ import torch
 from ..evidence.trained import TrainedPopulation
 from ..plugins import Estimate
 from ..spec.graph import GraphFunction
-from . import evidence_value
+from . import evidence_error, evidence_value
 from .check import Check, Rule, checks_of, expect, rule
 from .common import RULES_OF_OPTIONS
 from .numbers import DOUBLE, Weights, expect_close, expect_finite, expect_shape, normal
@@ -139,4 +139,9 @@ RULES: tuple[Rule[Subject], ...] = (
 
 def checks(subject: Subject) -> list[Check]:
     """The checks of one example."""
-    return checks_of(subject.prefix, subject.about, subject, (*RULES_OF_OPTIONS, *RULES, *evidence_value.RULES))
+    return checks_of(
+        subject.prefix,
+        subject.about,
+        subject,
+        (*RULES_OF_OPTIONS, *RULES, *evidence_value.RULES, *evidence_error.RULES),
+    )

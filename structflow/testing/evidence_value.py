@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -26,8 +27,8 @@ WEIGHT = 3.0
 PRECISIONS = (1.0, 4.0)
 """A of the two members."""
 
-ALLOWED = 1.0
-"""Nats by which an estimator may be off where q is the posterior, beside five standard errors: cruder ones exist."""
+ALLOWED, ALLOWED_LOOSE = 0.02, 1.0
+"""Nats by which an estimator may be off where q is the posterior, beside five standard errors; one that is `loose`."""
 
 STANDARD_ERRORS = 5.0
 
@@ -54,12 +55,12 @@ class SampledSlope(Slope):
     linear_in_weights = False
 
 
-def one_weight(plugin: type[Slope]) -> TinyModel:
-    """Two members of one structure on twelve rows of y = 3 x with noise."""
+def one_weight(plugin: type[Slope], precisions: Sequence[float] = PRECISIONS) -> TinyModel:
+    """Members of one structure, one for each precision of the prior, on twelve rows of y = 3 x with noise."""
     x = normal(ROWS, 1, seed=21)
     y = WEIGHT * x + NOISE * normal(ROWS, 1, seed=22)
     edge = GraphEdge("x", "y", "all", 0, (candidate(plugin.type, plugin),))
-    return tiny_model(Graph(("x", "y"), {"x": ((1,),), "y": ((1,),)}, (edge,)), x, y, None, range(len(PRECISIONS)))
+    return tiny_model(Graph(("x", "y"), {"x": ((1,),), "y": ((1,),)}, (edge,)), x, y, None, range(len(precisions)))
 
 
 def posterior(model: TinyModel, precisions: Tensor) -> tuple[Tensor, Tensor]:
@@ -88,20 +89,24 @@ def at_the_posterior(model: TinyModel, precisions: Tensor) -> Weights:
 
 @rule(
     "return log p(y | X, h) in nats, constants and KL included: of bound, log_likelihood, kl_weights and kl_structure "
-    "from sample_terms, bound is the sum with the right signs"
+    "from sample_terms, bound is the sum with the right signs; a method that is off even there says `loose = True`"
 )
 def value_is_the_evidence(subject: Subject) -> None:
-    """Where q is the posterior of the only weight, the value is log p(y) within 1 nat and 5 standard errors."""
+    """Where q is the posterior of the only weight, the value is log p(y) to 0.02 nats and 5 errors.
+
+    One that is `loose` may be a nat below it.
+    """
     precisions = torch.tensor(PRECISIONS, dtype=DOUBLE)
     for plugin, name in ((Slope, "integrated out"), (SampledSlope, "sampled")):
         model = one_weight(plugin)
         trained = model.evaluated(at_the_posterior(model, precisions))
         found = subject.plugin.estimate(subject.options, trained, SAMPLES)
         exact = log_evidence(model, precisions)
-        off = (found.value - exact).abs()
-        allowed = ALLOWED + STANDARD_ERRORS * found.standard_error.clamp(min=0)
+        errors = STANDARD_ERRORS * found.standard_error.clamp(min=0).nan_to_num(0.0)
+        below = ALLOWED_LOOSE if subject.plugin.loose else ALLOWED
         shown = f"{found.value.tolist()} ± {found.standard_error.tolist()} for log p(y) = {exact.tolist()}"
-        expect(bool((off <= allowed).all()), f"{shown}, with a weight {name}")
+        fits = (found.value >= exact - below - errors) & (found.value <= exact + ALLOWED + errors)
+        expect(bool(fits.all()), f"{shown}, with a weight {name}")
 
 
 RULES: tuple[Rule[Subject], ...] = (value_is_the_evidence,)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 
@@ -132,6 +134,18 @@ def part_through_theta_has_sign_and_size(subject: Subject) -> None:
     expect(fits, f"κ = {', '.join(f'{value:.3g}' for value in kappa.tolist())} for the members")
 
 
+@rule("divide by no norm or product that can be 0: where the gradients vanish, so does dQ/dh")
+def nothing_is_lost_at_rest(subject: Subject) -> None:
+    """Where ∇_θ Q and ∇_h Q are 0, the gradient is finite, and so are the reports."""
+    if subject.plugin.levels != 2:
+        return
+    point = quadratic_point(at_the_target=True)
+    found = hypergradient(subject, replace(point, slope=point.hyper))
+    expect_finite(found.gradient, "the gradient where Q is at its maximum")
+    for name, value in found.report.items():
+        expect_finite(value, f"report {name!r} where Q is at its maximum")
+
+
 RULES: tuple[Rule[Subject], ...] = (
     levels_are_two_at_most,
     conflicts_are_problems,
@@ -140,6 +154,7 @@ RULES: tuple[Rule[Subject], ...] = (
     members_do_not_mix,
     direct_part_is_whole_at_the_optimum,
     part_through_theta_has_sign_and_size,
+    nothing_is_lost_at_rest,
 )
 
 

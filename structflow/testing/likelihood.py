@@ -5,7 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 from ..plugins.registry import Registration
-from . import compiled, likelihood_density, likelihood_draws, likelihood_expectation, likelihood_values, training
+from . import (
+    compiled,
+    likelihood_density,
+    likelihood_draws,
+    likelihood_expectation,
+    likelihood_numbers,
+    likelihood_values,
+    training,
+)
 from .check import Check, Rule, checks_of
 from .common import RULES_OF_OPTIONS
 from .examples import LikelihoodExample
@@ -17,6 +25,7 @@ USUAL_TARGETS = 2
 RULES: tuple[Rule[Any], ...] = (
     *RULES_OF_OPTIONS,
     *likelihood_values.RULES,
+    *likelihood_numbers.RULES,
     *likelihood_density.RULES,
     *likelihood_draws.RULES,
     *likelihood_expectation.RULES,

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from copy import deepcopy
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import numpy as np
+
 from ..plugins import TrackedRun, Tracker, TrainedBatch
 from ..results.run import run_study
 from ..runner.driver import open_run
 from ..runner.tracking import tracked_run, trained_batch
 from ..spec.load import study_from_mapping
-from .check import Check, Rule, checks_of, rule
+from .check import Check, Rule, checks_of, expect, rule
 from .common import RULES_OF_OPTIONS
 from .default_spec import DOCUMENT
 from .subject import Subject
@@ -48,8 +51,8 @@ def story() -> Story:
 
 @contextmanager
 def told(subject: Subject, continued: bool = False) -> Iterator[tuple[Tracker, Story]]:
-    """A tracker that was told of the start of a run in a folder of its own, and what there is to tell."""
-    whole = story()
+    """A tracker that was told of the start of a run in a folder of its own, and what there is to tell, its own copy."""
+    whole = deepcopy(story())
     with TemporaryDirectory(prefix="structflow-") as folder:
         tracker: Tracker = subject.plugin(subject.options)
         tracker.started(replace(whole.run, path=Path(folder).resolve(), continued=continued))
@@ -105,11 +108,42 @@ def follows_diverged_members(subject: Subject) -> None:
         tracker.finished({**whole.summary, "ranking": [], "status": "failed"})
 
 
+@rule("copy what you want to change, as in `dict(run.spec)`: others are told of the same spec, plan and batches")
+def changes_nothing(subject: Subject) -> None:
+    """Spec, settings, plan, batches and summary are the same after a run was followed as before."""
+    whole = story()
+    heard = deepcopy(whole)
+    with TemporaryDirectory(prefix="structflow-") as folder:
+        tracker: Tracker = subject.plugin(subject.options)
+        tracker.started(replace(heard.run, path=Path(folder).resolve()))
+        tell(tracker, heard.batches, heard.steps)
+        tracker.finished(heard.summary)
+        for name in ("spec", "settings", "plan"):
+            same = same_values(getattr(whole.run, name), getattr(heard.run, name))
+            expect(same, f"another `{name}` of the run after it was followed")
+        for before, after in zip(whole.batches, heard.batches, strict=True):
+            changed = [name for name in vars(before) if not same_values(vars(before)[name], vars(after)[name])]
+            expect(not changed, f"other {', '.join(changed)} of batch {before.task} after it was told of")
+        expect(same_values(whole.summary, heard.summary), "another summary after the run was followed")
+
+
+def same_values(one: Any, other: Any) -> bool:
+    """Whether two values, collections or arrays are equal; NaN equals itself."""
+    if isinstance(one, np.ndarray):
+        return isinstance(other, np.ndarray) and np.array_equal(one, other, equal_nan=one.dtype.kind == "f")
+    if isinstance(one, Mapping):
+        return list(one) == list(other) and all(same_values(one[key], other[key]) for key in one)
+    if isinstance(one, list | tuple):
+        return len(one) == len(other) and all(map(same_values, one, other))
+    return bool(one == other or (one != one and other != other))
+
+
 RULES: tuple[Rule[Subject], ...] = (
     follows_a_run,
     follows_a_continued_run,
     follows_a_failing_run,
     follows_diverged_members,
+    changes_nothing,
 )
 
 

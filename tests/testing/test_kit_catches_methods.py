@@ -7,6 +7,7 @@ from importlib.metadata import EntryPoint
 from types import SimpleNamespace
 from typing import Any, ClassVar
 
+import numpy as np
 import pytest
 import torch
 from kit import messages
@@ -339,6 +340,42 @@ class NeverFails(Tracker):
 def test_a_broken_tracker_is_caught(monkeypatch, plugin, rules):
     monkeypatch.setattr(plugin, "type", plugin.__name__.lower(), raising=False)
     assert set(messages(monkeypatch, "trackers", plugin, None)) == rules
+
+
+class EditsTheSpec(Tracker):
+    """Writes a note into the spec that it is told of."""
+
+    def started(self, run):
+        run.spec["note"] = "mine"
+
+
+class RoundsTerms(Tracker):
+    """Rounds the terms that it is told of in place."""
+
+    def trained(self, batch):
+        for values in batch.terms.values():
+            np.round(values, 1, out=values)
+
+
+class SortsTheRanking(Tracker):
+    """Drops the last entry of the ranking."""
+
+    def finished(self, summary):
+        summary["ranking"].pop()
+
+
+@pytest.mark.parametrize(
+    ("plugin", "words"),
+    [
+        (EditsTheSpec, "another `spec` of the run"),
+        (RoundsTerms, "other terms of batch"),
+        (SortsTheRanking, "another summary"),
+    ],
+)
+def test_a_tracker_that_changes_what_it_is_told_is_caught(monkeypatch, plugin, words):
+    monkeypatch.setattr(plugin, "type", plugin.__name__.lower(), raising=False)
+    found = messages(monkeypatch, "trackers", plugin, None)
+    assert words in found["changes_nothing"]
 
 
 def test_a_package_without_plugins_fails():

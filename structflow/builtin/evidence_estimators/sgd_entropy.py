@@ -25,6 +25,7 @@ class SgdEntropy(EvidenceEstimator):
     Options = DescentOptions
     of_weights = True
     needs_density = False
+    loose = True
 
     @staticmethod
     def estimate(options: DescentOptions, trained: TrainedMembers, samples: int) -> Estimate:
