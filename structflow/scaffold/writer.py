@@ -1,4 +1,6 @@
-"""Writes a package of plugins: metadata, hooks, an example of every kind wanted, a spec that uses them, and tests."""
+"""Writes a package of plugins: metadata, hooks, an example of every kind wanted, a spec that uses them, tests, and what
+publishing needs.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +16,11 @@ from .examples import EXAMPLES, RELAXED, SECTIONS, Example
 from .names import PackageName
 
 TEMPLATES = files("structflow.scaffold") / "templates"
+
+COMPILED = ("basis_functions", "likelihoods")
+"""Kinds of which the kit has a check that compiles; pytest fails where it selects nothing."""
+
+COMPILED_STEP = "      - run: pytest -m compile_together"
 
 LINE_LENGTH = 120
 """Of the code that is written."""
@@ -40,21 +47,27 @@ def write_package(name: PackageName, kinds: Sequence[str], folder: Path) -> list
 
 def package_texts(name: PackageName, examples: Sequence[Example]) -> dict[str, str]:
     """The text of every file by its path in the package."""
+    words = listing([example.kind.replace("_", " ") for example in examples])
     values = {
         "name": name.distribution,
         "module": name.module,
         "prefix": name.prefix,
         "requirement": requirement(__version__),
         "interface": repr(INTERFACE_VERSION),
-        "words": listing([example.kind.replace("_", " ") for example in examples]),
+        "words": words,
+        "words_began": f"First version: {words}",
         "table": "\n".join(table_row(name, example) for example in examples),
         "hooks": hooks_code(examples),
+        "compiled": COMPILED_STEP if any(example.kind in COMPILED for example in examples) else "",
         **sections(name, examples),
     }
     values["spec"] = without_blank_lines(filled("package/spec.yaml", values))
     texts = {
         "pyproject.toml": filled("package/pyproject.toml", values),
         "README.md": filled("package/README.md", values),
+        "LICENSE": filled("package/LICENSE", values),
+        "CHANGELOG.md": filled("package/CHANGELOG.md", values),
+        ".github/workflows/tests.yml": without_blank_lines(filled("package/workflow.yml", values)),
         "spec.yaml": values["spec"],
         ".gitignore": "__pycache__/\ndist/\nruns/\n",
         f"{name.module}/__init__.py": filled("package/init.py", values),

@@ -73,6 +73,8 @@ def a_missing_file_is_reported(subject: Subject) -> None:
 def inputs_are_those_of_the_table(subject: Subject) -> None:
     """`read_inputs` of the same table gives the inputs of `read`, by their names."""
     table, base = read(subject), Path(subject.example.base)
+    if table.inputs.ndim == 2 and len(table.input_names) != table.inputs.shape[1]:
+        return  # which breaks another rule
     found = subject.plugin.read_inputs(subject.options, base, table.input_names)
     expect(isinstance(found, InputTable), f"{type(found).__name__}")
     missing = [name for name in table.input_names if name not in found.input_names]

@@ -87,7 +87,7 @@ def missing_values_have_reasons(subject: Subject) -> None:
         expect(said, f"reasons {found.missing} of {name}")
 
 
-@rule("draw noise through the population (sample_terms, structure_samples), which is keyed by member; no torch.randn")
+@rule("draw noise by `trained.sample_terms` or `trained.weights`, where it is keyed by member; no torch.randn")
 def repeats_itself(subject: Subject) -> None:
     """The same members give the same estimate, and their parameters stay as they are."""
     for name, trained in populations(subject):

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ..errors import Problem
-from ..plugins import OuterGradient, TwoLevelOptions
+from ..plugins import OuterGradient
 from .check import Check, Rule, checks_of, expect, rule
 from .common import RULES_OF_OPTIONS
 from .default_spec import default_spec
@@ -24,14 +24,6 @@ CURVATURE = 1.3
 
 LEAST_SHARE, MOST_SHARE = -0.5, 1.5
 """Of the true part through θ*: methods that look at few steps find a small share of it, or none."""
-
-
-@rule("set `levels` to 0, 1 or 2 in the class; options of a method with 2 derive from TwoLevelOptions")
-def levels_are_two_at_most(subject: Subject) -> None:
-    """`levels` is 0, 1, or 2 with options that have the keys of `TwoLevelOptions`."""
-    expect(subject.plugin.levels in (0, 1, 2), f"levels {subject.plugin.levels!r}")
-    if subject.plugin.levels == 2:
-        expect(issubclass(subject.plugin.Options, TwoLevelOptions), f"options {subject.plugin.Options.__mro__}")
 
 
 @rule("return a list of structflow.errors.Problem from `conflicts`, empty where all is well, with a path and a remedy")
@@ -147,7 +139,6 @@ def nothing_is_lost_at_rest(subject: Subject) -> None:
 
 
 RULES: tuple[Rule[Subject], ...] = (
-    levels_are_two_at_most,
     conflicts_are_problems,
     gradient_is_along_h,
     gradient_repeats_itself,

@@ -11,7 +11,7 @@ from typing import Any
 
 from ..errors import Problem
 from ..plan.batching import Batch, make_batches
-from ..plugins import Candidate, Decision, RegimeOptions, RoundBound
+from ..plugins import Candidate, Decision, RoundBound
 from ..plugins.regime_rounds import parent_of
 from ..plugins.registry import registry
 from ..spec.models import Spec
@@ -69,12 +69,6 @@ def conflicts_are_problems(subject: Subject) -> None:
         expect(not silent, f"problems without path, message or suggestion: {silent}")
         expect(subject.plugin.conflicts(spec, space) == found, "other problems at the second call")
     expect(any(True for _ in games(subject)), "every space that the kit has is refused; give an example that takes one")
-
-
-@rule("derive `Options` from RegimeOptions, so that `open` can restrict the space, or give it the key `open` itself")
-def options_can_restrict_the_space(subject: Subject) -> None:
-    """The options have the key `open` of `RegimeOptions`."""
-    expect(issubclass(subject.plugin.Options, RegimeOptions), f"options {subject.plugin.Options.__mro__}")
 
 
 @rule("return a list of RoundBound from `rounds`, computed from its arguments alone, each with a name of its own")
@@ -170,7 +164,6 @@ def shown(structures: set[Structure]) -> str:
 
 RULES: tuple[Rule[Subject], ...] = (
     conflicts_are_problems,
-    options_can_restrict_the_space,
     rounds_are_bounded,
     rounds_keep_their_bounds,
     candidates_are_in_the_space,

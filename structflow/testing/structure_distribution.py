@@ -55,13 +55,6 @@ def drawn(subject: Subject, case: Case, log_concentration: Tensor, temperature: 
     return found
 
 
-@rule("read its `concentration`, `temperature` and `learned` where gumbel_softmax has them: every part of a run does")
-def options_have_what_runs_read(subject: Subject) -> None:
-    """Its options have `temperature` (a metaparameter above 0) and `learned`, which runs read."""
-    missing = [name for name in ("temperature", "learned") if name not in type(subject.options).model_fields]
-    expect(not missing, f"options without {', '.join(missing)}")
-
-
 @rule("broadcast leading axes as torch does; the temperature has no axis of functions: use temperature.unsqueeze(-1)")
 def shapes_broadcast(subject: Subject) -> None:
     """Members and samples are leading axes: γ is (…, K) and densities (…), as in a loop over members, for any K."""
@@ -269,7 +262,6 @@ def vertices_have_the_probabilities_of_rounding(subject: Subject) -> None:
 
 
 RULES: tuple[Rule[Subject], ...] = (
-    options_have_what_runs_read,
     shapes_broadcast,
     gamma_is_in_its_space,
     densities_are_relative,

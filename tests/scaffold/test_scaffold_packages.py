@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import email
 import json
 import os
 import re
@@ -11,6 +12,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+import yaml
 
 from structflow.errors import CallError
 from structflow.plugins import KINDS
@@ -157,7 +159,7 @@ def test_templates_have_no_placeholder_left_and_end_in_one_line_break(written: P
     for path in written.rglob("*"):
         if path.is_file() and path.name != "py.typed":
             text = path.read_text(encoding="utf-8")
-            assert "$" not in text, path
+            assert "$" not in text.replace("${{ matrix.python }}", ""), path
             assert text.endswith("\n"), path
             assert not text.endswith("\n\n"), path
 
@@ -168,6 +170,35 @@ def test_the_metadata_say_what_the_package_is(written: Path) -> None:
     assert project["entry-points"] == {"structflow": {"plugins": "structflow_rivers.hooks"}}
     assert requirement("0.1.0") == "structflow>=0.1.0,<0.2"
     assert requirement("2.3.1") == "structflow>=2.3.1,<3"
+
+
+def test_what_publishing_needs_is_there(written: Path) -> None:
+    """Licence, classifiers, addresses, a changelog and a workflow that does what the README says."""
+    folder = written / WHOLE
+    project = tomllib.loads((folder / "pyproject.toml").read_text())["project"]
+    assert project["license"] == "MIT"
+    assert project["license-files"] == ["LICENSE"]
+    assert "Copyright (c) the authors of structflow-rivers" in (folder / "LICENSE").read_text()
+    assert {"Typing :: Typed", "Development Status :: 3 - Alpha"} <= set(project["classifiers"])
+    assert not any("License ::" in each for each in project["classifiers"])  # PEP 639: not beside a licence expression
+    assert set(project["urls"]) == {"Homepage", "Issues", "Changelog"}
+    assert all(url.startswith("https://github.com/OWNER/structflow-rivers") for url in project["urls"].values())
+    assert "## 0.1.0" in (folder / "CHANGELOG.md").read_text()
+    workflow = yaml.safe_load((folder / ".github" / "workflows" / "tests.yml").read_text())
+    steps = [step["run"] for step in workflow["jobs"]["tests"]["steps"] if "run" in step]
+    installed = [re.split(r"[<>=]", each)[0] for each in project["optional-dependencies"]["dev"]]
+    assert installed == ["build", "mypy", "pytest", "ruff", "twine"]
+    assert [step.split()[0] for step in steps] == ["pip", "ruff", "ruff", "mypy", "pytest", "pytest", "python", "twine"]
+    assert workflow["jobs"]["tests"]["strategy"]["matrix"]["python"][0] == project["requires-python"].removeprefix(">=")
+
+
+def test_the_metadata_that_pip_installs_have_licence_and_addresses(site: Path) -> None:
+    (metadata,) = site.glob("structflow_rivers-*.dist-info")
+    said = email.message_from_string((metadata / "METADATA").read_text())
+    assert said["License-Expression"] == "MIT"
+    assert len(said.get_all("Project-URL", [])) == 3
+    assert len(said.get_all("Classifier", [])) == 7
+    assert "MIT License" in (metadata / "licenses" / "LICENSE").read_text()
 
 
 def test_nothing_is_overwritten(tmp_path: Path) -> None:
@@ -191,6 +222,9 @@ def test_only_the_kinds_wanted_are_written() -> None:
     ]  # fmt: skip
     assert "likelihood: {type: lakes_laplace, scale: learned}" in texts["spec.yaml"]
     assert "regime: {type: enumeration}" in texts["spec.yaml"]
+    assert "pytest -m compile_together" in texts[".github/workflows/tests.yml"]
+    alone = package_texts(PackageName("structflow-lakes"), [EXAMPLES["trackers"]])
+    assert "compile_together" not in alone[".github/workflows/tests.yml"]  # pytest fails where it selects nothing
 
 
 @pytest.mark.parametrize(

@@ -291,8 +291,8 @@ MEMBERS = {"members_equal_a_loop", "gradients_of_members_equal_a_loop"}
     [
         (MixesRows, {"rows_do_not_mix"}),
         (UnusedWeight, {"every_weight_counts"}),
-        (OnTheCpu, {"works_on_any_device"}),
-        (MatrixOnTheCpu, {"works_on_any_device"}),
+        (OnTheCpu, {"works_on_any_device", "stays_in_double_precision"}),
+        (MatrixOnTheCpu, {"works_on_any_device", "stays_in_double_precision"}),
         (Flat, {"output_has_shape_and_dtype", "works_on_any_device"}),
         (Doubled, {"output_has_shape_and_dtype"}),
         (NormAtZero, {"gradients_are_finite"}),

@@ -12,7 +12,7 @@ from kit import messages
 from laplace_likelihood import Laplace
 
 from structflow.errors import SpecError
-from structflow.plugins import DataOptions, DataSource, Options, Table
+from structflow.plugins import DataOptions, DataSource, Table
 from structflow.plugins.registry import registry
 from structflow.testing import DataSourceExample, Example, LikelihoodExample
 
@@ -136,7 +136,7 @@ class ListShape(Laplace):
         (WrongDraws, {"draws_follow_the_moments", "draws_follow_the_density"}),
         (OwnRandomness, {"draws_follow_the_moments"}),
         (MixesRows, {"rows_do_not_mix"}),
-        (OnTheCpu, {"works_on_any_device"}),
+        (OnTheCpu, {"works_on_any_device", "stays_in_double_precision"}),
         (UnusedParameter, {"gradients_are_finite"}),
         (WrongExpectation, {"closed_form_is_the_expectation"}),
         (UndeclaredExpectation, {"closed_form_is_declared"}),
@@ -209,22 +209,15 @@ class ShortPrior(GumbelSoftmax):
         return [0.0] * (n_functions - 1)
 
 
-class WithoutTemperature(GumbelSoftmax):
-    """Has no temperature."""
-
-    Options = Options
-
-
 @pytest.mark.parametrize(
     ("plugin", "rules"),
     [
         (WrongDensity, {"densities_are_relative", "densities_move_samples"}),
-        (WrongRounding, {"rounding_is_that_of_samples"}),
+        (WrongRounding, {"rounding_is_that_of_samples", "vertices_have_the_probabilities_of_rounding"}),
         (NotOnTheSimplex, {"gamma_is_in_its_space", "rounding_is_that_of_samples"}),
-        (OwnUniforms, {"gamma_is_in_its_space", "shapes_broadcast"}),
-        (Detached, {"gradients_reach_the_parameters"}),
+        (OwnUniforms, {"gamma_is_in_its_space", "shapes_broadcast", "gradients_are_derivatives"}),
+        (Detached, {"gradients_reach_the_parameters", "gradients_are_derivatives"}),
         (ShortPrior, {"prior_starts_finite"}),
-        (WithoutTemperature, {"options_have_what_runs_read", "prior_starts_finite"}),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
 )
@@ -299,7 +292,7 @@ class OtherKey(SilentAboutFiles):
         (Rows, set()),
         (Single, {"gives_a_table"}),
         (Nameless, {"gives_a_table"}),
-        (Restless, {"reads_the_same_twice"}),
+        (Restless, {"reads_the_same_twice", "inputs_are_those_of_the_table"}),
         (SilentAboutFiles, {"a_missing_file_is_reported"}),
         (OtherKey, {"a_missing_file_is_reported"}),
     ],

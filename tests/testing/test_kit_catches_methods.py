@@ -67,12 +67,6 @@ class ScalarReport(Hoag):
         return replace(found, report={"residual": found.report["residual"].sum()})
 
 
-class ThreeLevels(Hoag):
-    """Has three levels."""
-
-    levels = 3
-
-
 class NoList(Hoag):
     """Returns None for no conflicts."""
 
@@ -89,7 +83,6 @@ class NoList(Hoag):
         (Downhill, {"direct_part_is_whole_at_the_optimum", "part_through_theta_has_sign_and_size"}),
         (Noisy, {"gradient_repeats_itself"}),
         (ScalarReport, {"gradient_is_along_h", "members_do_not_mix"}),
-        (ThreeLevels, {"levels_are_two_at_most"}),
         (NoList, {"conflicts_are_problems"}),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
@@ -171,7 +164,7 @@ class SwitchesOff(EvidenceEstimator):
 @pytest.mark.parametrize(
     ("plugin", "rules"),
     [
-        (Averaged, {"members_do_not_mix", "value_is_the_evidence"}),
+        (Averaged, {"members_do_not_mix", "value_is_the_evidence", "errors_are_the_spread_of_values"}),
         (Single, {"estimates_every_member"}),
         (NegativeError, {"estimates_every_member"}),
         (Random, {"repeats_itself"}),
