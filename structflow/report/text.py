@@ -222,6 +222,9 @@ def print_runs(rows: Sequence[dict[str, Any]], folder: Path) -> None:
         evidence = "" if row["log_evidence"] is None else f"{row['log_evidence']:.2f}"
         table.add_row(row["run"], row["status"], str(row["n_structures"] or ""), row["best"] or "", evidence)
     console.print(table)
+    for row in rows:
+        if row["problem"] is not None:
+            console.print(f"{row['run']}: {row['problem']}", soft_wrap=True)
 
 
 def print_findings(findings: Sequence[Any]) -> None:

@@ -35,7 +35,7 @@ def refuse_no_run(path: Path) -> None:
 
 
 def list_runs(folder: Path) -> list[dict[str, Any]]:
-    """A row for every run directory in a folder, by name."""
+    """A row for every run directory in a folder, by name; a damaged run has the status `damaged` and its `problem`."""
     if not folder.is_dir():
         raise CallError(f"{folder} is not a folder; expected one with run directories")
     rows = []
@@ -46,10 +46,9 @@ def list_runs(folder: Path) -> list[dict[str, Any]]:
                 continue
             plan = directory.read_opened(PLAN)
             summary = directory.read_summary() if directory.has(SUMMARY) else None
-        except StorageError:
-            rows.append(
-                {"run": path.name, "status": "damaged", "n_structures": None, "best": None, "log_evidence": None}
-            )
+        except StorageError as error:
+            nothing = {"n_structures": None, "best": None, "log_evidence": None}
+            rows.append({"run": path.name, "status": "damaged", **nothing, "problem": str(error)})
             continue
         best = summary["ranking"][0] if summary is not None and summary["ranking"] else None
         rows.append(
@@ -59,6 +58,7 @@ def list_runs(folder: Path) -> list[dict[str, Any]]:
                 "n_structures": plan["n_structures"],
                 "best": None if best is None else structure_name(best["structure"]),
                 "log_evidence": None if best is None else best["score"],
+                "problem": None,
             }
         )
     return rows

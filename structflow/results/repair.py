@@ -13,10 +13,10 @@ from ..runner.driver import carry_out
 from ..runner.executors import place_for
 from ..runner.progress import Listener
 from ..store.inspection import Damage, damage, recorded, withdraw_record, withdraw_results
-from ..store.names import PLAN, RESULT_MANIFEST, SUMMARY
+from ..store.names import OWN_NAMES, PLAN, RESULT_MANIFEST, SUMMARY
 from ..store.openings import damage_of_earlier, drop_opening, earlier_openings
 from ..store.run_directory import RunDirectory
-from ..store.run_lock import locked
+from ..store.run_lock import locked, refuse_foreign_lock
 from .read import refuse_no_run
 
 
@@ -24,6 +24,7 @@ def inspect(path: Path) -> list[Damage]:
     """What is damaged in a run directory and in its earlier openings; raises `CallError` where there is none."""
     refuse_no_run(path)
     directory = RunDirectory(path)
+    refuse_foreign_lock(path)
     found = list(damage(directory))
     if (directory.has(SUMMARY) or directory.has(RESULT_MANIFEST)) and not opening_damage(found):
         plan = Plan.from_json(directory.read_opened(PLAN))
@@ -48,6 +49,8 @@ def repair(path: Path, cluster: ClusterOptions | None, listener: Listener) -> li
 
     directory = RunDirectory(path)
     with locked(path):
+        for name in OWN_NAMES:
+            directory.has(name)  # refuses a link before anything is removed
         opening = opening_damage(inspect(path))
         if opening:
             raise StorageError(

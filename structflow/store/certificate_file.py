@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from ..errors import StorageError
 from .names import CERTIFICATE
 from .run_directory import RunDirectory
 
@@ -18,4 +19,9 @@ def read_certificate(directory: RunDirectory) -> dict[str, Any] | None:
     """The certificate of a run; None where it has none, `StorageError` where it isn't what was written."""
     if not directory.has(CERTIFICATE):
         return None
-    return directory.read_sealed(CERTIFICATE)
+    try:
+        return directory.read_sealed(CERTIFICATE)
+    except StorageError as error:
+        raise StorageError(
+            f"{error}; remove it, or make it again with: structflow certify SPEC --store {directory.path}"
+        ) from error

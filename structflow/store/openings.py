@@ -74,6 +74,8 @@ def set_aside(directory: RunDirectory) -> None:
     else:
         return
     place = f"{EARLIER}/{target.path.name}"
+    for name in MOVED:
+        directory.has(name)  # refuses a link before anything is moved
     directory.files.make(place)
     try:
         for name in MOVED:

@@ -29,7 +29,7 @@ def locked(folder: Path) -> Iterator[None]:
     says: anything else that stands at its name, or is linked to it, is never overwritten.
     """
     path = folder / LOCK
-    refuse_foreign(folder)
+    refuse_foreign_lock(folder)
     try:
         flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
         descriptor = os.open(path, flags, 0o644)
@@ -38,7 +38,7 @@ def locked(folder: Path) -> Iterator[None]:
             raise OwnFolder(folder).is_link(LOCK) from error
         raise StorageError(f"can't write {path}: {error.strerror or error}") from error
     try:
-        refuse_foreign(folder, os.fstat(descriptor))
+        refuse_foreign_lock(folder, os.fstat(descriptor))
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
@@ -56,7 +56,7 @@ def locked(folder: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def refuse_foreign(folder: Path, state: os.stat_result | None = None) -> None:
+def refuse_foreign_lock(folder: Path, state: os.stat_result | None = None) -> None:
     """Raise `StorageError` where the lock of a run directory is a link, a device, or has another name elsewhere."""
     path = folder / LOCK
     try:

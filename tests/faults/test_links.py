@@ -1,0 +1,263 @@
+"""Links, devices and other people's files at names that structflow uses: refused by name, and never touched.
+
+Nothing below a run directory is read, overwritten or deleted through a link; the run directory itself may be one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import socket
+from pathlib import Path
+
+import pytest
+import studies
+
+from structflow.errors import StorageError
+from structflow.results.read import list_runs
+from structflow.results.run import Run
+from structflow.store.inspection import leftovers
+from structflow.store.manifest import damaged_files
+from structflow.store.own_folder import OwnFolder
+from structflow.store.run_directory import RunDirectory
+from structflow.store.run_lock import locked
+
+TRAIN = "setting0-round0-batch0-stage0-train"
+SMALL = studies.spec(optimizer={"inner": {"steps": 5}, "restarts": 1}, evidence={"samples": 4})
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("finished")
+    studies.run(SMALL, folder / "run")
+    return folder / "run"
+
+
+@pytest.fixture
+def run(finished, tmp_path) -> Path:
+    shutil.copytree(finished, tmp_path / "run")
+    return tmp_path / "run"
+
+
+def content_of(folder: Path) -> dict[str, tuple[int, bytes]]:
+    """Inode and content of everything below a folder."""
+    return {
+        str(path.relative_to(folder)): (path.stat().st_ino, path.read_bytes() if path.is_file() else b"")
+        for path in folder.rglob("*")
+    }
+
+
+@pytest.fixture
+def elsewhere(finished, tmp_path) -> Path:
+    """A folder of somebody else's that holds what a command would take for its own."""
+    folder = tmp_path / "elsewhere"
+    for name in ("attempts", "records"):
+        shutil.copytree(finished / name, folder / name)
+    shutil.copytree(finished / "result.zarr", folder / "result.zarr")
+    shutil.copytree(finished, folder / "earlier" / "0")
+    (folder / "attempts" / f"{TRAIN}.0123456789ab.npz").write_text("precious")
+    (folder / "checkpoints" / TRAIN).mkdir(parents=True)
+    (folder / "checkpoints" / TRAIN / "step-000000000005.npz").write_text("precious")
+    (folder / "earlier" / "0" / "plan.json").write_text("precious")
+    for name in (
+        "run.lock",
+        "plan.json",
+        "settings.json",
+        "summary.json",
+        "result.manifest.json",
+        "opening.manifest.json",
+    ):
+        (folder / name).write_text("precious")
+    return folder
+
+
+REFUSED = {
+    "gc": ("attempts", "checkpoints", "earlier", "records", "run.lock", "plan.json"),
+    "verify": ("attempts", "earlier", "records", "run.lock", "plan.json", "settings.json", "summary.json",
+               "result.zarr", "result.manifest.json", "opening.manifest.json"),
+    "run": ("earlier", "records", "plan.json", "settings.json", "summary.json", "result.zarr", "result.manifest.json",
+            "opening.manifest.json"),
+    "show": ("plan.json", "summary.json", "result.manifest.json"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("command", REFUSED)
+def test_a_link_at_a_name_of_our_own_is_refused(cli, run, elsewhere, tmp_path, command):
+    """Exit code 3 with the link, where it leads and what to do; what it leads to stays as it is, to the byte."""
+    spec = studies.write(
+        SMALL if command != "run" else {**SMALL, "optimizer": {**SMALL["optimizer"], "restarts": 2}}, tmp_path
+    )
+    before = content_of(elsewhere)
+    arguments = {"verify": (run, "--repair"), "run": (spec, "-o", run, "--quiet")}.get(command, (run,))
+    for name in REFUSED[command]:
+        kept = run.parent / "kept"
+        present = (run / name).exists()
+        if present:
+            (run / name).rename(kept)
+        (run / name).symlink_to(elsewhere / name)
+        called = cli(command, *arguments)
+        assert called.code == 3, (name, called)
+        assert f"{run / name} is a symbolic link to {elsewhere / name}; " in called.out + called.err, (name, called)
+        assert "remove the link, or put in its place what it points to" in called.out + called.err
+        assert content_of(elsewhere) == before, name
+        (run / name).unlink()
+        if present:
+            kept.rename(run / name)
+    assert cli("verify", run).code == 0
+
+
+def test_a_run_directory_that_is_reached_through_a_link_is_fine(cli, run, tmp_path):
+    (tmp_path / "link").symlink_to(tmp_path)
+    (tmp_path / "link2").symlink_to(run)
+    for path in (tmp_path / "link" / "run", tmp_path / "link2"):
+        assert cli("verify", path).code == 0
+        assert cli("gc", path).out == "nothing to remove\n"
+        assert Run(path).ranking
+    assert [row["status"] for row in list_runs(tmp_path) if row["run"] in ("run", "link2")] == ["finished", "finished"]
+
+
+def test_only_exact_names_are_deleted(cli, run):
+    """gc took attempts/my_notes.txt, and a repair records/notes.json; also what only resembles a name of ours."""
+    mine = [
+        run / "attempts" / "my_notes.txt",
+        run / "attempts" / f"{TRAIN}.0123456789ab",
+        run / "attempts" / f"{TRAIN}.0123456789AB.npz",
+        run / "attempts" / f"my-{TRAIN}.0123456789ab.npz",
+        run / "attempts" / f".secret.{'0' * 32}",
+        run / "records" / "notes.json",
+        run / "records" / f".{TRAIN}.json.{'0' * 31}",
+        run / f".mine.{'0' * 32}",
+        run / "checkpoints" / "notes" / "step-000000000001.npz",
+        run / "checkpoints" / TRAIN / "thesis.tex",
+        run / "earlier" / "00" / "plan.json",
+    ]
+    for path in mine:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("mine")
+    ours = run / "checkpoints" / TRAIN / "step-000000000001.npz"
+    ours.write_text("a checkpoint of a task that is finished")
+    record = run / "records" / f"{TRAIN}.json"
+    record.write_text("{}")
+    assert cli("verify", run, "--repair").code == 0
+    assert cli("gc", run).code == 0
+    assert [path.read_text() for path in mine] == ["mine"] * len(mine)
+    assert not ours.exists()
+    assert cli("verify", run).out == f"{run} is intact\n"
+
+
+def test_a_file_of_somebody_else_among_the_results_stops_their_removal(cli, run):
+    notes = run / "result.zarr" / "notes.txt"
+    notes.write_text("mine")
+    (run / "result.zarr" / "zarr.json").write_text("{}")
+    called = cli("verify", run, "--repair")
+    assert called.code == 3
+    assert f"{notes} was not made by structflow" in called.err
+    assert notes.exists()
+    notes.rename(run / "notes.txt")
+    assert cli("verify", run, "--repair").code == 0
+
+
+@pytest.mark.parametrize(
+    "name", ["../../elsewhere/x", "/dev/zero", "result.zarr/../../x", "a\0b", "pipe", "folder", "device", "socket"]
+)
+def test_manifests_list_regular_files_within_the_run(tmp_path, name):
+    """None of them is opened for reading: a device would never end, and a FIFO wait for a writer."""
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "device").symlink_to("/dev/zero")
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(tmp_path / "socket"))
+        manifest = {"format": "structflow manifest 2", "files": {name: [5, "0" * 64]}}
+        (tmp_path / "m.json").write_text(json.dumps(manifest))
+        (problem,) = damaged_files(OwnFolder(tmp_path), "m.json")
+    expected = {"pipe": "is a FIFO", "folder": "is a folder", "device": "is a symbolic link to /dev/zero"}
+    assert expected.get(name, "is a socket" if name == "socket" else "is not the path of a file in") in problem
+
+
+@pytest.mark.parametrize(
+    "arrays", ["/etc/passwd", "../other/attempts/x.npz", f"attempts/{TRAIN}.0123456789ab.npz/../x", "a\0"]
+)
+def test_a_record_names_only_a_file_of_its_own_attempts(run, arrays):
+    """Sealed anew, as by somebody who means it."""
+    from structflow.store.sealed_json import sealed, unsealed
+
+    path = run / "records" / f"{TRAIN}.json"
+    record = {**unsealed(path.read_bytes()), "arrays": arrays}
+    path.write_text(sealed(json.dumps(record)))
+    directory = RunDirectory(run)
+    with pytest.raises(StorageError, match=rf"{TRAIN}\.json is damaged: it names"):
+        directory.arrays(directory.record(TRAIN))
+
+
+@pytest.mark.parametrize(
+    "name", ["records/{task}.json", "run.lock", "plan.json", "summary.json", "opening.manifest.json"]
+)
+@pytest.mark.parametrize("kind", ["FIFO", "folder"])
+def test_what_is_no_file_is_refused_at_once(cli, run, name, kind):
+    """Opening a FIFO that nobody writes to waits for ever."""
+    path = run / name.format(task=TRAIN)
+    path.unlink()
+    os.mkfifo(path) if kind == "FIFO" else path.mkdir()
+    called = cli("verify", run, "--repair")
+    assert called.code == 3
+    assert f"{path} is a {kind}" in called.out + called.err
+    assert path.exists()
+
+
+def test_a_lock_never_overwrites_what_isn_t_one(run, tmp_path):
+    """A hard link, a large file, or notes at its name; an empty one is taken."""
+    lock, precious = run / "run.lock", tmp_path / "precious"
+    precious.write_text(lock.read_text())
+    lock.unlink()
+    os.link(precious, lock)
+    with pytest.raises(StorageError, match=r"has other names \(hard links\)"), locked(run):
+        pass
+    lock.unlink()
+    for text in ("my notes", "x" * 5000):
+        lock.write_text(text)
+        with (
+            pytest.raises(StorageError, match=r"(that|which) structflow didn't write"),
+            locked(run),
+        ):
+            pass
+        assert lock.read_text() == text
+    lock.write_text("")
+    with locked(run):
+        assert str(os.getpid()) in lock.read_text()
+    assert json.loads(precious.read_text())["pid"]
+
+
+def test_a_huge_file_is_not_read(run):
+    """Of a terabyte, in a file without blocks."""
+    for name in ("summary.json", "result.manifest.json", f"records/{TRAIN}.json"):
+        with (run / name).open("r+b") as file:
+            file.truncate(2**40)
+    directory = RunDirectory(run)
+    for read in (directory.read_summary, lambda: directory.record(TRAIN)):
+        with pytest.raises(StorageError, match=r"has 1,?099,?511,?627,?776 bytes"):
+            read()
+
+
+def test_a_folder_that_becomes_a_link_meanwhile(run, elsewhere, monkeypatch):
+    """Between the listing and the deletion: every folder on the way is opened anew without following links."""
+    attempt = run / "attempts" / f"{TRAIN}.0123456789ab.npz"
+    attempt.write_text("of nobody")
+    (leftover,) = leftovers(RunDirectory(run))
+    (run / "attempts").rename(run / "moved")
+    (run / "attempts").symlink_to(elsewhere / "attempts")
+    before = content_of(elsewhere)
+    with pytest.raises(StorageError, match="is a symbolic link to"):
+        leftover.remove()
+    assert content_of(elsewhere) == before
+
+
+def test_a_damaged_record_loses_no_attempt(cli, run):
+    """A digit changed in the name of its arrays: `gc` would have taken the true ones."""
+    record = run / "records" / f"{TRAIN}.json"
+    text = record.read_text()
+    arrays = json.loads(text)["arrays"]
+    record.write_text(text.replace(arrays, arrays[:-5] + ("0" if arrays[-5] != "0" else "1") + ".npz"))
+    assert cli("gc", run).out == "nothing to remove\n"
+    assert hashlib.sha256((run / arrays).read_bytes()).hexdigest() == json.loads(text)["sha256"]
