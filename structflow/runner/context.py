@@ -260,7 +260,10 @@ def context_of_opening(path: str, opening: tuple[int, int, int], location: str |
     """
     directory = RunDirectory(Path(path))
     found = None if location is None else Location(**json.loads(location))
-    dataset = Dataset.load(directory.data, found)
+    try:
+        dataset = Dataset.load(directory.data, found)
+    except StorageError as error:
+        raise directory.cant_be_repaired(error) from error
     if dataset.digest != directory.read_opened(RUN)["data_digest"]:
         raise StorageError(f"{directory.data} holds other data than {path} was opened with; put back its own")
     return context_of(directory, dataset)

@@ -123,6 +123,13 @@ class RunDirectory:
         """What an error about a damaged file says last, where it can be made again."""
         return f"make it again with: structflow verify {self.top or self.path} --repair"
 
+    def cant_be_repaired(self, error: Exception) -> StorageError:
+        """The error for damage to what the run was opened with."""
+        return StorageError(
+            f"{error}; the run was opened with it, so it can't be made again: put back a copy of the file, or run the "
+            f"spec in a new directory (-o); all that is damaged is listed by: structflow verify {self.top or self.path}"
+        )
+
     def create(self) -> None:
         """Make the folders; raises `StorageError` where that isn't allowed."""
         try:
@@ -154,10 +161,7 @@ class RunDirectory:
         try:
             return json.loads(read_listed(self.files, OPENING_MANIFEST, name))
         except (StorageError, ValueError) as error:
-            raise StorageError(
-                f"{error}; the run was opened with it, so it can't be made again: put back a copy of the file, or run "
-                "the spec in a new directory (-o)"
-            ) from error
+            raise self.cant_be_repaired(error) from error
 
     def read_summary(self) -> dict[str, Any]:
         """Read the summary; raises `StorageError` unless it is what was written."""
