@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import CallError
+from ..store.own_output import refuse_own_file
 from .new_table import read_new_table
 from .read import read_summary
 from .run import Run
@@ -29,6 +30,7 @@ def predict_table(
     """
     import pandas
 
+    refuse_own_file(run, output)
     if not read_summary(run)["ranking"]:
         raise CallError(f"the run in {run} has no ranking to predict with: no structure has a rank; see its warnings")
     opened = Run(run)

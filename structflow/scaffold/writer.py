@@ -40,7 +40,8 @@ def write_package(name: PackageName, kinds: Sequence[str], folder: Path) -> list
     for path, text in texts.items():
         target = folder / path
         target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_text(text, encoding="utf-8")
+        with target.open("x", encoding="utf-8") as file:  # follows no link, and overwrites nothing
+            file.write(text)
         written.append(target)
     return written
 

@@ -7,7 +7,6 @@ import re
 import uuid
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -154,7 +153,11 @@ class RunDirectory:
 
     def read_sealed(self, name: str) -> dict[str, Any]:
         """Read what `write_sealed` wrote; raises `StorageError` where it is missing or changed."""
-        return unsealed_file(self.files, name)
+        content = self.files.read(name)
+        try:
+            return unsealed(content)
+        except ValueError as error:
+            raise StorageError(f"{self.path / name} is damaged: {error}") from error
 
     def read_opened(self, name: str) -> Any:
         """Read a JSON file of those the run was opened with; raises `StorageError` unless it is what was written."""
@@ -211,11 +214,12 @@ class RunDirectory:
         return self.has(f"{RECORDS}/{task}.json")
 
     def record(self, task: str) -> Record:
-        """The record of a finished task, which the caller must not change; raises `StorageError` if it is damaged."""
+        """The record of a finished task; raises `StorageError` if it is damaged."""
         name = f"{RECORDS}/{task}.json"
-        state = self.files.state(name)
         try:
-            record = read_record(self.files, name, (state.st_ino, state.st_mtime_ns, state.st_size))
+            record = Record(**self.read_sealed(name))
+        except TypeError as error:
+            raise StorageError(f"{self.path / name} is not a record: {error}; {self.remedy}") from error
         except StorageError as error:
             raise StorageError(f"{error}; {self.remedy}") from error
         if record.task != task:
@@ -232,24 +236,6 @@ class RunDirectory:
             raise StorageError(f"{self.record_file(record.task)} is damaged: {error}; {self.remedy}") from error
         except StorageError as error:
             raise StorageError(f"{error}; {self.remedy}") from error
-
-
-@lru_cache(maxsize=8)
-def read_record(files: OwnFolder, name: str, state: tuple[int, int, int]) -> Record:
-    """A record whose file has this inode, time and size; those that many tasks read are read once a process."""
-    try:
-        return Record(**unsealed_file(files, name))
-    except TypeError as error:
-        raise StorageError(f"{files.path / name} is not a record: {error}") from error
-
-
-def unsealed_file(files: OwnFolder, name: str) -> dict[str, Any]:
-    """A sealed JSON file of a folder; raises `StorageError` where it is missing or changed."""
-    content = files.read(name)
-    try:
-        return unsealed(content)
-    except ValueError as error:
-        raise StorageError(f"{files.path / name} is damaged: {error}") from error
 
 
 def json_text(value: Any) -> str:

@@ -216,20 +216,20 @@ FILES_A_TASK = 8
 
 
 def test_a_task_leaves_few_files(tmp_path):
-    """64 batches of one member: 64 to train and to evaluate, one decision, one selection; all that is left is counted.
+    """24 batches of one member: 24 to train and to evaluate, one decision, one selection; all that is left is counted.
 
     A record and the file of its arrays are 2; the run's own files and `result.zarr` add their share.
     """
     document = studies.spec(
         model=studies.model([{"from": "x", "to": "y", "basis": ["linear"]}]),
-        optimizer={"inner": {"steps": 2}, "restarts": 64},
+        optimizer={"inner": {"steps": 2}, "restarts": 24},
         evidence={"samples": 2},
         compute={"compile": False, "members_per_batch": 1, "checkpoint_seconds": 0},
     )
     run = structflow.run(document, tmp_path / "run")
     tasks = len(studies.records(run.path))
     files = [path for path in run.path.rglob("*") if path.is_file()]
-    assert tasks == 130
+    assert tasks == 50
     assert len(files) / tasks <= FILES_A_TASK
     own = [path for path in files if path.relative_to(run.path).parts[0] in ("records", "attempts", "checkpoints")]
     assert len(own) <= 2 * tasks

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 import studies
+from called import call_main
 
 from structflow.errors import StorageError
 from structflow.results.read import list_runs
@@ -261,3 +262,61 @@ def test_a_damaged_record_loses_no_attempt(cli, run):
     record.write_text(text.replace(arrays, arrays[:-5] + ("0" if arrays[-5] != "0" else "1") + ".npz"))
     assert cli("gc", run).out == "nothing to remove\n"
     assert hashlib.sha256((run / arrays).read_bytes()).hexdigest() == json.loads(text)["sha256"]
+
+
+FIGURES = {(): "ranking.png", ("--structure",): "structure.png"}
+
+
+@pytest.mark.parametrize("options", FIGURES)
+def test_a_figure_doesn_t_follow_a_link_in_the_run(cli, run, tmp_path, options):
+    """Its name is one of our own where none is given; a link elsewhere is the user's word."""
+    (tmp_path / "precious").write_text("mine")
+    (run / FIGURES[options]).symlink_to(tmp_path / "precious")
+    called = cli("plot", run, *options)
+    assert called.code == 3
+    assert f"{run / FIGURES[options]} is a symbolic link to {tmp_path / 'precious'}" in called.err
+    assert (tmp_path / "precious").read_text() == "mine"
+    (tmp_path / "link.png").symlink_to(tmp_path / "figure.png")
+    assert cli("plot", run, *options, "-o", tmp_path / "link.png").code == 0
+    assert (tmp_path / "figure.png").exists()
+
+
+def test_no_output_replaces_a_file_of_the_run(cli, run, tmp_path):
+    """Also by a link elsewhere that leads back."""
+    (tmp_path / "rows.csv").write_text("x0,x1\n0,0\n")
+    (tmp_path / "out.csv").symlink_to(run / "records" / f"{TRAIN}.json")
+    for output in (run / "plan.json", run / "records" / "new.csv", tmp_path / "out.csv"):
+        called = cli("predict", run, tmp_path / "rows.csv", "-o", output)
+        assert called.code == 2
+        assert f"{output} is one of the files that the run in {run} consists of" in called.err
+    assert cli("verify", run).code == 0
+    assert cli("predict", run, tmp_path / "rows.csv", "-o", run / "predictions.csv").code == 0
+
+
+@pytest.mark.parametrize("kind", ["link", "FIFO", "ours", "outside"])
+def test_the_log_of_a_tracker_leads_nowhere_else(tmp_path, capsys, kind):
+    """It is left out with a warning, and the run goes on; a FIFO would have held it up."""
+    (tmp_path / "run").mkdir()
+    (tmp_path / "precious").write_text("mine")
+    os.mkfifo(tmp_path / "pipe")
+    file = {"link": "log.jsonl", "FIFO": "log.jsonl", "ours": "plan.json", "outside": str(tmp_path / "pipe")}[kind]
+    if kind == "link":
+        (tmp_path / "run" / "log.jsonl").symlink_to(tmp_path / "precious")
+    if kind == "FIFO":
+        os.mkfifo(tmp_path / "run" / "log.jsonl")
+    (tmp_path / "run" / "run.lock").touch()  # or the folder would be somebody else's
+    (tmp_path / "run" / "settings.json").touch()
+    run = studies.run({**SMALL, "trackers": [{"type": "json_lines", "file": file}]}, tmp_path / "run")
+    (warning,) = [each for each in run.summary["warnings"] if "json_lines" in each]
+    assert {"link": "symbolic link", "ours": "consists of", "outside": "regular file"}.get(kind, "FIFO") in warning
+    assert (tmp_path / "precious").read_text() == "mine"
+    assert call_main("verify", tmp_path / "run").code == 0
+
+
+def test_init_writes_through_no_link(cli, tmp_path):
+    (tmp_path / "study").mkdir()
+    (tmp_path / "study" / "spec.yaml").symlink_to(tmp_path / "elsewhere.yaml")  # not there yet
+    called = cli("init", tmp_path / "study")
+    assert called.code == 2
+    assert "is there already" in called.err
+    assert not (tmp_path / "elsewhere.yaml").exists()

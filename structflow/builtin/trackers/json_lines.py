@@ -33,7 +33,12 @@ class JsonLines(Tracker):
         self.path = Path(options.file)
 
     def started(self, run: TrackedRun) -> None:
+        from ...store.own_output import refuse_own_file
+
         self.path = run.path / self.path
+        refuse_own_file(run.path, self.path)
+        if self.path.exists() and not self.path.is_file():  # a FIFO would hold up the run until somebody reads
+            raise ValueError(f"{self.path} is not a regular file; choose another with the option `file`")
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self.path.write_text("", encoding="utf-8")
         counts = {key: run.plan[key] for key in ("n_structures", "n_members", "n_tasks", "exact")}

@@ -57,7 +57,7 @@ def command(folder: Path, csv: Path | None, target: str | None) -> None:
     if (csv is None) != (target is None):
         raise CallError("--csv and --target go together; got only one of them")
     spec = folder / "spec.yaml"
-    if spec.exists() and not is_unedited_and_broken(spec, name):
+    if spec.is_symlink() or (spec.exists() and not (spec.is_file() and is_unedited_and_broken(spec, name))):
         raise CallError(f"{spec} is there already; choose another folder or edit it")
     data = EXAMPLE_DATA
     if csv is not None:

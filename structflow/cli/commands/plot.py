@@ -24,22 +24,23 @@ def command(run: Path, output: Path | None, draw: bool, curves: bool, rank: int)
     """Draw the ranking of the run in directory RUN, or one of its structures."""
     if draw and curves:
         raise click.UsageError("got --structure and --relevance; they are two figures, ask for one at a time")
+    from ...store.own_output import refuse_own_file
+
+    target = output or run / ("structure.png" if draw else "relevance.png" if curves else "ranking.png")
+    refuse_own_file(run, target)
     if draw:
         from ...report.structure_drawing import save_structure_figure, structure_drawing
         from ...results.run import Run
 
-        target = output if output is not None else run / "structure.png"
         save_structure_figure(structure_drawing(Run(run), rank), target)
     elif curves:
         from ...report.relevance import save_relevance_figure
         from ...results.read import read_summary
 
-        target = output if output is not None else run / "relevance.png"
         save_relevance_figure(read_summary(run), run, rank, target)
     else:
         from ...report.figure import save_ranking_figure
         from ...results.read import read_summary
 
-        target = output if output is not None else run / "ranking.png"
         save_ranking_figure(read_summary(run), run, target)
     click.echo(f"wrote {target}")
