@@ -97,13 +97,17 @@ def wrong_values(array: ArrayForm, name: str, key: str, kinds: str, most_axes: i
     problems = []
     if array.dtype.kind not in kinds:
         expected = "numbers" if kinds == NUMBERS else "numbers or labels"
-        problems.append(
-            Problem(key, f"array {name!r} holds {array.dtype}; expected {expected}", "convert it before saving")
-        )
+        remedy = f"convert it before saving, as {name}.astype(float)"
+        if array.dtype.kind in "mMc":
+            remedy = "save numbers in its place: times since a date, or real and imaginary parts"
+        problems.append(Problem(key, f"array {name!r} holds {array.dtype}; expected {expected}", remedy))
     if array.ndim == 0 or 0 in array.shape[1:] or (most_axes is not None and array.ndim > most_axes):
         expected = "(rows,) or (rows, columns)" if most_axes else "(rows, ...)"
         message = f"array {name!r} has shape {array.shape}; expected {expected} with at least one column"
-        problems.append(Problem(key, message, "reshape it before saving"))
+        remedy = "save an array with a row for every case"
+        if array.ndim > 0 and 0 not in array.shape:
+            remedy = f"reshape it before saving, as {name}.reshape(len({name}), -1)"
+        problems.append(Problem(key, message, remedy))
     return problems
 
 

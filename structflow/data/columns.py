@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -73,7 +74,7 @@ def unknown_columns(names: Sequence[str], wanted: Sequence[str], key: str) -> li
         if name not in names or not name:
             hint = "the first line must hold the names of the columns" if names and all(map(is_number, names)) else None
             if len(names) == 1 and (marks := [mark for mark in ";\t|," if mark in names[0]]):
-                hint = f"set `separator` to the character between the columns, which seems to be {marks[0]!r}"
+                hint = f"set `separator: {json.dumps(marks[0])}`, which seems to stand between the columns"
             message = f"there is no column {name!r}; expected one of {listing(names)}"
             problems.append(Problem(key, message, hint or did_you_mean(name, names)))
     return problems

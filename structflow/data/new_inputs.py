@@ -15,7 +15,7 @@ from .checks import Columns, finite_values, to_numbers
 from .columns import stack_columns
 from .nearest import did_you_mean, listing
 
-REMEDY = "fill in or remove the row"
+REMEDY = "correct these values, or leave out their rows"
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ def new_inputs(raw: Any, names: Sequence[str], shape: Shape) -> np.ndarray:
         raise CallError(f"new inputs have shape {values.shape}; expected ({expected}) as in the training data{remedy}")
     if len(values) == 0:
         return np.zeros(values.shape)
-    columns = Columns("input", "", tuple(names), shape, REMEDY)
+    columns = Columns("input", "", tuple(names), shape, "")
     numbers, problems, text = to_numbers(values.reshape(len(values), -1), columns)
     refuse([*problems, *finite_values(numbers, columns, skip=text)])
     return numbers.reshape(values.shape)
@@ -55,7 +55,8 @@ def new_inputs(raw: Any, names: Sequence[str], shape: Shape) -> np.ndarray:
 def refuse(problems: Sequence[Problem]) -> None:
     """Raise `CallError` with these problems of new inputs, if there are any."""
     if problems:
-        raise CallError("\n".join(f"new inputs: {problem.message}" for problem in problems))
+        lines = [f"new inputs: {problem.message}" for problem in problems]
+        raise CallError("\n".join([*lines, REMEDY]))
 
 
 def one_axis_remedy(values: np.ndarray, names: Sequence[str], shape: Shape) -> str:

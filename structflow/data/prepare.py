@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -96,7 +97,8 @@ def enough_rows(rows: int, n_train: int, options: DataOptions) -> list[Problem]:
         return [Problem(keys.rows_key(options), "there is 1 row; expected at least 2 to train on", "choose other data")]
     left = "no row" if n_train == 0 else "1 row"
     message = f"{options.split.test} of {rows} rows held out leaves {left} to train on; expected at least 2"
-    return [Problem("data.split.test", message, f"try {max(0, rows - 2) / rows:.2g} or less")]
+    most = math.floor(100 * max(0, rows - 2) / rows) / 100
+    return [Problem("data.split.test", message, f"try {most:g} or less")]
 
 
 def prepare_inputs(table: Table, options: DataOptions, train_rows: np.ndarray, keep_constant: bool) -> Part:

@@ -44,11 +44,11 @@ def load_dataset(
         with Calling(source_plugin, "read", through=UNREADABLE):
             table = source_plugin.read(options, base)
     except UNREADABLE as error:
-        raise SpecError.single(
-            rows_key(options),
-            f"source {source_plugin.type} can't read this: {type(error).__name__}: {error}",
-            "check that the file is complete and of the format that the source reads",
-        ) from error
+        remedy = "check that the file is complete and of the format that the source reads"
+        if isinstance(error, MemoryError):
+            remedy = "store it as Parquet or Zarr, which are read by minibatch (data.stream: true), or take fewer rows"
+        message = f"source {source_plugin.type} can't read this: {type(error).__name__}: {error}"
+        raise SpecError.single(rows_key(options), message, remedy) from error
     check_contract(table, named_plugin(source_plugin))
     return prepare(table, options, target_kind)
 

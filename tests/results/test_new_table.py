@@ -60,7 +60,7 @@ def test_a_csv_is_read_with_the_options_of_the_run(text: str, keys: dict[str, st
     [
         ("area,age,price\n10,1,0,\n20,2,0,\n", "Expected 3 fields in line 2, saw 4"),
         ("area,age,age\n10,1,0\n", "2 columns are named 'age'"),
-        ("area;age\n10;1\n", "set `separator` to the character between the columns, which seems to be ';'"),
+        ("area;age\n10;1\n", 'set `separator: ";"`, which seems to stand between the columns'),
         ("area,Age\n10,1\n", "there is no column 'age'; expected one of 'area', 'Age'\n  → did you mean 'Age'?"),
         ("area,age\n", "new.csv has no rows"),
     ],

@@ -109,6 +109,9 @@ def read_frame(
         reason = f"it isn't text in UTF-8: {error}"
         remedy = "save it in UTF-8, or choose the source for its format"
         raise not_the_format(options.path, "a text table", reason, remedy) from error
+    except pandas.errors.ParserError as error:
+        remedy = "give every line as many fields as the first one has, or correct `separator`"
+        raise not_the_format(options.path, "a text table", error, remedy) from error
     except (ValueError, TypeError, EOFError, OSError, zlib.error, LZMAError) as error:
         raise not_the_format(options.path, "a text table", error) from error
     texts.columns = pandas.Index(names)

@@ -47,11 +47,14 @@ def opened(options: Any, base: Path) -> Iterator[tuple[list[str], Callable[[str]
 
     import numpy as np
 
-    from ...data.files import existing_path, not_the_format
+    from ...data.files import REMEDY, existing_path, not_the_format
 
     path = existing_path(base, options.path)
     if not zipfile.is_zipfile(path):
-        raise not_the_format(options.path, "an npz archive", "it isn't a zip archive")
+        with path.open("rb") as opened_file:
+            single = opened_file.read(6) == b"\x93NUMPY"
+        remedy = "save the arrays together, with numpy.savez" if single else REMEDY
+        raise not_the_format(options.path, "an npz archive", "it isn't a zip archive", remedy)
     try:
         with np.load(path, allow_pickle=False) as archive:
 
