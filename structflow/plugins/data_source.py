@@ -43,7 +43,10 @@ class SplitOptions(Options):
 
 
 class StandardizeOptions(Options):
-    """Shift and scale to zero mean and unit variance, with the moments of the training rows."""
+    """Shift and scale to zero mean and unit variance, with the moments of the training rows.
+
+    Under presets that hold rows out they are those of the rows that each fold learns from.
+    """
 
     inputs: bool | Literal["together"] = Field(
         True,

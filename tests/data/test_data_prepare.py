@@ -13,9 +13,10 @@ from hypothesis.extra.numpy import arrays
 
 from structflow.data import Dataset, prepare
 from structflow.data.moments import moments
+from structflow.data.prepare import enough_rows
 from structflow.data.split import split_rows
 from structflow.errors import PluginError, SpecError
-from structflow.plugins import ColumnOptions, SplitOptions, StandardizeOptions, Table, TargetKind
+from structflow.plugins import ColumnOptions, DataOptions, SplitOptions, StandardizeOptions, Table, TargetKind
 
 
 def table(inputs: Any, targets: Any) -> Table:
@@ -368,3 +369,12 @@ def test_result_is_a_dataset_that_states_its_sizes() -> None:
     assert (data.input_shape, data.n_targets, data.n_classes, data.n_train) == ((3,), 2, 0, 8)
     assert data.train()[0].shape == (8, 3)
     assert data.test()[1].shape == (2, 2)
+
+
+@pytest.mark.parametrize(("rows", "share"), [(3, "0.33"), (10, "0.8"), (150, "0.98"), (1000, "0.99"), (2, "0")])
+def test_the_share_that_is_suggested_leaves_two_rows(rows: int, share: str) -> None:
+    """Never 1, which is no share: of 1,000 rows 998 may be held out, 0.998 of them."""
+    chosen = DataOptions.model_validate({"split": {"test": 0.9999}})
+    (problem,) = enough_rows(rows, 0, chosen)
+    assert problem.suggestion == f"try {share} or less"
+    assert rows - round(float(share) * rows) >= 2

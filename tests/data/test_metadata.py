@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import struct
 from base64 import b64encode
@@ -12,6 +13,7 @@ import numpy as np
 import pandas
 import pytest
 import xarray
+import yaml
 import zarr
 
 from structflow.data import load_dataset
@@ -28,9 +30,10 @@ def read(source: str, base: Path, **keys: Any) -> Table:
 
 
 def refused(source: str, base: Path, kind: Any = "continuous", **keys: Any) -> str:
-    plugin = registry().get("data_sources", source)
+    registered = registry().of_kind("data_sources")[source]
+    options: Any = registered.options.model_validate({"source": source, **keys})
     with pytest.raises(SpecError) as raised:
-        load_dataset(plugin, plugin.Options(**keys), base, kind)
+        load_dataset(registered.plugin, options, base, kind)
     return str(raised.value)
 
 
@@ -262,3 +265,31 @@ def test_objects_in_npz_have_a_remedy(tmp_path: Path) -> None:
     np.savez(tmp_path / "t.npz", x=numbers.astype(float), y=labels.astype(str))
     table = read("npz", tmp_path, path="t.npz")
     assert (table.inputs.tolist(), table.targets.tolist()) == ([[1], [2]], [["u"], ["v"]])
+
+
+@pytest.mark.parametrize("mark", [";", "\t", "|", ","])
+def test_the_separator_that_is_suggested_is_yaml(mark: str, tmp_path: Path) -> None:
+    """A tabulator is written in double quotes; the remedy is followed."""
+    (tmp_path / "t.csv").write_text(f"a{mark}y\n1{mark}2\n3{mark}4\n")
+    wrong = "," if mark != "," else ";"
+    message = refused("csv", tmp_path, path="t.csv", target="y", separator=wrong)
+    (suggested,) = re.findall(r"set `(separator: .*?)`", message)
+    table = read("csv", tmp_path, path="t.csv", target="y", **yaml.safe_load(suggested))
+    assert table.inputs.tolist() == [[1], [3]]
+
+
+@pytest.mark.parametrize(
+    ("array", "remedy"),
+    [
+        (np.ones((2, 2, 2)), "as x.reshape(len(x), -1)"),
+        (np.array(["1", "2"]), "as x.astype(float)"),
+        (np.array(["2020-01-01", "2020-01-02"], dtype="M8[D]"), "times since a date"),
+        (np.ones(2, dtype=complex), "real and imaginary parts"),
+        (np.array(1.0), "a row for every case"),
+    ],
+)
+def test_arrays_are_told_how_to_be_saved(array: np.ndarray, remedy: str, tmp_path: Path) -> None:
+    np.savez(tmp_path / "t.npz", x=array, z=np.ones(2), y=np.ones(2))
+    assert remedy in refused("npz", tmp_path, path="t.npz", inputs=["x", "z"])
+    np.save(tmp_path / "t.npy", array)
+    assert "save the arrays together, with numpy.savez" in refused("npz", tmp_path, path="t.npy")
