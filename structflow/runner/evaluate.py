@@ -72,7 +72,7 @@ def evaluate_together(context: RunContext, task: Task, batch: Batch, members: Se
     bound = context.bound(context.population(batch, spec), spec)
     training = replace(task, kind="train")
     keys = keys_in(context, training)
-    arrays = context.directory.arrays(context.directory.record(training.name), is_parameter)
+    arrays = context.directory.arrays(context.directory.record(training.name), is_of_a_member)
     whole = TrainedBatch(batch, bound, parameters_in(arrays))
     smaller, trained, sampled = members_of(context, task, whole, members)
     by_row = row_terms(trained, spec, context.study.dataset.n_train)
@@ -101,6 +101,11 @@ def evaluate_together(context: RunContext, task: Task, batch: Batch, members: Se
         arrays[ROW_TERMS] = by_row
     payload = {"empty": False, "batch": smaller.as_json(), "members": evaluations, "keys": wanted}
     return Found(payload, arrays)
+
+
+def is_of_a_member(name: str) -> bool:
+    """Whether an array of a training record is a parameter or part of the measure of convergence."""
+    return is_parameter(name) or name.startswith(f"{CONVERGENCE}/")
 
 
 def convergence_of(

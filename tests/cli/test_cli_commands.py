@@ -165,6 +165,9 @@ def test_show_json_has_the_fields_of_the_design(cli, finished):
         assert entry["restarts"] == 3
         assert entry["restart_agreement"] in (1 / 3, 2 / 3, 1.0)
         assert entry["evidence"] == {"elbo": entry["log_evidence"]}
+        assert entry["still_gaining"] >= 0
+        assert entry["still_gaining_se"] >= 0
+        assert (entry["converged"] is None) == (entry["converged_unknown"] is not None)
         assert entry["c_struct"] == 0.0  # a discrete structure has no entropy
         for rows in ("train", "test"):
             assert set(entry["metrics"][rows]) == {"rmse", "mae", "log_likelihood", "calibration_error"}
