@@ -140,7 +140,8 @@ def test_show_json_has_the_fields_of_the_design(cli, finished):
     assert called.code == 0
     answer = strict(called.out)
     assert list(answer) == [
-        "run", "status", "spec_hash", "n_structures", "criterion", "ranking", "relaxed", "relevance", "stages",
+        "run", "status", "spec_hash", "n_structures", "criterion", "ranking", "unranked", "relaxed", "relevance",
+        "stages",
         "failures", "settings", "extension", "warnings", "seconds",
     ]  # fmt: skip
     assert answer["run"] == "run"
