@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from abc import ABC
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 from sklearn.base import BaseEstimator
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
@@ -51,6 +53,9 @@ class StructureSelector(BaseEstimator, ABC):  # type: ignore[misc]
         The most probable structure, such as {"x->h": ["dense:tanh"], "h->y": ["linear"], "h": [20]}.
     best_ : RankedStructure
         The same with its evidence, predictions and `module()`, a plain `torch.nn.Module`.
+    converged_ : bool or None
+        Whether more steps would hardly raise the evidence of the best structure, None where noise hides it; where they
+        would, `fit` gives scikit-learn's `ConvergenceWarning`.
     predictor_ : Predictor
         The mixture over structures that predictions come from.
     n_features_in_ : int
@@ -97,6 +102,9 @@ class StructureSelector(BaseEstimator, ABC):  # type: ignore[misc]
         self._check(study)
         self.ranking_, self.predictor_, self.best_ = carried_out(study)
         self.best_structure_ = self.best_.structure
+        self.converged_ = self.best_.converged
+        if self.converged_ is False:
+            warnings.warn(not_converged(self.best_, study), ConvergenceWarning, stacklevel=3)
         return self
 
     def _document(self) -> dict[str, Any]:
@@ -133,6 +141,15 @@ class StructureSelector(BaseEstimator, ABC):  # type: ignore[misc]
             raise ValueError("spec has a sweep; search over its values with scikit-learn, or use structflow.run")
         if study.spec.trackers:
             raise ValueError("spec has trackers, which follow a run directory; leave them out, or use structflow.run")
+
+
+def not_converged(best: RankedStructure, study: Study) -> str:
+    """What to say of a best structure that has not converged."""
+    steps = study.spec.optimizer.inner.steps
+    return (
+        f"the best structure had not converged after {steps:,} steps: as many again would gain about "
+        f"{best.entry['still_gaining']:.2g} nats; raise steps"
+    )
 
 
 def carried_out(study: Study) -> tuple[list[dict[str, Any]], Predictor, RankedStructure]:

@@ -6,6 +6,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from ..spec.models import Spec
 from .estimator_warnings import named
 
@@ -17,6 +19,9 @@ SHARE_OF_GAP = 0.1
 
 LEAST_LIMIT = 0.01
 """Nats below which a gain changes no probability that is shown, however small a gap is."""
+
+FAR_FROM_ONE = 100.0
+"""Factor from 1 beyond which the scale of data is named as the reason of slow training."""
 
 MOST_STEPS = 10
 """Times the steps that a warning suggests at most."""
@@ -78,32 +83,55 @@ def judged(values: Mapping[str, float | None], limit: float, is_measured: bool) 
     return True, None
 
 
-def convergence_warnings(ranking: Sequence[Mapping[str, Any]], spec: Spec) -> list[str]:
-    """A warning where structures that have not converged could change the order, and what to do about it.
+def convergence_warnings(
+    ranking: Sequence[Mapping[str, Any]], spec: Spec, remedy: str | None, rounds: Sequence[str]
+) -> list[str]:
+    """Warnings where structures that have not converged could change the result, and what to do about it.
 
-    They could where what is left to gain reaches an entry above, or, of the best, where nothing else has converged
-    either.
+    They could where what is left to gain reaches an entry above; the best one matters in any case, and in a regime of
+    several `rounds`, by name, everyone whom it compared. `remedy` is what is to be done before steps are added.
     """
     scores = [entry["score"] + entry["log_prior"] for entry in ranking]
-    suspects = [
-        number
-        for number, entry in enumerate(ranking)
-        if entry["converged"] is False and number > 0 and most_of(entry) >= scores[number - 1] - scores[number]
-    ]
-    if not suspects:
+    behind = [number for number, entry in enumerate(ranking) if entry["converged"] is False]
+    if not behind:
         return []
-    reach_best = [number for number in suspects if most_of(ranking[number]) >= scores[0] - scores[number]]
-    first = (reach_best or suspects)[0]
-    entry = ranking[first]
-    inner = spec.optimizer.inner
-    target = "the best" if reach_best else "the one above"
-    factor = max(steps_factor(ranking[number]) for number in suspects)
-    return [
-        f"{len(suspects)} structure(s) had not converged and could still rise past {target}, such as "
-        f"{named(entry['structure'])}, which would gain about {entry['still_gaining']:.2g} nats in as many steps again "
-        f"and is {scores[0] - scores[first]:.2g} behind; raise optimizer.inner.steps from {inner.steps:,} to about "
-        f"{rounded(factor * inner.steps):,}, or optimizer.inner.lr"
-    ]
+    rising = [number for number in behind if number and most_of(ranking[number]) >= scores[number - 1] - scores[number]]
+    reach_best = [number for number in rising if most_of(ranking[number]) >= scores[0] - scores[number]]
+    concerned = [0] * (0 in behind) or reach_best or rising
+    steps = spec.optimizer.inner.steps
+    factor = max(steps_factor(ranking[number]) for number in behind)
+    to_do = f"raise optimizer.inner.steps from {steps:,} to about {rounded(factor * steps):,}, or optimizer.inner.lr"
+    to_do = to_do if remedy is None else f"{remedy}; or {to_do}"
+    found = []
+    if concerned:
+        first = concerned[0]
+        gain = f"would gain about {ranking[first]['still_gaining']:.2g} nats in as many steps again"
+        what = f"the best, {named(ranking[0]['structure'])}, {gain}"
+        if first:
+            target = "the best" if reach_best else "the one above"
+            what = f"{named(ranking[first]['structure'])} {gain} and may rise past {target}"
+        found.append(f"{len(behind)} of {len(ranking)} structures had not converged: {what}; {to_do}")
+    if len(rounds) > 1:
+        found.append(
+            f"{len(behind)} of {len(ranking)} structures had not converged when {spec.regime.type} chose by their "
+            f"scores what to go on from, so that it may have missed better ones; {to_do}, or optimizer.restarts"
+        )
+    return found
+
+
+def scale_remedy(spec: Spec, inputs: np.ndarray, targets: np.ndarray) -> str | None:
+    """What to say of prepared inputs or targets far from the scale of 1 that steps of training are made for."""
+    for part, values, is_asked in (
+        ("targets", targets, spec.data.standardize.targets),
+        ("inputs", inputs, spec.data.standardize.inputs),
+    ):
+        if is_asked or not np.issubdtype(values.dtype, np.floating) or not len(values):
+            continue
+        sizes = np.sqrt(np.square(values.reshape(len(values), -1).astype(float)).mean(0))
+        worst = max(sizes, key=lambda size: abs(math.log(size)) if size > 0 else 0.0)
+        if worst > 0 and abs(math.log(worst)) > math.log(FAR_FROM_ONE):
+            return f"set data.standardize.{part}: true, since {part} as large as {worst:.2g} are trained on as they are"
+    return None
 
 
 def most_of(entry: Mapping[str, Any]) -> float:

@@ -16,7 +16,7 @@ from ..runner.evaluate import ROW_TERMS
 from ..runner.select import canonical
 from ..spec.study import Setting
 from ..store.names import RUN
-from .convergence import add_convergence, convergence_warnings, judged_alone
+from .convergence import add_convergence, convergence_warnings, judged_alone, scale_remedy
 from .divergence import divergence_warnings
 from .estimator_warnings import disagreements, missing_estimates, unsure_estimates
 from .evaluations import evaluations
@@ -157,7 +157,9 @@ def summarise_setting(context: RunContext, index: int, setting: Setting) -> dict
         warnings.append(f"{len(tied)} structure(s) tie with the best: the gap is under two standard errors")
     warnings += missing_estimates(discrete, by_estimate)
     warnings += unsure_estimates(ranking)
-    warnings += convergence_warnings(ranking, setting.stages[-1])
+    remedy = scale_remedy(setting.stages[-1], *context.study.dataset.train())
+    rounds = sorted({context.plan.settings[index].rounds[task.round].name for task, _, _ in ranked})
+    warnings += convergence_warnings(ranking, setting.stages[-1], remedy, rounds)
     warnings += disagreements(ranking)
     return {
         "values": setting.values,

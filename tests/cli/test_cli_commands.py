@@ -157,6 +157,7 @@ def test_show_json_has_the_fields_of_the_design(cli, finished):
     }  # fmt: skip
     for number, entry in enumerate(answer["ranking"], start=1):
         more = {"tied_with_best", "hyperparameters", "score", "score_se", "log_prior", "relative_density"}
+        more |= {"evidence_missing", "evidence_unsure"}
         assert set(entry) == named | more
         assert entry["score"] == entry["log_evidence"]
         assert entry["rank"] == number

@@ -1,0 +1,88 @@
+"""What is said of structures that have not converged."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import studies
+
+from structflow.results.convergence import add_convergence, convergence_warnings, scale_remedy
+from structflow.spec.models import Spec
+
+
+def entry(score: float, still: float | None, error: float = 0.0, left: float | None = None, **more) -> dict:
+    measure = {"still_gaining": still, "still_gaining_se": error, "left_to_gain": left}
+    found = {"structure": {"x->y": [f"f{score}"]}, "score": score, "log_prior": 0.0, "score_se": 0.0}
+    return {**found, "convergence": measure, **more}
+
+
+def judged(*entries: dict) -> list[dict]:
+    add_convergence(entries)
+    return list(entries)
+
+
+def spec(**sections) -> Spec:
+    return studies.study(studies.spec(**sections)).settings[0].stages[0]
+
+
+@pytest.mark.parametrize(
+    ("still", "error", "gap", "score_se", "expected"),
+    [
+        (0.09, 0.0, 10.0, 0.0, True),  # under a tenth of a nat
+        (0.11, 0.0, 10.0, 0.0, False),
+        (0.09, 0.0, 0.5, 0.0, False),  # over a tenth of the gap
+        (0.009, 0.0, 0.0, 0.0, True),  # a tie: what changes no probability that is shown
+        (0.15, 0.02, 10.0, 0.2, True),  # within the score's own error
+        (0.05, 0.1, 10.0, 0.0, None),  # hidden in the noise
+    ],
+)
+def test_limits(still, error, gap, score_se, expected):
+    first, second = judged(entry(-10, still, error, score_se=score_se), entry(-10 - gap, 0.0))
+    assert first["converged"] is expected
+    assert (first["converged_unknown"] is None) == (expected is not None)
+    assert "convergence" not in second
+
+
+def test_what_can_t_be_known():
+    unmeasured, endless = judged(entry(-1, 0.0, convergence=None), entry(-2, None))
+    assert unmeasured["converged"] is endless["converged"] is None
+    assert "version" in unmeasured["converged_unknown"]
+    assert "finite" in endless["converged_unknown"]
+
+
+def test_a_structure_that_may_rise_past_the_best():
+    """40 nats behind, 30 more in as many steps and no end in sight."""
+    (warning,) = convergence_warnings(judged(entry(-90, 0.0, left=0.0), entry(-130, 30.0)), spec(), None, ["enumerate"])
+    assert warning.startswith("1 of 2 structures had not converged: x->y f-130")
+    assert "past the best; raise optimizer.inner.steps from" in warning
+
+
+def test_a_structure_that_stays_behind_is_only_marked():
+    ranking = judged(entry(-90, 0.0, left=0.0), entry(-130, 3.0, left=5.0))
+    assert ranking[1]["converged"] is False
+    assert convergence_warnings(ranking, spec(), None, ["enumerate"]) == []
+
+
+def test_steps_that_are_enough_are_named():
+    """A gain of 8 of 10 nats left: e^−λ = 0.2, and 10 · 0.2^k = 0.05 for k = 3.29, so 4.29 times the steps."""
+    (warning,) = convergence_warnings(
+        judged(entry(-90, 8.0, left=10.0)), spec(optimizer={"inner": {"steps": 1000}}), None, []
+    )
+    assert "from 1,000 to about 4,300" in warning
+
+
+def test_rounds_that_were_decided_too_early():
+    (_, warning) = convergence_warnings(judged(entry(-90, 8.0)), spec(), None, ["grow-0", "grow-1"])
+    assert "chose by their scores what to go on from" in warning
+    assert warning.endswith("optimizer.restarts")
+
+
+def test_the_scale_of_the_data_is_named_first():
+    inputs, large = np.ones((5, 2)), np.full((5, 1), 3e5)
+    data = {"source": "synthetic", "rows": 9, "inputs": 2, "formula": "x0", "standardize": {"targets": False}}
+    asked = spec(data=data)
+    remedy = scale_remedy(asked, inputs, large)
+    assert remedy == "set data.standardize.targets: true, since targets as large as 3e+05 are trained on as they are"
+    assert scale_remedy(asked, inputs, inputs) is None
+    (warning,) = convergence_warnings(judged(entry(-90, 8.0)), asked, remedy, [])
+    assert warning.index("standardize") < warning.index("steps from")
