@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from ..model.group_index import GroupTensors, to_members, to_slots
+from ..model.layout import WeightGroup
 from ..model.population import Population
 from ..spec.models import InverseGamma
 from .noise import NoiseField, NoiseLayout, draw_once
@@ -61,6 +62,16 @@ class WeightsPrior:
             for group, index in owned
             for name, shape in group.shapes.items()
         ]
+
+    def parameter_of(self, group: WeightGroup, weight: str) -> tuple[str, bool]:
+        """The name of the parameter that holds log A of a weight tensor, and whether its first axis runs over the slots
+        of the group rather than over members.
+        """
+        if self.grouping == "shared":
+            return "log_precision", False
+        if self.grouping == "per_function":
+            return f"log_precision/{group.name}", True
+        return f"log_precision/{group.name}/{weight}", True
 
     def log_precision(self, parameters: Parameters, like: Tensor, groups: Sequence[GroupTensors]) -> GroupValues:
         """log A of every weight, (C, 1, …) or (C, *shape); `like` gives dtype and device."""

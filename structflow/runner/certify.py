@@ -24,8 +24,9 @@ from ..spec.study import Study
 from ..store.names import PLAN
 from ..store.run_directory import RunDirectory, without_nan
 from ..train.certificate import certify
-from ..train.conditioning import start_at_posterior
 from ..train.inner_method import InnerMethod
+from ..train.linear_fits import start_at_posterior
+from ..train.linear_structures import Level
 from ..train.measured_method import Method
 from ..train.metaparameters import metaparameter_tables
 from ..train.open_stage import OpenStage, open_stage
@@ -192,9 +193,8 @@ def opened(context: RunContext, batch: Batch, against: tuple[Structure, ...], st
     folds = context.fold_weights(batch.members, spec)
     c_reg = metaparameter_at(level_factors(spec).c_reg, 0, steps, 0, len(stages))
     learned = None if folds is None else folds.learned
-    parameters = start_at_posterior(
-        bound, {**theta, **hyperparameters}, x, y, c_reg, learned, context.study.dataset.row_weight
-    )
+    level = Level(x, y, c_reg, learned, context.study.dataset.row_weight)
+    parameters = start_at_posterior(bound, {**theta, **hyperparameters}, level)
     tables = metaparameter_tables(spec, 0, len(stages), execution.dtype, execution.device)
     tables = replace(tables, structure_moves=torch.ones_like(tables.structure_moves))
     name = context.plan.settings[0].rounds[0].name

@@ -24,8 +24,9 @@ from ..spec.models import Spec
 from ..spec.presets import level_factors
 from ..store.run_directory import Found
 from ..train.checkpoints import Checkpoints
-from ..train.conditioning import start_at_posterior
 from ..train.inner_method import InnerMethod
+from ..train.linear_fits import end_at_posterior, start_at_posterior
+from ..train.linear_structures import Level
 from ..train.metaparameters import metaparameter_tables
 from ..train.outer_level import OuterLevel
 from ..train.stage_inputs import Minibatching
@@ -115,12 +116,13 @@ def trained_here(
     stages, members = context.round_stages(task.setting, task.round), batch.members
     spec, execution = stages[task.stage], context.execution
     x, y = context.rows(members, spec)
-    factors, steps = level_factors(spec), spec.optimizer.inner.steps
-    c_reg = metaparameter_at(factors.c_reg, 0, steps, task.stage, len(stages))
+    outer = outer_level(spec, members)
     folds = context.fold_weights(members, spec)
     learned = None if folds is None else folds.learned
-    parameters = inherited(context, task, bound, fresh)
-    parameters = start_at_posterior(bound, parameters, x, y, c_reg, learned, context.study.dataset.row_weight)
+    level = Level(x, y, row_weights=learned, row_weight=context.study.dataset.row_weight)
+    ends = ends_of_stage(spec, task.stage, len(stages))
+    first, last = (replace(level, c_reg=c_reg, c_train=c_train if outer is None else None) for c_reg, c_train in ends)
+    parameters = start_at_posterior(bound, inherited(context, task, bound, fresh), first)
     parameters = without_removed(context, task, bound, parameters)
     diverged = np.full(len(members), -1)
     if task.stage > 0:
@@ -141,10 +143,17 @@ def trained_here(
             execution,
             on_step,
             InnerMethod(spec.optimizer.inner.type, spec.optimizer.inner.momentum),
-            outer_level(spec, members),
+            outer,
             largest_log_concentration(spec),
             checkpoints,
         )
+        if data.stream is None:
+            moved = outer is not None or task.stage > 0 or ends[0] != ends[1] or any(each.removed for each in members)
+            ended, known = end_at_posterior(bound, parameters, result.parameters, last, moved)
+            left = known.numpy()
+            diverged_at = np.where(np.isnan(left), result.diverged_at, -1)
+            convergence = None if result.convergence is None else result.convergence.where_known(left)
+            result = replace(result, parameters=ended, diverged_at=diverged_at, convergence=convergence)
     kept = KeptWeights.of(result.parameters, bound.weights)
     parameters = result.parameters if kept is None else kept.posterior(result.parameters)  # coordinates mix weights
     return replace(result, parameters=parameters, diverged_at=np.where(diverged >= 0, diverged, result.diverged_at))
@@ -162,6 +171,18 @@ def log_units_of_rows(
         return 0.0
     of_row = [float(np.log(units[member.fold].target_scale).sum()) for member in members]
     return held_out.sum(1) * held_out.new_tensor(of_row)
+
+
+def ends_of_stage(spec: Spec, stage: int, stages: int) -> list[tuple[float, float]]:
+    """c_reg and c_train at the first and at the last step of a stage."""
+    factors, steps = level_factors(spec), spec.optimizer.inner.steps
+    return [
+        (
+            metaparameter_at(factors.c_reg, step, steps, stage, stages),
+            metaparameter_at(factors.c_train, step, steps, stage, stages),
+        )
+        for step in (0, steps - 1)
+    ]
 
 
 def keys_of(context: RunContext, task: Task, batch: Batch) -> list[TrainingKey]:

@@ -1,11 +1,9 @@
-"""Members that are linear in their weights: start at the posterior, train in whitened coordinates.
+"""Members that are linear in their weights are trained in whitened coordinates.
 
-For f = Φᵀw with a Gaussian likelihood the posterior at given hyperparameters is known: precision
-H = Φ C Φᵀ + A with C the curvature of −log p(y | f), mean H⁻¹ Φ ∇_f log p. Training starts there, so that with fixed
-hyperparameters it has nothing left to do, and its means (and a full covariance) are held in coordinates in which the
-posterior is a standard normal, so that ill-conditioned features (powers of x, correlated inputs) don't slow down the
-learning of hyperparameters. For other likelihoods it is one Newton step from f = 0. For other members nothing is
-changed, whatever they share a batch with.
+With f = Φᵀw and C the curvature of −E_q log p(y | f) at every row, H = Φ C Φᵀ / c_reg + A is that of −L / c_reg by the
+means. They (and a full covariance) are held in coordinates in which H is the identity where training starts, so that
+ill-conditioned features (powers of x, correlated inputs) don't slow down the learning of hyperparameters. For other
+members nothing is changed, whatever they share a batch with.
 """
 
 from __future__ import annotations
@@ -20,55 +18,17 @@ from torch import Tensor
 from ..distributions.normal import cholesky_factor
 from ..model.layout import WeightGroup
 from ..objective.bound import Bound
-from ..objective.weights_posterior import FullPosterior, Parameters, split_weights
+from ..objective.weights_posterior import FullPosterior, Parameters
 from ..spec.graph import Graph
-from .linear_posterior import diagonal, linear_posteriors, lower_factor
+from .cholesky import diagonal, lower_factor
+from .linear_fits import in_double, key_of
+from .linear_structures import Level, LinearStructure, linear_structures
 
 ALL_WEIGHTS = "weights"
 """Name of the matrix of all weights of a member."""
 
-
-def start_at_posterior(
-    bound: Bound,
-    parameters: Parameters,
-    x: Tensor,
-    y: Tensor,
-    c_reg: float = 1.0,
-    row_weights: Tensor | None = None,
-    row_weight: float = 1.0,
-) -> Parameters:
-    """The parameters with q(w) of linear members at the maximum of L (the best mean-field one if diagonal).
-
-    The arguments are those of `linear_posteriors`.
-    """
-    started = dict(parameters)
-    for posterior in linear_posteriors(bound, parameters, x, y, c_reg, row_weights, row_weight):
-        if isinstance(bound.weights, FullPosterior):
-            factor = lower_factor(posterior.covariance)
-            raw = factor.tril(-1) + torch.diag_embed(diagonal(factor).log())
-            put(started, "mean", posterior.members, posterior.mean)
-            put(started, "cholesky", posterior.members, raw)
-            continue
-        log_sd = -0.5 * diagonal(posterior.precision).log()
-        for number, part in posterior.parts.items():
-            group = bound.population.layout.groups[number]
-            slots = slots_of(bound, number, posterior.members)
-            for kind, values in (("mean", posterior.mean), ("log_sd", log_sd)):
-                for name, value in split_weights(values[:, part].unsqueeze(1), group).items():
-                    if f"{kind}/{group.name}/{name}" in started:  # a point posterior has no spread
-                        put(started, f"{kind}/{group.name}/{name}", slots, value.squeeze(1))
-    return started
-
-
-def put(parameters: dict[str, Tensor], name: str, rows: Tensor, values: Tensor) -> None:
-    """Replace rows of a parameter; the tensor that was there is left as it is."""
-    old = parameters[name]
-    parameters[name] = old.index_copy(0, rows.to(old.device), values.to(old))
-
-
-def slots_of(bound: Bound, number: int, members: Tensor) -> Tensor:
-    """The slots of members in a weight group that they use."""
-    return torch.from_numpy(bound.population.groups[number].positions).to(members.device)[members]
+MOST_WEIGHTS = 128
+"""Weights of a member up to which its coordinates are white: each member of a batch has a matrix of that size."""
 
 
 @dataclass(frozen=True)
@@ -139,36 +99,43 @@ def whitens_together(graph: Graph) -> bool:
     return all(edge.space == "all" for edge in graph.edges)
 
 
-def coordinates_for(
-    bound: Bound,
-    parameters: Parameters,
-    x: Tensor,
-    y: Tensor,
-    c_reg: float = 1.0,
-    row_weights: Tensor | None = None,
-    row_weight: float = 1.0,
-) -> Coordinates:
-    """Whitened coordinates for linear members at the hyperparameters they start with; plain ones for the others.
-
-    The arguments are those of `linear_posteriors`.
-    """
+def coordinates_for(bound: Bound, parameters: Parameters, level: Level) -> Coordinates:
+    """Coordinates that are white at the parameters for linear members; plain ones for the others."""
     together = isinstance(bound.weights, FullPosterior) or whitens_together(bound.population.layout.graph)
+    parameters = in_double(parameters, level.x.device)
     whitening: dict[str, Tensor] = {}
-    for posterior in linear_posteriors(bound, parameters, x, y, c_reg, row_weights, row_weight):
-        if together:  # all members have one structure, those of every fold their own rows
-            factors = lower_factor(posterior.covariance)
-            whole = whitening.setdefault(ALL_WEIGHTS, factors.new_zeros((bound.population.size, *factors.shape[1:])))
-            whole[posterior.members] = factors
+    for structure in linear_structures(bound, level, MOST_WEIGHTS):
+        if not structure.members.size:
             continue
-        for number, part in posterior.parts.items():
-            group = bound.population.layout.groups[number]
+        covariances = covariances_of(structure, parameters)
+        if together:  # all members have one structure, those of every fold their own rows
+            factors = lower_factor(covariances)
+            whole = whitening.setdefault(ALL_WEIGHTS, factors.new_zeros((bound.population.size, *factors.shape[1:])))
+            whole[list(structure.members.numbers)] = factors
+            continue
+        for number, part in structure.parts.items():
+            group, index = bound.population.layout.groups[number], bound.population.groups[number]
             if group.name not in whitening:
-                slots = len(bound.population.groups[number].slots)
-                identity = torch.eye(group.size, dtype=torch.float64, device=x.device)
-                whitening[group.name] = identity.repeat(slots, 1, 1)
-            slots_of_members = slots_of(bound, number, posterior.members)
-            whitening[group.name][slots_of_members] = lower_factor(posterior.covariance[:, part, part])
+                identity = torch.eye(group.size, dtype=torch.float64, device=level.x.device)
+                whitening[group.name] = identity.repeat(len(index.slots), 1, 1)
+            slots = torch.from_numpy(index.positions[list(structure.members.numbers)]).to(level.x.device)
+            whitening[group.name][slots] = lower_factor(covariances[:, part, part])
     return Coordinates(bound, whitening)
+
+
+def covariances_of(structure: LinearStructure, parameters: Parameters) -> Tensor:
+    """H⁻¹ at the q of every member of a structure, (m, n, n)."""
+    known: dict[tuple[bytes, ...], Tensor] = {}
+    found = []
+    for member in structure.members.numbers:
+        problem = structure.problem(parameters, member)
+        fit = structure.given(parameters, member, problem)
+        key = (*key_of(problem, fit), fit.q.mean.cpu().numpy().tobytes(), fit.q.variances.cpu().numpy().tobytes())
+        if key not in known:
+            objective = problem.objective(fit.own, fit.log_precisions)
+            known[key] = torch.cholesky_inverse(lower_factor(objective.weight_precision(objective.slopes(fit.q))))
+        found.append(known[key])
+    return torch.stack(found)
 
 
 def solve(lower: Tensor, right: Tensor) -> Tensor:

@@ -60,6 +60,17 @@ class Convergence:
         """By name."""
         return dict(vars(self))
 
+    def where_known(self, left: np.ndarray) -> Convergence:
+        """With what members are known to have `left` to gain, (M,), in place of what was measured; NaN if it isn't."""
+        known, nothing = ~np.isnan(left), np.zeros_like(left)
+        return Convergence(
+            np.where(known, nothing, self.gained),
+            np.where(known, nothing, self.gained_se),
+            np.where(known, left, self.still_gaining),
+            np.where(known, nothing, self.still_gaining_se),
+            np.where(known, left, self.left_to_gain),
+        )
+
 
 @dataclass
 class ThetaAverages:

@@ -13,10 +13,7 @@ from ..model.network import checked_value, named_function
 from ..objective.bound import Bound
 from ..plugins import Candidate
 from ..plugins.calling import Calling
-from ..spec.graph import INPUT
-
-MOST_WEIGHTS = 128
-"""Weights of a member up to which it is conditioned: it takes matrices of that size for each member."""
+from ..spec.graph import INPUT, OUTPUT
 
 
 @dataclass(frozen=True)
@@ -24,17 +21,19 @@ class LinearMembers:
     """Members of one linear structure, by number, its functions edge by edge, and the numbers of its weight groups.
 
     They have their rows in common: where the bound gives members rows of their own, they are of one fold.
+    `size` is the number n of weights, 0 where no function has any.
     """
 
     numbers: tuple[int, ...]
     blocks: tuple[tuple[FunctionBlock, ...], ...]
     groups: tuple[int, ...]
+    size: int
 
 
 def linear_members(bound: Bound) -> list[LinearMembers]:
     """The members whose output is linear in all their weights, with features that depend on the data alone."""
     population = bound.population
-    if population.is_relaxed or not any(bound.weights.integrated):
+    if population.is_relaxed:
         return []
     same: dict[object, list[int]] = {}
     for number, member in enumerate(population.members):
@@ -44,8 +43,9 @@ def linear_members(bound: Bound) -> list[LinearMembers]:
         blocks = blocks_of(population.layout, population.members[numbers[0]])
         users = [block.group for row in blocks for block in row if block.group is not None]
         groups = sorted(set(users))
-        if users and len(groups) == len(users) and is_linear(bound, blocks, groups):
-            found.append(LinearMembers(tuple(numbers), blocks, tuple(groups)))
+        if len(groups) == len(users) and is_linear(population.layout, blocks):
+            size = sum(population.layout.groups[group].size for group in groups)
+            found.append(LinearMembers(tuple(numbers), blocks, tuple(groups), size))
     return found
 
 
@@ -63,14 +63,14 @@ def blocks_of(layout: Layout, member: Candidate) -> tuple[tuple[FunctionBlock, .
     )
 
 
-def is_linear(bound: Bound, blocks: Sequence[Sequence[FunctionBlock]], groups: Sequence[int]) -> bool:
+def is_linear(layout: Layout, blocks: Sequence[Sequence[FunctionBlock]]) -> bool:
     """Whether a structure with these functions, each with weights of its own, is linear in all of them."""
-    layout = bound.population.layout
-    sources = {layout.graph.edges[block.edge].source for row in blocks for block in row if block.group is not None}
-    return (
-        all(bound.weights.integrated[group] for group in groups)
-        and sum(layout.groups[group].size for group in groups) <= MOST_WEIGHTS
-        and sources <= fixed_nodes(layout, blocks)
+    fixed = fixed_nodes(layout, blocks)
+    weighed = [block for row in blocks for block in row if block.group is not None]
+    edges = layout.graph.edges
+    return all(
+        block.function.linear_in_weights and edges[block.edge].target == OUTPUT and edges[block.edge].source in fixed
+        for block in weighed
     )
 
 
@@ -90,6 +90,8 @@ def fixed_values(layout: Layout, blocks: Sequence[Sequence[FunctionBlock]], node
         return x.reshape(len(x), *layout.node_shapes[INPUT])
     total = x.new_zeros((len(x), *layout.node_shapes[node]))
     for index, edge in layout.graph.edges_into(node):
+        if not blocks[index]:
+            continue
         source = fixed_values(layout, blocks, edge.source, x)
         for block in blocks[index]:
             name, method = named_function(layout, block), "forward"

@@ -12,6 +12,7 @@ from torch import Tensor
 from ..objective.bound import Bound
 from .conditioning import Coordinates, coordinates_for
 from .flat import FlatLayout
+from .linear_structures import Level
 from .metaparameters import MetaparameterTables
 from .stage_inputs import Execution, Minibatching, StageInputs, TrainingData
 from .step import HYPERPARAMETER_NAMES as HYPERPARAMETER_NAMES
@@ -70,7 +71,8 @@ def open_stage(
     log s of q(Γ) and p(Γ) stays within ± `largest_log_concentration`.
     """
     c_reg = float(tables.column("c_reg")[0]) if tables.steps else 1.0
-    coordinates = coordinates_for(bound, parameters, data.x, data.y, c_reg, data.inner_weights, data.row_weight)
+    level = Level(data.x, data.y, c_reg, data.inner_weights, data.row_weight)
+    coordinates = coordinates_for(bound, parameters, level)
     whitening = {name: value.to(execution.dtype) for name, value in coordinates.whitening.items()}
     start = coordinates.whitened({name: value.double().to(execution.device) for name, value in parameters.items()})
     layout = FlatLayout.of(start)

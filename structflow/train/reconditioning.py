@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from .conditioning import coordinates_for
+from .linear_structures import Level
 from .open_stage import OpenStage
 from .outer_level import members_of
 
@@ -63,7 +64,8 @@ class Reconditioning:
         plain = [self.stage.parameters(point) for point in points]
         parameters = plain[0]
         data, c_reg = inputs.data, float(inputs.tables.column("c_reg")[step])
-        fresh = coordinates_for(bound, parameters, data.x, data.y, c_reg, data.inner_weights, data.row_weight).whitening
+        level = Level(data.x, data.y, c_reg, data.inner_weights, data.row_weight)
+        fresh = coordinates_for(bound, parameters, level).whitening
         slots = {
             group.name: index.slots for group, index in zip(bound.weights.groups, bound.population.groups, strict=True)
         }

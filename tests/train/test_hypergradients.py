@@ -13,9 +13,10 @@ from structflow.errors import CallError
 from structflow.objective.bound import Noise
 from structflow.objective.levels import Metaparameters, inner_level, outer_level
 from structflow.plugins.registry import registry
-from structflow.train.conditioning import start_at_posterior
 from structflow.train.flat import FlatLayout
 from structflow.train.inner_method import ADAM
+from structflow.train.linear_fits import start_at_posterior
+from structflow.train.linear_structures import Level
 from structflow.train.metaparameters import MetaparameterTables
 from structflow.train.outer_level import OuterLevel, Point, members_of, outer_ascent, representatives
 from structflow.train.stage_inputs import TrainingData
@@ -76,7 +77,7 @@ def test_hoag_is_the_total_derivative_of_a_linear_model(covariance, precision):
         parameters[name] = parameters[name] + normal(*parameters[name].shape, seed=number)
 
     def at_optimum(values):
-        return start_at_posterior(bound, values, X, Y, C_REG)
+        return start_at_posterior(bound, values, Level(X, Y, C_REG))
 
     best = at_optimum(parameters)
     ascent, flat, inputs = ascent_of(bound, best, tolerance=1e-9)
@@ -133,7 +134,7 @@ def test_envelope_hoag_is_first_order_where_q_is_a_multiple_of_l():
     of = graph({"x": (3,), "y": (1,)}, edge("x", "y", "all", fn("linear")))
     bound = make_bound(population(of, structures(of)), likelihood_options={"noise": 0.6})
     values = torch.tensor([C_REG, C_TRAIN, C_REG * C_TRAIN, 0.0, 0.5], dtype=DOUBLE)
-    best = start_at_posterior(bound, start(bound), X, Y, C_REG)
+    best = start_at_posterior(bound, start(bound), Level(X, Y, C_REG))
     gradients = []
     for name in ("hoag", "first_order"):
         ascent, flat, inputs = ascent_of(bound, best, name, values)

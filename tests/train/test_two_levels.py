@@ -10,7 +10,8 @@ from handmade import DOUBLE, edge, fn, graph, keys_of, make_bound, normal, popul
 from structflow.objective.divergence import AgainstSet
 from structflow.plugins.registry import registry
 from structflow.spec.models import Against, Spec
-from structflow.train.conditioning import start_at_posterior
+from structflow.train.linear_fits import start_at_posterior
+from structflow.train.linear_structures import Level
 from structflow.train.metaparameters import metaparameter_tables
 from structflow.train.outer_level import OuterLevel
 from structflow.train.stage_inputs import Execution, Minibatching, TrainingData
@@ -41,7 +42,7 @@ def level(name: str, members: int, **options) -> OuterLevel:
 
 def trained(bound, of: Spec, outer: OuterLevel | None, largest: float | None = None) -> TrainingResult:
     objective = of.objective
-    parameters = start_at_posterior(bound, start(bound), X, Y, objective.c_reg)
+    parameters = start_at_posterior(bound, start(bound), Level(X, Y, objective.c_reg))
     return train(
         bound,
         parameters,

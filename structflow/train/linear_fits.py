@@ -1,0 +1,99 @@
+"""Members that are linear in their weights start at the maximum of L, and end nowhere worse.
+
+In between they are trained beside the others, for the sake of what moves on the way: schedules, hyperparameters under
+two levels. What is known at the start and at the end is the maximum itself, in float64, also where the scales of the
+data are such that steps in single precision lose it.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ..objective.bound import Bound
+from ..objective.weights_posterior import Parameters
+from .linear_hyperparameters import MOST_STEPS, LinearFit, LinearProblem, around, ascend, best_fit
+from .linear_optimum import changed, precision_from, promised
+from .linear_structures import Level, linear_structures
+
+
+def start_at_posterior(bound: Bound, parameters: Parameters, level: Level) -> Parameters:
+    """The parameters with linear members at the maximum of L; a member that is better where it is stays there.
+
+    What is searched for are q(w), the likelihood's own parameters and, with `level.c_train`, the learned precisions.
+    """
+    started = in_double(parameters, level.x.device)
+    for structure in linear_structures(bound, level):
+        known: dict[tuple[bytes, ...], LinearFit] = {}
+        for member in structure.members.numbers:
+            problem = structure.problem(started, member)
+            given = structure.given(started, member, problem)
+            key = key_of(problem, given)
+            if key not in known:
+                known[key] = best_fit(problem, given)
+            if known[key].value >= given.value:
+                structure.put(started, member, known[key])
+    return started
+
+
+def end_at_posterior(
+    bound: Bound, started: Parameters, trained: Parameters, level: Level, moved: bool
+) -> tuple[Parameters, Tensor]:
+    """The trained parameters with linear members at the best of where training started and ended.
+
+    With `moved` the maximum isn't that of the start any more, because h, c_reg or the weights in use changed on the
+    way: it is found anew, from where training ended. Second come the nats that each member has still to gain from
+    there, (M,), NaN for members that were left as they were trained.
+    """
+    ended, before = in_double(trained, level.x.device), in_double(started, level.x.device)
+    left = torch.full((bound.population.size,), torch.nan, dtype=torch.float64)
+    for structure in linear_structures(bound, level):
+        if not structure.whole:
+            continue
+        for member in structure.members.numbers:
+            problem = structure.problem(ended, member)
+            found = [structure.given(ended, member, problem)]
+            if moved:
+                found.append(polished(problem, found[0]))
+            else:
+                found.append(structure.given(before, member, problem))
+            best = max(reversed(found), key=lambda fit: fit.value)
+            if best.value > -torch.inf:
+                structure.put(ended, member, best)
+                left[member] = left_to_gain(problem, best)
+    return ended, left
+
+
+def polished(problem: LinearProblem, given: LinearFit) -> LinearFit:
+    """The maximum that is reached from the hyperparameters of a fit."""
+    start = problem.best_q(given.own, given.log_precisions)
+    if not problem.learns_own and not problem.moves_precisions:
+        return start
+    return ascend(problem, start, MOST_STEPS, around(given))
+
+
+def left_to_gain(problem: LinearProblem, fit: LinearFit) -> float:
+    """About how far L is below its maximum, by a quadratic model in μ, the precision of q, and hyperparameters.
+
+    The first is half the Newton decrement, ½ gᵀH⁻¹g.
+    """
+    objective, gain = problem.objective(fit.own, fit.log_precisions), 0.0
+    if problem.model.size:
+        slopes = objective.slopes(fit.q)
+        gain += 0.5 * promised(objective, fit.q, slopes, objective.newton(fit.q, slopes))
+        if fit.q.spread is not None:
+            gain += changed(precision_from(fit.q), objective.precision_of(slopes), problem.c)
+    if problem.learns_own or problem.moves_precisions:
+        gain += 0.5 * float(problem.gradient(fit).square() @ problem.scales(fit))
+    return gain
+
+
+def key_of(problem: LinearProblem, given: LinearFit) -> tuple[bytes, ...]:
+    """What the best fit of a member of a structure depends on."""
+    values = (problem.model.counts, problem.kept, given.log_precisions, *given.own.values())
+    return tuple(value.cpu().numpy().tobytes() for value in values)
+
+
+def in_double(parameters: Parameters, device: torch.device) -> Parameters:
+    """The parameters in float64 on a device."""
+    return {name: value.to(device, torch.float64) for name, value in parameters.items()}

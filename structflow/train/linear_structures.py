@@ -1,0 +1,233 @@
+"""Linear structures of a population as problems of their own, and the way between them and the parameters.
+
+Each is solved for itself, member by member, so that a member's numbers don't depend on its batch-mates. It is in
+float64, on the device of the data.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.func import vmap
+
+from ..distributions.normal import cholesky_factor
+from ..errors import FunctionError
+from ..model.layout import FunctionBlock, WeightGroup
+from ..model.network import checked_value, named_function
+from ..objective.bound import Bound
+from ..objective.kept_weights import mask_name
+from ..objective.weights_posterior import FullPosterior, Parameters, PointPosterior, split_weights
+from ..plugins.calling import Calling
+from ..spec.graph import OUTPUT
+from .cholesky import diagonal
+from .linear_hyperparameters import LinearFit, LinearProblem
+from .linear_members import LinearMembers, fixed_values, linear_members, rows_of
+from .linear_model import Gaussian, LinearModel, points_of
+from .linear_optimum import Family
+
+LEAST_FACTOR = 1e-6
+"""In place of a smaller c_reg, under which q would have no variance."""
+
+MOST_FEATURES = 2**25
+"""Numbers of Φ, or of outputs at all points of a rule, at most (256 MiB): of more rows every second, third, … is taken,
+and counts as often.
+"""
+
+MOST_SIDE = 1024
+"""Side of a matrix at most (8 MiB, a few of them at a time, of one member). Under a diagonal q it is the smaller of the
+numbers of weights and of outputs of all rows, under a full one that of weights.
+"""
+
+
+@dataclass(frozen=True)
+class Level:
+    """What L is made of: rows x (rows, *input_shape) and y (rows, …), the factor c_reg of the KL, weights (M, rows) of
+    the rows, each of which counts `row_weight` times; and c_train where h rises with θ, on L + log p(h) / c_train.
+
+    Where the bound has `own_rows`, x and y have the axis of members before that of rows.
+    """
+
+    x: Tensor
+    y: Tensor
+    c_reg: float = 1.0
+    row_weights: Tensor | None = None
+    row_weight: float = 1.0
+    c_train: float | None = None
+
+
+@dataclass(frozen=True)
+class LinearStructure:
+    """A linear structure: its members, features Φ (n, rows, out), outputs at w = 0, targets, and counts (M, rows).
+
+    `parts` says for the number of each weight group which of the n weights are its own; `whole` whether all rows are
+    there.
+    """
+
+    bound: Bound
+    level: Level
+    members: LinearMembers
+    features: Tensor
+    offset: Tensor
+    y: Tensor
+    counts: Tensor
+    parts: dict[int, slice]
+    whole: bool
+
+    @property
+    def family(self) -> Family:
+        """The family of q."""
+        if isinstance(self.bound.weights, PointPosterior):
+            return "point"
+        return "full" if isinstance(self.bound.weights, FullPosterior) else "diagonal"
+
+    @property
+    def groups(self) -> list[WeightGroup]:
+        """Its weight groups."""
+        return [self.bound.population.layout.groups[number] for number in self.members.groups]
+
+    def slot(self, number: int, member: int) -> int:
+        """The slot of a member in a weight group."""
+        return int(self.bound.population.groups[number].positions[member])
+
+    def precisions(self, member: int) -> tuple[list[tuple[str, int, int]], Tensor]:
+        """Learned log precisions as (name, row, place in the row), and for every weight the number of its own, (n,)."""
+        numbers: dict[tuple[str, int, int], int] = {}
+        owner = []
+        for number, group in zip(self.members.groups, self.groups, strict=True):
+            for name, shape in group.shapes.items():
+                key, owned = self.bound.prior.parameter_of(group, name)
+                row = self.slot(number, member) if owned else member
+                for place in range(int(torch.Size(shape).numel())):
+                    whose = (key, row, place if self.bound.prior.grouping == "per_parameter" else 0)
+                    owner.append(numbers.setdefault(whose, len(numbers)))
+        return list(numbers), torch.tensor(owner, dtype=torch.int64, device=self.features.device)
+
+    def problem(self, parameters: Parameters, member: int) -> LinearProblem:
+        """The problem of a member; weights that its masks remove have no features."""
+        bound, level = self.bound, self.level
+        kept = self.kept(parameters, member)
+        features = self.features if bool((kept == 1).all()) else self.features * kept[:, None, None]
+        counts = self.counts[member]
+        model = LinearModel(bound.likelihoods[member], features, self.offset, self.y, counts)
+        proper = level.c_reg >= LEAST_FACTOR
+        learned = bound.prior.learned and proper and self.family != "point"
+        owner = self.precisions(member)[1] if bound.prior.learned else torch.zeros_like(kept, dtype=torch.int64)
+        determined = proper or self.members.size < int((counts > 0).sum()) * features.shape[2]
+        return LinearProblem(
+            model, kept, max(level.c_reg, LEAST_FACTOR), self.family, owner, level.c_train if learned else None,
+            bound.prior.hyperprior, bool(bound.likelihood.parameters(bound.out_shape)) and determined,
+        )  # fmt: skip
+
+    def kept(self, parameters: Parameters, member: int) -> Tensor:
+        """1 for weights of a member that are kept, 0 for those that were removed, (n,)."""
+        rows = [torch.ones(0, dtype=torch.float64)]
+        for number, group in zip(self.members.groups, self.groups, strict=True):
+            for name, shape in group.shapes.items():
+                mask = parameters.get(mask_name(group, name))
+                size = int(torch.Size(shape).numel())
+                rows.append(torch.ones(size) if mask is None else mask[self.slot(number, member)].flatten())
+        return torch.cat([row.to(self.features.device, torch.float64) for row in rows])
+
+    def given(self, parameters: Parameters, member: int, problem: LinearProblem) -> LinearFit:
+        """What the parameters hold of a member."""
+        own = {name: value[member] for name, value in self.bound.likelihood_parameters(parameters).items()}
+        if self.bound.prior.learned:
+            numbers = self.precisions(member)[0]
+            values = [parameters[name][row].flatten()[place] for name, row, place in numbers]
+            log_precisions = torch.stack(values) if values else self.features.new_zeros(0)
+        else:
+            log_precisions = self.features.new_tensor([self.bound.prior.start_precision]).log()
+        return problem.fit(self.posterior(parameters, member), own, log_precisions)
+
+    def posterior(self, parameters: Parameters, member: int) -> Gaussian:
+        """q(w) of a member."""
+        if self.family == "full":
+            return Gaussian(parameters["mean"][member], cholesky_factor(parameters["cholesky"][member]))
+        found: dict[str, list[Tensor]] = {"mean": [], "log_sd": []}
+        for number, group in zip(self.members.groups, self.groups, strict=True):
+            for kind, rows in found.items():
+                names = [f"{kind}/{group.name}/{name}" for name in group.shapes]
+                rows += [parameters[name][self.slot(number, member)].flatten() for name in names if name in parameters]
+        nothing = self.features.new_zeros(0)
+        mean, log_sd = (torch.cat([nothing, *rows]) for rows in found.values())
+        return Gaussian(mean, None if self.family == "point" else log_sd.exp())
+
+    def put(self, parameters: dict[str, Tensor], member: int, fit: LinearFit) -> None:
+        """Put what was found of a member in place of what is there; tensors that were there are left as they are."""
+        for name, value in fit.own.items():
+            put(parameters, f"likelihood/{name}", member, value)
+        if self.bound.prior.learned and len(fit.log_precisions):
+            by_row: dict[tuple[str, int], list[Tensor]] = {}
+            for (name, row, _), value in zip(self.precisions(member)[0], fit.log_precisions, strict=True):
+                by_row.setdefault((name, row), []).append(value)
+            for (name, row), values in by_row.items():
+                put(parameters, name, row, torch.stack(values).reshape(parameters[name].shape[1:]))
+        if self.family == "full":
+            assert fit.q.spread is not None
+            raw = fit.q.spread.tril(-1) + torch.diag(diagonal(fit.q.spread).log())
+            put(parameters, "mean", member, fit.q.mean)
+            put(parameters, "cholesky", member, raw)
+            return
+        kinds = {"mean": fit.q.mean} if fit.q.spread is None else {"mean": fit.q.mean, "log_sd": fit.q.spread.log()}
+        for number, part in self.parts.items():
+            group = self.bound.population.layout.groups[number]
+            for kind, flat in kinds.items():
+                for name, weight in split_weights(flat[part].reshape(1, 1, -1), group).items():
+                    put(parameters, f"{kind}/{group.name}/{name}", self.slot(number, member), weight[0, 0])
+
+
+def put(parameters: dict[str, Tensor], name: str, row: int, value: Tensor) -> None:
+    """Replace a row of a parameter; the tensor that was there is left as it is."""
+    changed = parameters[name].clone()
+    changed[row] = value.to(changed)
+    parameters[name] = changed
+
+
+def linear_structures(bound: Bound, level: Level, most_weights: int | None = None) -> Iterator[LinearStructure]:
+    """The linear structures of a population, one at a time, of `most_weights` weights at most."""
+    full = isinstance(bound.weights, FullPosterior)
+    layout, out = bound.population.layout, int(torch.Size(bound.out_shape).numel())
+    for members in linear_members(bound):
+        all_x, all_y = (rows_of(bound, members, values) for values in (level.x, level.y))
+        numbers = max(members.size, points_of(bound.likelihood, out)) * len(all_x) * out
+        stride = max(1, -(-numbers // MOST_FEATURES))
+        x, y = all_x[::stride].double(), all_y[::stride].double()
+        side = members.size if full else min(members.size, len(x) * out)
+        if side > MOST_SIDE or (most_weights is not None and members.size > most_weights):
+            continue
+        rows = [group_features(bound, members.blocks, number, x) for number in members.groups]
+        features = torch.cat([x.new_zeros((0, len(x), out)), *rows])
+        offset = output_without_weights(bound, members.blocks, x)
+        weights = x.new_ones((bound.population.size, len(x)))
+        if level.row_weights is not None:
+            weights = level.row_weights[:, ::stride].double()
+        counts = weights * (level.row_weight * len(all_x) / len(x))
+        ends = torch.tensor([layout.groups[number].size for number in members.groups]).cumsum(0).tolist()
+        parts = {
+            number: slice(end - layout.groups[number].size, end)
+            for number, end in zip(members.groups, ends, strict=True)
+        }
+        yield LinearStructure(bound, level, members, features, offset, y, counts, parts, stride == 1)
+
+
+def group_features(bound: Bound, blocks: Sequence[Sequence[FunctionBlock]], number: int, x: Tensor) -> Tensor:
+    """What each weight of a group adds to a structure's output: (size, rows, out), flat over the output's axes."""
+    layout = bound.population.layout
+    group = layout.groups[number]
+    block = next(block for row in blocks for block in row if block.group == number)
+    units = split_weights(torch.eye(group.size, dtype=x.dtype, device=x.device).unsqueeze(0), group)
+    fixed = fixed_values(layout, blocks, layout.graph.edges[block.edge].source, x)
+    name, method = named_function(layout, block), "forward"
+    with Calling(type(block.function), method, name, FunctionError):
+        features = vmap(block.function.forward, (0, None))({name: value[0] for name, value in units.items()}, fixed)
+    checked_value(name, method, block.function, features, fixed, leading=1)
+    return features.flatten(2)
+
+
+def output_without_weights(bound: Bound, blocks: Sequence[Sequence[FunctionBlock]], x: Tensor) -> Tensor:
+    """f at w = 0, (rows, *out_shape): what functions without weights alone make."""
+    without = [[block for block in row if block.group is None] for row in blocks]
+    return fixed_values(bound.population.layout, without, OUTPUT, x)
