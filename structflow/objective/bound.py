@@ -24,6 +24,7 @@ from ..plugins import Likelihood, StructureDistribution
 from ..spec.graph import OUTPUT
 from ..spec.models import Posterior, Prior
 from .divergence import AgainstSet, AgainstTensors
+from .fold_likelihoods import members_by_density
 from .guarded_distribution import GuardedDistribution
 from .guarded_likelihood import GuardedLikelihood
 from .kept_weights import KEPT, KeptWeights
@@ -95,8 +96,8 @@ class Bound:
         self.own_rows = of_folds is not None
         of_fold = {fold: GuardedLikelihood(each) for fold, each in (of_folds or {}).items()}
         self.likelihoods = [of_fold.get(member.fold, self.likelihood) for member in population.members]
-        self.same_units = members_by_scale(self.likelihoods)
         self.out_shape = population.layout.node_shapes[OUTPUT]
+        self.same_density = members_by_density(self.likelihoods, self.out_shape)
         is_point = posterior.weights.type == "point"
         full = posterior.weights.covariance == "full" and len(population.layout.groups) > 0 and not is_point
         integrated = integrated_groups(population, self.likelihood, full)
@@ -306,15 +307,15 @@ class Bound:
     def _row_log_likelihood(self, parameters: Parameters, y: Tensor, output: Output) -> Tensor:
         """The log likelihood of every row, (M, S, rows)."""
         own = self.likelihood_parameters(parameters)
-        if len(self.same_units) == 1:
+        if len(self.same_density) == 1:
             return self._log_likelihood_of_rows(self.likelihoods[0], own, y, output)
         found = []
-        for numbers in self.same_units:
+        for numbers in self.same_density:
             of_part = {name: value[numbers] for name, value in own.items()}
             variance = None if output.variance is None else output.variance[numbers]
             at = Output(output.mean[numbers], variance)
             found.append(self._log_likelihood_of_rows(self.likelihoods[numbers[0]], of_part, y[numbers], at))
-        order = np.argsort(np.concatenate(self.same_units)).tolist()
+        order = np.argsort(np.concatenate(self.same_density)).tolist()
         return torch.cat(found)[order]
 
     def _log_likelihood_of_rows(
@@ -340,14 +341,6 @@ class Bound:
         for part, tensors in zip(parts[1:], indices.groups[1:], strict=True):
             total = total + to_members(part, tensors)
         return total
-
-
-def members_by_scale(likelihoods: Sequence[GuardedLikelihood]) -> list[list[int]]:
-    """The numbers of the members whose likelihood has one scale of the targets, for each there is."""
-    found: dict[tuple[float, ...], list[int]] = {}
-    for number, likelihood in enumerate(likelihoods):
-        found.setdefault(tuple(likelihood.target_scale.tolist()), []).append(number)
-    return list(found.values())
 
 
 def integrated_groups(population: Population, likelihood: GuardedLikelihood, full: bool) -> list[bool]:

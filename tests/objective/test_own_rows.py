@@ -113,3 +113,11 @@ def test_minibatches_are_of_rows() -> None:
     of_measure = minibatch_rows(0, "stage/measure", 0, ROWS, 2)
     assert torch.equal(measured[3], x[:, of_measure])
     assert torch.equal(measured[4], y[:, of_measure])
+
+
+@pytest.mark.parametrize(("noise", "calls"), [("learned", 1), (0.7, 3)])
+def test_a_likelihood_without_units_is_called_once_for_all_folds(noise: float | str, calls: int) -> None:
+    """A learned noise is in prepared units, a fixed one in those of the target, which differ by fold."""
+    members = members_of([Candidate(pick(structures(RICH), 1, 0)[0], 0, fold=fold) for fold in (*SCALES, 1)])
+    bound = make_bound(members, likelihood_options={"noise": noise}, fold_scales=SCALES)
+    assert bound.same_density == ([[0, 1, 2, 3]] if calls == 1 else [[0], [1, 3], [2]])
