@@ -12,6 +12,7 @@ from pydantic import AfterValidator, Field
 
 from ...errors import Problem
 from ...plugins import Candidate, Decision, MemberRecord, Regime, RegimeOptions, Removal, RoundBound
+from ...plugins.calling import conflicts_of
 from ...plugins.regime_rounds import best_first, highest, of_round, parent_of, usable
 from ...plugins.registry import registry
 
@@ -64,8 +65,7 @@ class WeightPruning(Regime):
         if required:
             message = f"criterion {name} needs {', '.join(required)}, which a regime can't give"
             return [Problem("regime.criterion", message, "use one whose options have defaults")]
-        found: list[Problem] = known[name].plugin.conflicts(spec)
-        return found
+        return conflicts_of(known[name].plugin, spec)
 
     @staticmethod
     def rounds(options: Any, space: StructureSpace, restarts: int) -> list[RoundBound]:
