@@ -122,12 +122,11 @@ def make_batches(
     groups: dict[object, list[Candidate]] = {}
     for candidate in candidates:
         structure = candidate.structure
-        shapes = () if structure is None else structure.shapes
-        kind = (shapes, candidate.open, structure if one_structure_each else None)
+        kind = (shapes_of(graph, structure), candidate.open, structure if one_structure_each else None)
         groups.setdefault(kind, []).append(candidate)
     batches = []
     for members in [part for group in groups.values() for part in parted_into_grids(group, members_per_batch)]:
-        shapes = () if members[0].structure is None else members[0].structure.shapes
+        shapes = shapes_of(graph, members[0].structure)
         parts = cut(members, members_per_batch, together)
         used = [uses(graph, [member.structure or member.open for member in part]) for part in parts]
         counts = [tuple(table.sum(axis=0) for table in tables) for tables in used]
@@ -137,6 +136,14 @@ def make_batches(
             chosen = most if equal else count
             batches.append(Batch(tuple(part), shapes, tuple(tuple(row.tolist()) for row in chosen)))
     return batches
+
+
+def shapes_of(graph: Graph, structure: Structure | None) -> tuple[tuple[str, Shape], ...]:
+    """The shapes that a structure chooses; for a node without a use any will do."""
+    if structure is None:
+        return ()
+    shapes = graph.node_shapes(dict(structure.shapes))
+    return tuple((node, shapes[node]) for node, _ in structure.shapes)
 
 
 def cut(members: Sequence[Candidate], most: int, together: int = 1) -> list[list[Candidate]]:

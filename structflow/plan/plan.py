@@ -57,13 +57,18 @@ class SettingPlan:
 
 @dataclass(frozen=True)
 class Plan:
-    """A run before it starts. Counts are exact, or upper bounds where a regime adapts (`exact` is false)."""
+    """A run before it starts. Counts are exact, or upper bounds where a regime adapts (`exact` is false).
+
+    `n_structures` counts the different structures among which the regime chooses, those that are equal once; it is an
+    upper bound where `n_structures_exact` is false.
+    """
 
     n_structures: int
     settings: tuple[SettingPlan, ...]
     execution: ExecutionPlan
     seconds: float
     batch_bytes: int
+    n_structures_exact: bool = True
 
     @property
     def exact(self) -> bool:
@@ -106,6 +111,7 @@ class Plan:
         tasks = list(self.tasks())
         return {
             "n_structures": self.n_structures,
+            "n_structures_exact": self.n_structures_exact,
             "n_members": self.n_members,
             "n_tasks": len(tasks),
             "exact": self.exact,
@@ -143,7 +149,14 @@ class Plan:
         )
         estimate = stored["estimate"]
         execution = ExecutionPlan(**stored["execution"])
-        return cls(stored["n_structures"], settings, execution, estimate["seconds"], estimate["batch_bytes"])
+        return cls(
+            stored["n_structures"],
+            settings,
+            execution,
+            estimate["seconds"],
+            estimate["batch_bytes"],
+            stored.get("n_structures_exact", True),
+        )
 
 
 def make_plan(study: Study, device: str, can_compile: bool, threads: int, extends: ExecutionPlan | None = None) -> Plan:
@@ -168,8 +181,9 @@ def make_plan(study: Study, device: str, can_compile: bool, threads: int, extend
     compiles = can_compile and (compiled < eager if wanted == "auto" else wanted)
     dtype = study.spec.compute.dtype
     covariance = study.spec.posterior.weights.covariance
+    space = searched_space(study.space, study.settings[0].stages[0].regime)
     return Plan(
-        searched_space(study.space, study.settings[0].stages[0].regime).count,
+        space.count,
         tuple(settings),
         extends or ExecutionPlan(device, dtype, compiles, threads),
         compiled if compiles else eager,
@@ -177,6 +191,7 @@ def make_plan(study: Study, device: str, can_compile: bool, threads: int, extend
             planned.members_per_batch * work.cost.bytes(dtype, covariance)
             for planned, work in zip((each for setting in settings for each in setting.rounds), works, strict=True)
         ),
+        space.count_is_exact,
     )
 
 

@@ -31,6 +31,10 @@ class BasisFunction(Plugin):
     numbers, no branching on values. A function that is linear in its weights, g(x; a·u + b·v) = a·g(x; u) + b·g(x; v),
     sets `linear_in_weights` and gives `output_variance`; expectations over its weights are then exact under a
     Gaussian likelihood instead of sampled.
+
+    `is_zero`, `keeps_zero` and `ignores_input` say which choices have no effect on the output of a network: structures
+    that differ only in those are one. Each is a promise for all weights, inputs and shapes; without it nothing is lost
+    but that.
     """
 
     Options: ClassVar[type[BasisOptions]] = BasisOptions
@@ -45,6 +49,21 @@ class BasisFunction(Plugin):
     def label(cls, options: Any) -> str:
         """Name in a structure when the spec gives none, such as `dense:tanh`."""
         return cls.type
+
+    @classmethod
+    def is_zero(cls, options: Any) -> bool:
+        """Whether g(x; w) = 0 for all x and w: choosing it switches the edge off."""
+        return False
+
+    @classmethod
+    def keeps_zero(cls, options: Any) -> bool:
+        """Whether g(0; w) = 0 for all w, as of a linear map without a bias."""
+        return cls.is_zero(options)
+
+    @classmethod
+    def ignores_input(cls, options: Any) -> bool:
+        """Whether neither g(x; w) nor the shapes of its weights depend on x or its shape, as of a constant."""
+        return cls.is_zero(options)
 
     @classmethod
     @abstractmethod

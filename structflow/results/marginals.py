@@ -7,7 +7,11 @@ from typing import Any
 
 
 def marginal_probabilities(ranking: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, float]]:
-    """For every edge, and every node that chooses its shape, the probability of each choice over all structures."""
+    """For every edge, and every node that chooses its shape, the probability of each choice over all structures.
+
+    Structures in which the choice has no effect count for ∅, not for what could be chosen there: the choices'
+    probabilities add up to that of the choice having an effect.
+    """
     marginals: dict[str, dict[str, float]] = {}
     for entry in ranking:
         for key, chosen in entry["structure"].items():
@@ -20,7 +24,8 @@ def marginal_probabilities(ranking: Sequence[Mapping[str, Any]]) -> dict[str, di
 
 
 def choice_label(key: str, chosen: Sequence[Any]) -> str:
-    """How a choice is shown: names joined by +, ∅ for none, a shape as 20 or 3×8×8."""
-    if "->" in key:
-        return " + ".join(map(str, chosen)) or "∅"
-    return "×".join(map(str, chosen))
+    """How a choice is shown: names joined by +, a shape as 20 or 3×8×8, ∅ for none.
+
+    ∅ on an edge says that it passes nothing on to the output; of a node that the output doesn't depend on it.
+    """
+    return (" + " if "->" in key else "×").join(map(str, chosen)) or "∅"

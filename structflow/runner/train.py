@@ -22,6 +22,7 @@ from ..plugins import Candidate, Schedule, metaparameter_at
 from ..plugins.registry import registry
 from ..spec.models import Spec
 from ..spec.presets import level_factors
+from ..spec.searched import searched_space
 from ..store.run_directory import Found
 from ..train.checkpoints import Checkpoints
 from ..train.inner_method import InnerMethod
@@ -96,7 +97,7 @@ def train_batch(
         payload["scores"] = over_folds(batch.members, numbers_or_none(compared.score - log_units, usable))
         payload["objectives"] = over_folds(batch.members, numbers_or_none(compared.objective - log_units, usable))
         payload["probabilities"] = open_probabilities(context, trained)
-        payload["rounded"] = rounded_structures(context, trained.bound.population, payload["probabilities"])
+        payload["rounded"] = rounded_structures(context, task, trained.bound.population, payload["probabilities"])
         report = removal_report(context, trained, task, samples)
         if report is not None:
             payload["removal"] = report
@@ -272,9 +273,13 @@ def open_probabilities(context: RunContext, trained: TrainedPopulation) -> list[
 
 
 def rounded_structures(
-    context: RunContext, population: Population, probabilities: Sequence[Mapping[str, Mapping[str, float]] | None]
+    context: RunContext,
+    task: Task,
+    population: Population,
+    probabilities: Sequence[Mapping[str, Mapping[str, float]] | None],
 ) -> list[dict[str, Any] | None]:
-    """The structure every relaxed member rounds to, one of open functions; None for discrete ones."""
+    """The structure every relaxed member rounds to, of open functions in canonical form; None for discrete ones."""
+    searched = searched_space(context.study.space, context.stages(task.setting)[0].regime)
     rounded: list[dict[str, Any] | None] = []
     for member, edges in zip(population.members, probabilities, strict=True):
         if edges is None:
@@ -282,7 +287,7 @@ def rounded_structures(
             continue
         space = context.study.space if member.open is None else context.study.space.restricted(member.open)
         weights = [[edges[edge.key][name] if edge.key in edges else 1.0 for name in edge.names] for edge in space.edges]
-        rounded.append(space.round(weights).as_dict())
+        rounded.append(searched.canonical_form(space.round(weights)).as_dict())
     return rounded
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from ..plugins import BasisFunction, Shape
-from .structures import EdgeChoice, StructureSpace
+from .structures import EdgeChoice, FunctionFacts, StructureSpace
 
 INPUT = "x"
 OUTPUT = "y"
@@ -27,6 +28,17 @@ class GraphFunction:
         """The group of functions that use the same weights."""
         share: str | None = self.options.share
         return share
+
+    @property
+    def facts(self) -> FunctionFacts:
+        """What its contract says of its values, and what tells it from other functions."""
+        options = self.options.model_dump(mode="json", exclude={"name"})
+        return FunctionFacts(
+            json.dumps([self.plugin.type, options], sort_keys=True),
+            is_zero=self.plugin.is_zero(self.options),
+            keeps_zero=self.plugin.keeps_zero(self.options),
+            ignores_input=self.plugin.ignores_input(self.options),
+        )
 
 
 @dataclass(frozen=True)
@@ -61,11 +73,11 @@ class Graph:
         return [(index, edge) for index, edge in enumerate(self.edges) if edge.target == node]
 
     def node_shapes(self, chosen: Mapping[str, Shape] | None = None) -> dict[str, Shape]:
-        """The shape of every node under one assignment of the chosen ones."""
-        return {node: (chosen or {}).get(node, options[0]) for node, options in self.shapes.items()}
+        """The shape of every node under one assignment of the chosen ones; the first where () says that it has no use."""
+        return {node: (chosen or {}).get(node) or options[0] for node, options in self.shapes.items()}
 
     def structure_space(self) -> StructureSpace:
-        """All structures of the graph."""
+        """All different structures of the graph."""
         return StructureSpace(
             tuple(
                 EdgeChoice(
@@ -74,10 +86,12 @@ class Graph:
                     edge.space,
                     edge.smallest,
                     self.weight_numbers(edge),
+                    tuple(function.facts for function in edge.functions),
                 )
                 for edge in self.edges
             ),
             tuple((node, options) for node, options in self.shapes.items() if len(options) > 1),
+            tuple((node, options[0]) for node, options in self.shapes.items() if len(options) == 1),
         )
 
     def weight_numbers(self, edge: GraphEdge) -> dict[tuple[Shape | None, Shape | None], tuple[int, ...]]:

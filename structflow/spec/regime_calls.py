@@ -73,7 +73,20 @@ def regime_decision(spec: Spec, space: StructureSpace, round_index: int, records
     wrong = wrong or wrong_together(decision.candidates)
     if wrong is not None:
         raise broken_contract(regime, method, f"{wrong[0]} in round {round_index}", wrong[1])
-    return decision
+    return in_canonical_form(decision, searched)
+
+
+def in_canonical_form(decision: Decision, space: StructureSpace) -> Decision:
+    """A decision in which each candidate trains the canonical structure, and of equal candidates only the first.
+
+    A regime may name any combination of choices; what has no effect is not trained a second time.
+    """
+    candidates: dict[Candidate, Candidate] = {}
+    for each in decision.candidates:
+        found = each if each.structure is None else replace(each, structure=space.canonical_form(each.structure))
+        candidates.setdefault(replace(found, parent=None), found)
+    against = dict.fromkeys(space.canonical_form(structure) for structure in decision.against)
+    return replace(decision, candidates=list(candidates.values()), against=tuple(against))
 
 
 def wrong_candidate(

@@ -17,6 +17,10 @@ class Constant(BasisFunction):
     linear_in_weights = True
 
     @classmethod
+    def ignores_input(cls, options: Any) -> bool:
+        return True
+
+    @classmethod
     def weight_shapes(cls, options: Any, in_shape: Shape, out_shape: Shape) -> dict[str, Shape]:
         return {"bias": out_shape}
 

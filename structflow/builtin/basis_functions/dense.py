@@ -8,7 +8,7 @@ from pydantic import Field, field_validator
 
 from ...errors import ShapeMismatch
 from ...plugins import BasisFunction, BasisOptions, Shape
-from .elementwise import ElementwiseFunction, apply_elementwise
+from .elementwise import KEEP_ZERO, ElementwiseFunction, apply_elementwise
 from .linear import affine, affine_shapes
 
 if TYPE_CHECKING:
@@ -46,6 +46,10 @@ class Dense(BasisFunction):
     def label(cls, options: DenseOptions) -> str:
         rows = "" if options.rows is None else f"[{','.join(map(str, options.rows))}]"
         return f"dense:{options.activation}{rows}"
+
+    @classmethod
+    def keeps_zero(cls, options: DenseOptions) -> bool:
+        return not options.bias and options.activation in KEEP_ZERO
 
     @classmethod
     def weight_shapes(cls, options: DenseOptions, in_shape: Shape, out_shape: Shape) -> dict[str, Shape]:

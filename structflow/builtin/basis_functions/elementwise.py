@@ -16,6 +16,9 @@ ElementwiseFunction = Literal[
     "tanh", "relu", "sigmoid", "softplus", "gelu", "silu", "elu", "sin", "cos", "exp", "square", "abs", "gaussian"
 ]
 
+KEEP_ZERO = frozenset({"tanh", "relu", "gelu", "silu", "elu", "sin", "square", "abs"})
+"""The functions with φ(0) = 0."""
+
 
 def apply_elementwise(name: ElementwiseFunction, x: Tensor) -> Tensor:
     """φ(x) of every element; `gaussian` is exp(−x²/2)."""
@@ -46,6 +49,10 @@ class Elementwise(BasisFunction):
     @classmethod
     def label(cls, options: ElementwiseOptions) -> str:
         return f"elementwise:{options.function}"
+
+    @classmethod
+    def keeps_zero(cls, options: ElementwiseOptions) -> bool:
+        return options.function in KEEP_ZERO
 
     @classmethod
     def weight_shapes(cls, options: Any, in_shape: Shape, out_shape: Shape) -> dict[str, Shape]:

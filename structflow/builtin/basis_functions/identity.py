@@ -18,6 +18,10 @@ class Identity(BasisFunction):
     linear_in_weights = True
 
     @classmethod
+    def keeps_zero(cls, options: Any) -> bool:
+        return True
+
+    @classmethod
     def weight_shapes(cls, options: Any, in_shape: Shape, out_shape: Shape) -> dict[str, Shape]:
         return no_weights(cls.type, in_shape, out_shape)
 

@@ -27,6 +27,10 @@ class Linear(BasisFunction):
     linear_in_weights = True
 
     @classmethod
+    def keeps_zero(cls, options: LinearOptions) -> bool:
+        return not options.bias
+
+    @classmethod
     def weight_shapes(cls, options: LinearOptions, in_shape: Shape, out_shape: Shape) -> dict[str, Shape]:
         return affine_shapes(cls.type, in_shape, out_shape, options.bias)
 

@@ -39,6 +39,10 @@ class Polynomial(BasisFunction):
         return f"polynomial:{options.degree}"
 
     @classmethod
+    def ignores_input(cls, options: PolynomialOptions) -> bool:
+        return options.degree == 0
+
+    @classmethod
     def weight_shapes(cls, options: PolynomialOptions, in_shape: Shape, out_shape: Shape) -> dict[str, Shape]:
         shapes = affine_shapes(cls.type, in_shape, out_shape, bias=True)
         if options.degree == 0:

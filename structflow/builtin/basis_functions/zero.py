@@ -17,6 +17,10 @@ class Zero(BasisFunction):
     linear_in_weights = True
 
     @classmethod
+    def is_zero(cls, options: Any) -> bool:
+        return True
+
+    @classmethod
     def weight_shapes(cls, options: Any, in_shape: Shape, out_shape: Shape) -> dict[str, Shape]:
         return {}
 

@@ -60,17 +60,18 @@ class Enumeration(Regime):
     def conflicts(spec: Any, space: StructureSpace) -> list[Problem]:
         if spec.regime.form == "repulsive":
             return shape_choice_problems(space, "the repulsive form") + repulsion_problems(spec)
-        count, most = searched_space(space, spec.regime).count, spec.regime.max_structures
-        if count <= most:
+        searched, most = searched_space(space, spec.regime), spec.regime.max_structures
+        if searched.count <= most:
             return []
-        message = f"the spec allows {shown_count(count)} structures, which exceeds max_structures {most:,}"
+        bound = "" if searched.count_is_exact else "up to "
+        message = f"the spec allows {bound}{shown_count(searched.count)} structures, which exceeds max_structures {most:,}"
         remedy = "take candidates away, raise regime.max_structures, or choose the regime evidence"
         return [Problem("regime.max_structures", message, remedy)]
 
     @staticmethod
     def rounds(options: Any, space: StructureSpace, restarts: int) -> list[RoundBound]:
         if options.form == "exhaustive":
-            return [RoundBound("enumerate", relaxed=False, most=space.count * restarts, exact=True)]
+            return [RoundBound("enumerate", relaxed=False, most=space.count * restarts, exact=space.count_is_exact)]
         visits = options.visits or min(space.count, MOST_VISITS)
         certain = visits if not options.stop_at_repeat else min(visits, 1)
         return [

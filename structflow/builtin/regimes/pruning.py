@@ -112,7 +112,7 @@ def discretise(options: Any, space: StructureSpace, restarts: int, records: Sequ
         last = max(held, key=lambda record: record.round)
         left = space if last.candidate.open is None else space.restricted(last.candidate.open)
         if left.count <= options.finalists:
-            structures |= set(left)
+            structures |= {space.canonical_form(structure) for structure in left}
     return every_restart(structures, restarts)
 
 

@@ -71,7 +71,7 @@ class WeightPruning(Regime):
     def rounds(options: Any, space: StructureSpace, restarts: int) -> list[RoundBound]:
         pruned = min(options.structures, space.count) * restarts
         return [
-            RoundBound("whole", relaxed=False, most=space.count * restarts, exact=True),
+            RoundBound("whole", relaxed=False, most=space.count * restarts, exact=space.count_is_exact),
             *(RoundBound(f"without-{share:g}", relaxed=False, most=pruned, exact=False) for share in options.shares),
         ]
 
