@@ -49,7 +49,14 @@ def graph(shapes: Mapping[str, tuple[int, ...]], *edges: GraphEdge) -> Graph:
 
 
 def structures(of: Graph) -> list[Structure]:
-    return list(of.structure_space())
+    """Every combination of choices, also those that are equal: the last edge fastest."""
+    space = of.structure_space()
+    keys = [each.key for each in space.edges]
+    return [
+        Structure(tuple(zip(keys, chosen, strict=True)), shapes)
+        for shapes in space.shape_assignments()
+        for chosen in itertools.product(*(list(each.vertices()) for each in space.edges))
+    ]
 
 
 def population(

@@ -19,12 +19,12 @@ SPACE = StructureSpace(
         EdgeChoice("h->y", ("d", "e"), "any", sizes={(None, None): (2, 1)}),
     )
 )
-"""3 functions × 4 subsets; the simplest is b (3 weights, before c by name) with the empty subset."""
+"""3 functions × 3 subsets, and the empty subset, with which it doesn't matter what h is: the simplest structure."""
 
 
 def structure(one: str, many: str = "") -> Structure:
-    """A structure of `SPACE`: `structure("a", "de")`."""
-    return Structure((("x->h", (one,)), ("h->y", tuple(many))))
+    """A structure of `SPACE`: `structure("a", "de")`; all with the empty subset are the same."""
+    return SPACE.canonical_form(Structure((("x->h", (one,)), ("h->y", tuple(many)))))
 
 
 def options(type_name: str, **keys: Any) -> Any:

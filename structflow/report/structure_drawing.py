@@ -15,7 +15,6 @@ from .graph_layout import GraphLayout, Place, layered_layout
 
 if TYPE_CHECKING:
     from ..results.run import Run
-    from ..spec.graph import GraphEdge
 
 MOST_OTHERS = 2
 """Functions that weren't chosen and are named with their probability."""
@@ -36,9 +35,9 @@ LIVE, FAINT, BOX_FILL = "#28507a", "#b8b8b8", "#e8eef5"
 class DrawnEdge:
     """An edge with what was chosen on it.
 
-    `is_off` says that it passes nothing on. `probability` is that of the choice over the ranking, None where there was
-    no choice; `relaxed` are the probabilities of every function under q(Γ) of the best restart of the relaxed problem,
-    if there was one.
+    `is_off` says that it passes nothing on, `reads_source` whether what it passes on depends on its source.
+    `probability` is that of the choice over the ranking, None where there was no choice; `relaxed` are the
+    probabilities of every function under q(Γ) of the best restart of the relaxed problem, if there was one.
     """
 
     source: str
@@ -47,6 +46,7 @@ class DrawnEdge:
     is_off: bool = False
     probability: float | None = None
     relaxed: Mapping[str, float] | None = None
+    reads_source: bool = True
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,8 @@ class StructureDrawing:
         """Nodes that the last one, the output, depends on."""
         live = {list(self.nodes)[-1]}
         for node in reversed(list(self.nodes)):
-            if any(edge.source == node and edge.target in live and not edge.is_off for edge in self.edges):
+            out = (edge for edge in self.edges if edge.source == node and edge.target in live)
+            if any(edge.reads_source and not edge.is_off for edge in out):
                 live.add(node)
         return live
 
@@ -79,15 +80,12 @@ def structure_drawing(run: Run, rank: int = 1) -> StructureDrawing:
         names = chosen[edge.key]
         label = choice_label(edge.key, names)
         probability = None if edge.space == "all" else marginals[edge.key][label]
+        facts = [function.facts for function in edge.functions if function.name in names]
+        is_off, reads_source = all(each.is_zero for each in facts), not all(each.ignores_input for each in facts)
         edges.append(
-            DrawnEdge(edge.source, edge.target, label, passes_nothing(edge, names), probability, relaxed.get(edge.key))
+            DrawnEdge(edge.source, edge.target, label, is_off, probability, relaxed.get(edge.key), reads_source)
         )
     return StructureDrawing({node: shapes[node] for node in graph.nodes}, edges, title_of(run, rank, entry))
-
-
-def passes_nothing(edge: GraphEdge, names: Sequence[str]) -> bool:
-    """Whether no function was chosen on an edge, or only `zero`."""
-    return all(function.plugin.type == "zero" for function in edge.functions if function.name in names)
 
 
 def title_of(run: Run, rank: int, entry: Mapping[str, Any]) -> str:

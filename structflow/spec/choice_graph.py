@@ -123,7 +123,8 @@ class ChoiceGraph:
             out = [self.edges[number] for number in self._out[node]]
             is_zero = node in self.may_be_zero
             if out and all(
-                edge.unread_count > 0 or edge.ends[1] in found or (is_zero and can_keep_zero(edge)) for edge in out
+                edge.unread_count > 0 or edge.ends[1] in found or (is_zero and can_be_unread_at_zero(edge))
+                for edge in out
             ):
                 found.add(node)
         return frozenset(found)
@@ -146,13 +147,22 @@ def keeps_any(edge: EdgeChoice) -> bool:
 
 def can_keep_zero(edge: EdgeChoice) -> bool:
     """Whether a vertex of the edge is 0 where its input is."""
-    kept = [name for name, facts in edge.facts_by_name.items() if facts.is_zero or facts.keeps_zero]
+    return has_vertex_of(edge, [name for name, each in edge.facts_by_name.items() if each.is_zero or each.keeps_zero])
+
+
+def can_be_unread_at_zero(edge: EdgeChoice) -> bool:
+    """Whether a vertex of the edge has no function that depends on an input which is 0."""
+    facts = edge.facts_by_name.items()
+    return has_vertex_of(edge, [name for name, each in facts if each.is_zero or each.keeps_zero or each.ignores_input])
+
+
+def has_vertex_of(edge: EdgeChoice, names: Sequence[str]) -> bool:
+    """Whether an edge can choose none but these functions."""
     if edge.space == "all":
-        return len(kept) == len(edge.names)
-    return len(kept) >= (1 if edge.space == "one" else edge.smallest)
+        return len(names) == len(edge.names)
+    return len(names) >= (1 if edge.space == "one" else edge.smallest)
 
 
 def by_name(node: str) -> tuple[int, str]:
     """Orders nodes by name, h2 before h10."""
     return len(node), node
-

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -58,6 +59,12 @@ class DistinctStructures:
         """The nodes that some structures have no use for, and that something is chosen for."""
         return frozenset(node for node in self.graph.may_be_dead if self.graph.into(node) or node in self.shapes)
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is an edge or a node that has nothing to choose."""
+        edges = (edge.reduced_count for edge in self.graph.edges)
+        return 0 in (*edges, *(len(options) for options in self.shapes.values()))
+
     @cached_property
     def is_product(self) -> bool:
         """Whether every choice has an effect whatever the others are, and no nodes are interchangeable."""
@@ -66,17 +73,20 @@ class DistinctStructures:
     @cached_property
     def count(self) -> Count:
         """How many there are: exact where nodes are neither 0 nor interchangeable, or where all can be listed."""
+        if self.is_empty:
+            return Count(0, True)
         most, exact = self._with_nodes_in_use()
         if exact and not self.graph.may_be_zero and not self.interchangeable.groups:
             return Count(most, True)
-        if most <= MOST_LISTED * self.interchangeable.n_permutations:
-            listed = 0
-            for visited, new in enumerate(self._visited()):
-                if visited == MOST_LISTED:
-                    return Count(most, False)
-                listed += new is not None
-            return Count(listed, True)
-        return Count(most, False)
+        if most > MOST_LISTED * self.interchangeable.n_permutations:
+            return Count(most, False)
+        listed = visited = 0
+        for new in self._visited() if self._repeats else self._built():
+            if visited == MOST_LISTED:
+                return Count(most, False)
+            visited += 1
+            listed += new is not None
+        return Count(listed, True)
 
     def _with_nodes_in_use(self) -> tuple[int, bool]:
         """The number where choices of nodes without a use aren't counted, but all others; and whether it is exact.
@@ -122,13 +132,19 @@ class DistinctStructures:
         """Every structure once, as the one that stands for all that are equal, in a fixed order."""
         return (found for found in self._visited() if found is not None)
 
+    @property
+    def _repeats(self) -> bool:
+        """Whether different combinations that are listed may be equal."""
+        return bool(self.graph.may_be_zero or self.interchangeable.tried_groups)
+
     def _visited(self) -> Iterator[Choices | None]:
         """The same, with None for each that is equal to one before."""
-        repeats = bool(self.graph.may_be_zero or self.interchangeable.tried_groups)
+        if self.is_empty:
+            return
         seen: set[object] = set()
         for edges, shapes in self._built():
             found = self.canonical(edges, shapes)
-            if repeats:
+            if self._repeats:
                 key = (found[0], tuple(found[1].items()))
                 if key in seen:
                     yield None
@@ -149,9 +165,7 @@ class DistinctStructures:
     def _decisions(self) -> tuple[Decision, ...]:
         """Shapes and edges of the nodes from the outputs back, with those of interchangeable nodes side by side."""
         before = {
-            node: other
-            for group in self.interchangeable.sorted_groups
-            for other, node in zip(group, group[1:], strict=False)
+            node: other for group in self.interchangeable.sorted_groups for other, node in itertools.pairwise(group)
         }
         found = [Decision(node, None) for node in self.shapes if node not in self.graph.nodes]
         places: dict[tuple[str, object], int] = {}

@@ -35,7 +35,8 @@ class EdgeChoice:
 
     `sizes` holds the number of weights of every function for the shapes of the edge's ends, None for an end whose
     shape isn't a choice. A space built without them takes every function for one weight. `facts` are what the functions
-    say of themselves; without them nothing is known of any, and each is another function.
+    say of themselves; without them nothing is known of any, and each is another function. `all_names` are those of all
+    functions of the edge, where `names` are only those that are open.
 
     What is chosen is *reduced* to the functions that contribute: `zero` is left out, and of functions that are the same
     (`FunctionFacts.identity`) the first by name are taken. Two vertices that are reduced to the same are one choice.
@@ -49,6 +50,12 @@ class EdgeChoice:
         default_factory=dict, hash=False, repr=False
     )
     facts: tuple[FunctionFacts, ...] = field(default=(), hash=False, repr=False)
+    all_names: tuple[str, ...] = field(default=(), hash=False, repr=False)
+
+    @property
+    def whole(self) -> tuple[str, ...]:
+        """All functions of the edge in spec order, those that aren't open too."""
+        return self.all_names or self.names
 
     @cached_property
     def ends(self) -> tuple[str, str]:
@@ -85,7 +92,7 @@ class EdgeChoice:
         known = self._reduced_at_zero
         place = (tuple(chosen), source_is_zero)
         if place not in known:
-            kept = set()
+            kept: set[str] = set()
             for group in self.same:
                 facts = self.facts_by_name[group[0]]
                 if not (source_is_zero and facts.keeps_zero and not facts.ignores_input):
@@ -94,7 +101,7 @@ class EdgeChoice:
         return known[place]
 
     def vertex_of(self, reduced: Chosen) -> Chosen:
-        """How what a vertex is reduced to is written: as it is, but `zero` where nothing is left and can't be chosen."""
+        """How what is left of a vertex is written: as it is, but `zero` where nothing is left and can't be chosen."""
         can_be_empty = self.space == "any" and self.smallest == 0
         return reduced if reduced or can_be_empty else self.zeros[:1]
 
@@ -165,10 +172,11 @@ class EdgeChoice:
         kept = [index for index, name in enumerate(self.names) if name in open_names]
         sizes = {ends: tuple(values[index] for index in kept) for ends, values in self.sizes.items()}
         facts = tuple(self.facts[index] for index in kept) if self.facts else ()
-        return replace(self, names=tuple(self.names[index] for index in kept), sizes=sizes, facts=facts)
+        names = tuple(self.names[index] for index in kept)
+        return replace(self, names=names, sizes=sizes, facts=facts, all_names=self.whole)
 
     def smallest_vertex(self, shapes: Mapping[str, Shape]) -> tuple[str, ...]:
-        """The vertex with the fewest weights; of equal ones that with the fewest functions, `zero`, the first by name."""
+        """The vertex with the fewest weights; of equal ones the fewest functions, then `zero`, then by name."""
         if self.space == "all":
             return self.names
         sizes = self.n_weights(shapes)
@@ -177,14 +185,19 @@ class EdgeChoice:
         return tuple(name for name in self.names if name in chosen)
 
     def neighbours(self, chosen: Sequence[str]) -> Iterator[tuple[str, ...]]:
-        """The vertices one step away: another function (`one`), or one function more or less (`any`)."""
+        """The vertices one step away: another function (`one`), or one function more or less (`any`).
+
+        Of a subset `zero` is no part, unless it needs it to be large enough.
+        """
         if self.space == "one":
             yield from ((name,) for name in self.names if name not in chosen)
         elif self.space == "any":
-            for name in self.names:
-                changed = tuple(other for other in self.names if (other in chosen) != (other == name))
-                if len(changed) >= self.smallest:
-                    yield changed
+            before = [name for name in chosen if name not in self.zeros]
+            for name in (name for name in self.names if name not in self.zeros):
+                changed = [other for other in self.names if (other in before) != (other == name)]
+                if len(changed) + len(self.zeros) >= self.smallest:
+                    fill = self.zeros[: max(0, self.smallest - len(changed))]
+                    yield tuple(other for other in self.names if other in (*changed, *fill))
 
     @property
     def most_neighbours(self) -> int:

@@ -73,7 +73,7 @@ class Graph:
         return [(index, edge) for index, edge in enumerate(self.edges) if edge.target == node]
 
     def node_shapes(self, chosen: Mapping[str, Shape] | None = None) -> dict[str, Shape]:
-        """The shape of every node under one assignment of the chosen ones; the first where () says that it has no use."""
+        """The shape of every node under one assignment of the chosen ones; the first for () of a node without a use."""
         return {node: (chosen or {}).get(node) or options[0] for node, options in self.shapes.items()}
 
     def structure_space(self) -> StructureSpace:

@@ -50,7 +50,8 @@ class InterchangeableNodes:
         for end, numbers in ((0, self.graph.into(node)), (1, self.graph.out_of(node))):
             for edge in (edges[number] for number in numbers):
                 facts = tuple(edge.facts_by_name[name] for name in edge.names)
-                around.append((end, edge.ends[end], edge.names, edge.space, edge.smallest, facts))
+                places = tuple(edge.whole.index(name) for name in edge.names)  # the prior goes by them
+                around.append((end, edge.ends[end], edge.names, places, edge.space, edge.smallest, facts))
         return tuple(self.shapes[node]), tuple(around)
 
     @cached_property
@@ -89,7 +90,9 @@ class InterchangeableNodes:
         """How many structures it stands for, itself included."""
         fixed = 1
         for group in self.sorted_groups:
-            fixed *= math.prod(math.factorial(n) for n in Counter(self._state(canonical, node) for node in group).values())
+            fixed *= math.prod(
+                math.factorial(n) for n in Counter(self._state(canonical, node) for node in group).values()
+            )
         order = self._order(canonical)
         fixed *= sum(self._order(self._sorted(permuted)) == order for permuted in self._permuted(canonical))
         return self.n_permutations // fixed

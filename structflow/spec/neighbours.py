@@ -66,7 +66,7 @@ class Neighbourhood:
     def _changed(self, structure: Structure) -> Iterator[tuple[list[Chosen], dict[str, Shape]]]:
         """Vertices of every edge and shapes of every node after each step; some are equal to others."""
         graph, options = self.space.graph, dict(self.space.shapes)
-        shapes = dict(structure.shapes)
+        shapes = {node: shape or smallest(options[node]) for node, shape in structure.shapes}
         chosen = self._vertices(structure)
         live = graph.reduce(chosen).live
         for number, edge in enumerate(self.space.edges):
@@ -81,9 +81,9 @@ class Neighbourhood:
                     yield following, shapes
                 else:
                     yield from self._brought_into_use(edge.ends[0], following, shapes, live)
-        for node, shape in shapes.items():
+        for node, shape in structure.shapes:
             if shape:
-                ordered = sorted(options[node], key=lambda option: (math.prod(option), option))
+                ordered = sorted(options[node], key=size)
                 place = ordered.index(shape)
                 for other in ordered[max(0, place - 1) : place] + ordered[place + 1 : place + 2]:
                     yield chosen, {**shapes, node: other}
@@ -92,25 +92,21 @@ class Neighbourhood:
         self, node: str, chosen: Sequence[Chosen], shapes: dict[str, Shape], live: frozenset[str]
     ) -> Iterator[tuple[list[Chosen], dict[str, Shape]]]:
         """The choices that a node comes into use with, and all that differ from them by one step."""
-        filled, sized = list(chosen), dict(shapes)
+        filled = list(chosen)
         revived = [node]
         for here in revived:
-            options = dict(self.space.shapes).get(here, ())
-            if options:
-                sized[here] = min(options, key=lambda option: (math.prod(option), option))
             for number in self.space.graph.into(here):
                 edge = self.space.edges[number]
-                filled[number] = passing_vertex(edge, sized)
+                filled[number] = passing_vertex(edge, shapes)
                 if edge.reads_source(edge.reduced(filled[number])) and edge.ends[0] not in (*live, *revived):
                     revived.append(edge.ends[0])
-        yield filled, sized
+        yield filled, shapes
         for here in revived:
             for number in self.space.graph.into(here):
                 for changed in self.space.edges[number].neighbours(filled[number]):
-                    yield [*filled[:number], changed, *filled[number + 1 :]], sized
-            options = sorted(dict(self.space.shapes).get(here, ()), key=lambda option: (math.prod(option), option))
-            for other in options[1:2]:
-                yield filled, {**sized, here: other}
+                    yield [*filled[:number], changed, *filled[number + 1 :]], shapes
+            for other in sorted(dict(self.space.shapes).get(here, ()), key=size)[1:2]:
+                yield filled, {**shapes, here: other}
 
     def _vertices(self, structure: Structure) -> list[Chosen]:
         """A vertex of every edge such that together they are this structure: nodes without a use are 0 if they can."""
@@ -124,6 +120,16 @@ class Neighbourhood:
             else:
                 found.append(edge.smallest_vertex({}))
         return found
+
+
+def size(shape: Shape) -> tuple[int, Shape]:
+    """Orders shapes by the number of their elements."""
+    return math.prod(shape), shape
+
+
+def smallest(options: Sequence[Shape]) -> Shape:
+    """The shape with the fewest elements."""
+    return min(options, key=size)
 
 
 def padded(edge: EdgeChoice, kept: Chosen) -> Chosen:

@@ -80,7 +80,7 @@ def check(of: Graph, members: Population, samples: int, x: Tensor = X) -> None:
 @pytest.mark.parametrize("seed", range(3))
 def test_any_batch_of_structures(seed, samples):
     """20 of the 3 · 8 · 1 · 3 · 4 = 288 structures, in random order: indexed routings on every edge with a choice."""
-    assert RICH.structure_space().count == 288
+    assert RICH.structure_space().n_combinations == 288
     check(RICH, population(RICH, pick(structures(RICH), 20, seed)), samples)
 
 

@@ -30,8 +30,9 @@ def favoured(monkeypatch):
 
 
 def choosing(choose="one", **sections):
-    """One edge with three functions."""
-    basis = [{"type": "linear", "name": name} for name in NAMES]
+    """One edge with three functions, whose values are the same: p_1(x) = x in every family."""
+    families = zip(NAMES, ("power", "legendre", "hermite"), strict=True)
+    basis = [{"type": "polynomial", "degree": 1, "family": family, "name": name} for name, family in families]
     edge = {"from": "x", "to": "y", "choose": choose, "basis": basis}
     return studies.spec(model=studies.model([edge]), optimizer={"inner": {"steps": 2}, "restarts": 1}, **sections)
 

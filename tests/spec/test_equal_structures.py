@@ -15,7 +15,7 @@ from collections import Counter, defaultdict
 
 import numpy as np
 import pytest
-from handmade import edge, fn, graph
+from handmade import edge, fn, graph, structures
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -71,15 +71,6 @@ def value_of(of: Graph, structure: Structure, places: dict[str, str] | None = No
     return values["y"]
 
 
-def combinations(space: StructureSpace) -> list[Structure]:
-    """Everything that can be chosen, equal or not."""
-    return [
-        Structure(tuple(zip((e.key for e in space.edges), chosen, strict=True)), shapes)
-        for shapes in space.shape_assignments()
-        for chosen in itertools.product(*(list(e.vertices()) for e in space.edges))
-    ]
-
-
 @st.composite
 def graphs(draw: st.DrawFn) -> Graph:
     """x, one to three hidden nodes and y, with edges of up to three functions, some of which are the same."""
@@ -115,7 +106,7 @@ def edges_of(structure: Structure) -> list[tuple[str, ...]]:
 def check_classes(of: Graph) -> None:
     """Everything this file promises, of one graph."""
     space = of.structure_space()
-    everything = combinations(space)
+    everything = structures(of)
     assert len(everything) == space.n_combinations
     classes: dict[Structure, list[Structure]] = defaultdict(list)
     for structure in everything:
@@ -127,7 +118,9 @@ def check_classes(of: Graph) -> None:
     hidden = of.nodes[1:-1]
     orders = [dict(zip(hidden, order, strict=True)) for order in itertools.permutations(hidden)]
     form_of: dict[object, Structure] = {}
-    prior = ClassPrior(space, {e.key: [-math.log(len(e.names)) * (e.space == "one")] * len(e.names) for e in space.edges})
+    prior = ClassPrior(
+        space, {e.key: [-math.log(len(e.names)) * (e.space == "one")] * len(e.names) for e in space.edges}
+    )
     for form, members in classes.items():
         assert space.canonical_form(form) == form
         assert Structure.from_dict(form.as_dict()) == form
@@ -154,7 +147,182 @@ def check_classes(of: Graph) -> None:
 
 
 @given(graphs())
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 def test_equal_functions_are_one_structure_and_different_ones_are_not(of):
     if of.structure_space().n_combinations <= 2000:
         check_classes(of)
+
+
+@pytest.mark.thorough
+@given(graphs())
+@settings(max_examples=300, deadline=None)
+def test_they_are_in_many_more_graphs(of):
+    if of.structure_space().n_combinations <= 2000:
+        check_classes(of)
+
+
+def dead_choice() -> Graph:
+    """The smallest network with a dead choice: what h is doesn't matter where h->y is `zero`."""
+    return graph(
+        {"x": (2,), "h": (1,), "y": (1,)},
+        edge("x", "h", "one", FUNCTIONS["tanh"]("tanh"), FUNCTIONS["affine"]("affine")),
+        edge("h", "y", "one", FUNCTIONS["zero"]("zero"), FUNCTIONS["linear"]("linear")),
+        edge("x", "y", "all", FUNCTIONS["affine"]("straight")),
+    )
+
+
+def test_what_feeds_a_switched_off_edge_is_no_choice():
+    """Three structures of the four combinations: 1/2 for the two in which h isn't read, 1/4 for each other one."""
+    space = dead_choice().structure_space()
+    off = {"x->h": [], "h->y": ["zero"], "x->y": ["straight"]}
+    on = [{**off, "x->h": [name], "h->y": ["linear"]} for name in ("tanh", "affine")]
+    assert space.count == 3
+    assert [structure.as_dict() for structure in space] == [off, *on]
+    weights = {"x->h": [math.log(0.5)] * 2, "h->y": [math.log(0.5)] * 2}
+    found = [math.exp(ClassPrior(space, weights).log_probability(structure)) for structure in space]
+    assert found == pytest.approx([0.5, 0.25, 0.25])
+    weights["h->y"] = [math.log(0.9), math.log(0.1)]
+    found = [math.exp(ClassPrior(space, weights).log_probability(structure)) for structure in space]
+    assert found == pytest.approx([0.9, 0.05, 0.05])
+
+
+def test_an_empty_subset_and_a_dead_shape_are_no_choices_either():
+    """h has 1 or 2 units and is read or not: 2 + 1 structures; their prior is 1/4, 1/4 and 1/2."""
+    of = Graph(
+        ("x", "h", "y"),
+        {"x": ((2,),), "h": ((1,), (2,)), "y": ((1,),)},
+        (
+            edge("x", "h", "all", FUNCTIONS["affine"]("affine")),
+            edge("h", "y", "any", FUNCTIONS["linear"]("linear")),
+            edge("x", "y", "all", FUNCTIONS["constant"]("constant")),
+        ),
+    )
+    space = of.structure_space()
+    listed = list(space)
+    assert [(dict(each.shapes)["h"], dict(each.edges)["h->y"]) for each in listed] == [
+        ((), ()), ((1,), ("linear",)), ((2,), ("linear",))
+    ]  # fmt: skip
+    assert [dict(each.edges)["x->h"] for each in listed] == [(), ("affine",), ("affine",)]
+    prior = ClassPrior(space, {"h->y": [0.0]})
+    assert [math.exp(prior.log_probability(each)) for each in listed] == pytest.approx([0.5, 0.25, 0.25])
+    assert space.n_weights(listed[0]) == 1  # the constant
+    assert of.node_shapes(dict(listed[0].shapes))["h"] == (1,)
+
+
+def test_a_node_that_is_always_zero_feeds_nothing():
+    """tanh without a bias keeps zero: x->h zero and h->y tanh is the network without h, an affine h->y is another."""
+    of = graph(
+        {"x": (2,), "h": (1,), "y": (1,)},
+        edge("x", "h", "one", FUNCTIONS["zero"]("zero"), FUNCTIONS["linear"]("linear")),
+        edge("h", "y", "one", *(FUNCTIONS[name](name) for name in ("zero", "tanh", "affine"))),
+        edge("x", "y", "all", FUNCTIONS["constant"]("constant")),
+    )
+    space = of.structure_space()
+    check_classes(of)
+    assert space.count == 4  # without h, tanh(linear), affine(linear), affine(0)
+    silent = Structure((("x->h", ("zero",)), ("h->y", ("tanh",)), ("x->y", ("constant",))))
+    assert space.canonical_form(silent).as_dict() == {"x->h": [], "h->y": ["zero"], "x->y": ["constant"]}
+    prior = ClassPrior(space, {"x->h": [math.log(0.5)] * 2, "h->y": [-math.log(3)] * 3})
+    assert math.exp(prior.log_probability(silent)) == pytest.approx(1 / 3 + 1 / 2 * 1 / 3)  # h->y zero, or h 0 and tanh
+
+
+def parallel(nodes: int, *kinds: str) -> Graph:
+    """Hidden nodes side by side, each of one of these functions, and read or not."""
+    hidden = [f"h{number}" for number in range(1, nodes + 1)]
+    edges = [edge("x", h, "one", *(FUNCTIONS[kind](kind) for kind in kinds)) for h in hidden]
+    edges += [edge(h, "y", "any", FUNCTIONS["linear"]("linear")) for h in hidden]
+    return graph({"x": (2,), **dict.fromkeys(hidden, (1,)), "y": (1,)}, *edges)
+
+
+@pytest.mark.parametrize("nodes", [1, 2, 3, 7, 12])
+def test_interchangeable_nodes_are_counted_as_a_multiset(nodes):
+    """Each of n nodes is one of two functions or not read: C(n + 2, 2) multisets of 2^2n combinations."""
+    space = parallel(nodes, "tanh", "affine").structure_space()
+    begun = time.process_time()
+    assert space.count == math.comb(nodes + 2, 2)
+    assert space.count_is_exact
+    assert space.n_combinations == 4**nodes
+    assert time.process_time() - begun < 1
+    prior = ClassPrior(space, {each.key: [math.log(0.5)] * 2 if each.space == "one" else [0.0] for each in space.edges})
+    total = math.fsum(math.exp(prior.log_probability(structure)) for structure in space)
+    assert total == pytest.approx(1)
+    mixed = Structure(tuple((f"x->h{n}", ("affine" if n % 2 else "tanh",)) for n in range(1, nodes + 1)))
+    assert dict(space.canonical_form(mixed).edges)["x->h1"] == ()  # nothing reads it
+
+
+def test_two_layers_of_interchangeable_nodes_are_both_told():
+    """Two nodes feed two nodes, each edge linear or not there: graphs up to exchanging nodes of either layer."""
+    lower, upper = ("a1", "a2"), ("b1", "b2")
+    edges = [edge("x", node, "all", FUNCTIONS["tanh"]("tanh")) for node in lower]
+    edges += [edge(a, b, "any", FUNCTIONS["tanh"]("tanh")) for a in lower for b in upper]
+    edges += [edge(node, "y", "all", FUNCTIONS["affine"]("affine")) for node in upper]
+    of = graph({"x": (2,), **dict.fromkeys((*lower, *upper), (1,)), "y": (1,)}, *edges)
+    assert of.structure_space().count == 7  # 2 × 2 matrices of zeros and ones up to permutations of rows and columns
+    check_classes(of)
+
+
+def test_a_large_space_says_that_its_count_is_an_upper_bound():
+    """20 interchangeable nodes with 3^3 inputs each: too many multisets to list, and it doesn't take long to say so."""
+    hidden = [f"h{number}" for number in range(20)]
+    edges = [edge("x", h, "any", *(FUNCTIONS[k](k) for k in ("tanh", "affine", "linear", "constant"))) for h in hidden]
+    edges += [edge(h, "y", "any", FUNCTIONS["affine"]("affine")) for h in hidden]
+    space = graph({"x": (2,), **dict.fromkeys(hidden, (1,)), "y": (1,)}, *edges).structure_space()
+    begun = time.process_time()
+    assert not space.count_is_exact
+    assert math.comb(20 + 16, 16) <= space.count <= space.n_combinations
+    assert time.process_time() - begun < 1.5
+
+
+def test_the_same_function_listed_twice_is_one():
+    """Equal type and options, whatever the names: a or b alone are one, both together another."""
+    space = StructureSpace((edge_choice("x", "y", "any", "linear", "linear'", "tanh"),))
+    assert [dict(each.edges)["x->y"] for each in space] == [
+        (), ("tanh",), ("linear",), ("linear", "tanh"), ("linear", "linear'"), ("linear", "linear'", "tanh")
+    ]  # fmt: skip
+    one = StructureSpace((edge_choice("x", "y", "one", "linear'", "linear", "tanh"),))
+    assert [dict(each.edges)["x->y"] for each in one] == [("linear",), ("tanh",)]
+    prior = ClassPrior(one, {"x->y": [-math.log(3)] * 3})
+    assert [math.exp(prior.log_probability(each)) for each in one] == pytest.approx([2 / 3, 1 / 3])
+
+
+def edge_choice(source: str, target: str, space: str, *names: str) -> EdgeChoice:
+    functions = [FUNCTIONS[name.rstrip("'")](name) for name in names]
+    return graph({source: (2,), target: (1,)}, edge(source, target, space, *functions)).structure_space().edges[0]
+
+
+def test_shared_weights_and_other_options_tell_functions_apart():
+    functions = [
+        fn("linear", name="a"), fn("linear", name="b", share="w"), fn("linear", name="c", share="v"),
+        fn("linear", name="d", bias=False), fn("linear", name="e", share="w"),
+    ]  # fmt: skip
+    space = graph({"x": (2,), "y": (1,)}, edge("x", "y", "one", *functions)).structure_space()
+    assert [dict(each.edges)["x->y"] for each in space] == [("a",), ("b",), ("c",), ("d",)]
+
+
+def test_an_open_set_may_part_what_was_interchangeable():
+    """With another function closed on h2 alone, h1 and h2 are told apart."""
+    space = parallel(2, "tanh", "affine").structure_space()
+    left = space.restricted(OpenSet((("x->h2", ("tanh",)),)))
+    assert space.count == 6
+    assert left.count == 3 * 2
+
+
+@pytest.mark.parametrize("smallest", [0, 1, 2])
+@pytest.mark.parametrize("odds", [(1.0, 1.0, 1.0), (0.2, 3.0, 1e-30), (1e150, 1e150, 1e150)])
+def test_the_prior_of_subsets_counts_what_may_be_chosen(smallest, odds):
+    """∏ odds over the allowed subsets, added up where they are equal: zero is in or not, and linear' is linear."""
+    choice = graph(
+        {"x": (2,), "y": (1,)},
+        edge("x", "y", "any", fn("zero"), *(FUNCTIONS["linear"](name) for name in ("a", "b")), smallest=smallest),
+    ).structure_space()
+    expected: dict[tuple[str, ...], float] = defaultdict(float)
+    by_name = dict(zip(("zero", "a", "b"), map(math.log, odds), strict=True))
+    everything = [sum(by_name[name] for name in vertex) for vertex in choice.edges[0].vertices()]
+    shift = max(everything)
+    for vertex in choice.edges[0].vertices():
+        form = choice.canonical_form(Structure((("x->y", vertex),)))
+        expected[form.edges[0][1]] += math.exp(sum(by_name[name] for name in vertex) - shift)
+    total = math.fsum(expected.values())
+    prior = ClassPrior(choice, {"x->y": list(by_name.values())})
+    for each in choice:
+        assert math.exp(prior.log_probability(each)) == pytest.approx(expected[each.edges[0][1]] / total, rel=1e-9)

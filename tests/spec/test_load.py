@@ -87,7 +87,7 @@ def test_problems_of_the_data_do_not_hide_those_of_the_graph():
 
 def test_many_structures_are_counted_at_once():
     spec = example()
-    spec["model"]["edges"][0] |= {"choose": "any", "basis": [{"type": "dense", "name": f"f{i}"} for i in range(40)]}
+    spec["model"]["edges"][0] |= {"choose": "any", "basis": [{"type": "polynomial", "degree": i} for i in range(40)]}
     start = time.process_time()
     with pytest.raises(SpecError, match="exceeds max_structures"):
         study_from_mapping(spec, Path())

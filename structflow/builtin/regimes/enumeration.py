@@ -64,7 +64,9 @@ class Enumeration(Regime):
         if searched.count <= most:
             return []
         bound = "" if searched.count_is_exact else "up to "
-        message = f"the spec allows {bound}{shown_count(searched.count)} structures, which exceeds max_structures {most:,}"
+        message = (
+            f"the spec allows {bound}{shown_count(searched.count)} structures, which exceeds max_structures {most:,}"
+        )
         remedy = "take candidates away, raise regime.max_structures, or choose the regime evidence"
         return [Problem("regime.max_structures", message, remedy)]
 
