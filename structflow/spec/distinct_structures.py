@@ -80,53 +80,65 @@ class DistinctStructures:
             return Count(most, True)
         if most > MOST_LISTED * self.interchangeable.n_permutations:
             return Count(most, False)
-        listed = visited = 0
-        for new in self._visited() if self._repeats else self._built():
+        listed = 0
+        for visited, new in enumerate(self._visited() if self._repeats else self._built()):
             if visited == MOST_LISTED:
                 return Count(most, False)
-            visited += 1
             listed += new is not None
         return Count(listed, True)
 
     def _with_nodes_in_use(self) -> tuple[int, bool]:
         """The number where choices of nodes without a use aren't counted, but all others; and whether it is exact.
 
-        From the outputs back, by the set of nodes in use that are still to come. Where there are too many such sets it
-        is the number of all combinations.
+        Edge by edge from the outputs back, by the set of nodes in use among those that are still being looked at: a
+        node is looked at from the first edge out of it on, until the last edge into it. Where there are too many such
+        sets it is the number of all combinations.
         """
-        numbers = {frozenset[str](): 1}
-        for node in (node for level in reversed(self.graph.levels) for node in level):
+        graph = self.graph
+        numbers = {frozenset[str](): math.prod(len(options) for options in self.shapes.values())}
+        for node in self.uncertain & self.shapes.keys():
+            numbers[frozenset()] //= len(self.shapes[node])
+        out = {node: len(graph.out_of(node)) for node in graph.nodes}
+        into = {node: len(graph.into(node)) for node in graph.nodes}
+        waiting = [number for node in graph.outputs for number in graph.into(node)]
+        while waiting:
+            number = min(waiting, key=lambda each: self._cost(each, out))
+            waiting.remove(number)
+            source, target = graph.edges[number].ends
+            out[source], into[target] = out[source] - 1, into[target] - 1
+            known = {target} if into[target] == 0 else set[str]()  # whether it is in use doesn't matter any more
             left: dict[frozenset[str], int] = {}
-            for in_use, number in numbers.items():
-                if node in self.uncertain and node not in in_use:
-                    left[in_use] = left.get(in_use, 0) + number
-                    continue
-                for sources, ways in self._ways_into(node).items():
-                    now = (in_use - {node}) | sources
-                    left[now] = left.get(now, 0) + number * ways
+            for in_use, so_far in numbers.items():
+                for now, ways in self._ways(number, in_use):
+                    shapes = len(self.shapes.get(source, (None,))) if out[source] == 0 and source in now else 1
+                    done = known | ({source} if into[source] == 0 and out[source] == 0 else set())
+                    left[now - done] = left.get(now - done, 0) + so_far * ways * shapes
             numbers = left
+            if out[source] == 0:
+                waiting += graph.into(source)
             if len(numbers) > MOST_STATES:
-                edges = math.prod(edge.reduced_count for edge in self.graph.edges)
+                edges = math.prod(edge.reduced_count for edge in graph.edges)
                 return edges * math.prod(len(options) for options in self.shapes.values()), False
-        isolated = math.prod(len(options) for node, options in self.shapes.items() if node not in self.graph.nodes)
-        return sum(numbers.values()) * isolated, True
+        return sum(numbers.values()), True
 
-    def _ways_into(self, node: str) -> dict[frozenset[str], int]:
-        """In how many ways shape and edges of a node in use can be chosen, by which uncertain nodes they depend on."""
-        ways = {frozenset[str](): len(self.shapes.get(node, (None,)))}
-        for edge in (self.graph.edges[number] for number in self.graph.into(node)):
-            source = edge.ends[0]
-            longer: dict[frozenset[str], int] = {}
-            for sources, number in ways.items():
-                if source in self.uncertain:
-                    parts = {sources: edge.unread_count, sources | {source}: edge.reduced_count - edge.unread_count}
-                else:
-                    parts = {sources: edge.reduced_count}
-                for key, more in parts.items():
-                    if more:
-                        longer[key] = longer.get(key, 0) + number * more
-            ways = longer
-        return ways
+    def _cost(self, number: int, out: Mapping[str, int]) -> tuple[int, int]:
+        """Orders edges such that few nodes are looked at at a time, by the numbers of edges out of them still to come."""
+        source = self.graph.edges[number].ends[0]
+        return out[source] if source in self.uncertain else 0, number
+
+    def _ways(self, number: int, in_use: frozenset[str]) -> Iterator[tuple[frozenset[str], int]]:
+        """In how many ways an edge can be chosen, with the nodes in use after each."""
+        edge = self.graph.edges[number]
+        source, target = edge.ends
+        if target in self.uncertain and target not in in_use:
+            yield in_use, 1
+        elif source not in self.uncertain:
+            yield in_use, edge.reduced_count
+        else:
+            if edge.unread_count:
+                yield in_use, edge.unread_count
+            if edge.reduced_count > edge.unread_count:
+                yield in_use | {source}, edge.reduced_count - edge.unread_count
 
     def __iter__(self) -> Iterator[Choices]:
         """Every structure once, as the one that stands for all that are equal, in a fixed order."""
