@@ -97,7 +97,7 @@ def graph_edges(model: Model) -> tuple[tuple[GraphEdge, ...], list[Problem]]:
             plugin = registry().get("basis_functions", options.type)
             name, unfit = function_name(f"{place}.basis[{position}]", plugin, options)
             functions.append(GraphFunction(name, plugin, options))
-            problems += unfit
+            problems += unfit + broken_promises(f"{place}.basis[{position}]", functions[-1])
         edges.append(GraphEdge(edge.source, edge.to, edge.space, edge.min, tuple(functions)))
         problems += choice_problems(place, edge) + repeated_names(place, [function.name for function in functions])
     return tuple(edges), problems
@@ -114,6 +114,15 @@ def function_name(place: str, plugin: type[BasisFunction], options: Any) -> tupl
         message = f"got {name[:MAX_NAME]!r}; a name has 1 to {MAX_NAME} printable characters and no '->'"
         return name, [Problem(where, message, "give it a shorter, plainer `name`")]
     return name, []
+
+
+def broken_promises(place: str, function: GraphFunction) -> list[Problem]:
+    """A problem if a function can't say what is true of all its values."""
+    try:
+        _ = function.facts
+    except PluginError as error:
+        return [Problem(place, str(error), "correct the plugin, or take the function away")]
+    return []
 
 
 def label_of(plugin: type[BasisFunction], options: Any) -> str:

@@ -122,7 +122,7 @@ class DistinctStructures:
         return sum(numbers.values()), True
 
     def _cost(self, number: int, out: Mapping[str, int]) -> tuple[int, int]:
-        """Orders edges such that few nodes are looked at at a time, by the numbers of edges out of them still to come."""
+        """Orders edges such that few nodes are looked at at a time: by how many edges out of them are still to come."""
         source = self.graph.edges[number].ends[0]
         return out[source] if source in self.uncertain else 0, number
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal
 
 from ..plugins import BasisFunction, Shape
+from ..plugins.calling import Calling, broken_contract
 from .structures import EdgeChoice, FunctionFacts, StructureSpace
 
 INPUT = "x"
@@ -29,16 +31,25 @@ class GraphFunction:
         share: str | None = self.options.share
         return share
 
-    @property
+    @cached_property
     def facts(self) -> FunctionFacts:
-        """What its contract says of its values, and what tells it from other functions."""
+        """What it says of all its values, and what tells it from other functions; raises `PluginError`."""
         options = self.options.model_dump(mode="json", exclude={"name"})
+        plugin = self.plugin
         return FunctionFacts(
-            json.dumps([self.plugin.type, options], sort_keys=True),
-            is_zero=self.plugin.is_zero(self.options),
-            keeps_zero=self.plugin.keeps_zero(self.options),
-            ignores_input=self.plugin.ignores_input(self.options),
+            json.dumps([plugin.type, options], sort_keys=True),
+            is_zero=self._promised("is_zero", plugin.is_zero),
+            keeps_zero=self._promised("keeps_zero", plugin.keeps_zero),
+            ignores_input=self._promised("ignores_input", plugin.ignores_input),
         )
+
+    def _promised(self, method: str, ask: Callable[[Any], Any]) -> bool:
+        """What a method of the contract says of the options."""
+        with Calling(self.plugin, method):
+            found = ask(self.options)
+        if not isinstance(found, bool):
+            raise broken_contract(self.plugin, method, repr(found), "True or False")
+        return found
 
 
 @dataclass(frozen=True)

@@ -66,8 +66,8 @@ class Neighbourhood:
     def _changed(self, structure: Structure) -> Iterator[tuple[list[Chosen], dict[str, Shape]]]:
         """Vertices of every edge and shapes of every node after each step; some are equal to others."""
         graph, options = self.space.graph, dict(self.space.shapes)
-        shapes = {node: shape or smallest(options[node]) for node, shape in structure.shapes}
-        chosen = self._vertices(structure)
+        combination = self.combination(structure)
+        chosen, shapes = [names for _, names in combination.edges], dict(combination.shapes)
         live = graph.reduce(chosen).live
         for number, edge in enumerate(self.space.edges):
             if edge.ends[1] not in live:
@@ -108,18 +108,23 @@ class Neighbourhood:
             for other in sorted(dict(self.space.shapes).get(here, ()), key=size)[1:2]:
                 yield filled, {**shapes, here: other}
 
-    def _vertices(self, structure: Structure) -> list[Chosen]:
-        """A vertex of every edge such that together they are this structure: nodes without a use are 0 if they can."""
-        found = []
+    def combination(self, structure: Structure) -> Structure:
+        """What can be chosen on every edge and for every node such that together it is this canonical structure.
+
+        Nodes without a use are 0 if they can, and have their smallest shape.
+        """
+        options = dict(self.space.shapes)
+        shapes = tuple((node, shape or smallest(options[node])) for node, shape in structure.shapes)
+        chosen = []
         for edge, (_, names) in zip(self.space.edges, structure.edges, strict=True):
             kept = edge.reduced(names)
             if edge.space == "all":
-                found.append(edge.names)
+                chosen.append((edge.key, edge.names))
             elif kept or can_keep_zero(edge):
-                found.append(padded(edge, kept))
+                chosen.append((edge.key, padded(edge, kept)))
             else:
-                found.append(edge.smallest_vertex({}))
-        return found
+                chosen.append((edge.key, edge.smallest_vertex({})))
+        return Structure(tuple(chosen), shapes)
 
 
 def size(shape: Shape) -> tuple[int, Shape]:

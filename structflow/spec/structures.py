@@ -83,7 +83,7 @@ class StructureSpace:
             yield self._structure(edges, shapes_in_use)
 
     def __contains__(self, structure: object) -> bool:
-        """Whether something is a combination of what can be chosen, or the canonical form of one, without listing them."""
+        """Whether something is a combination of what can be chosen, or the canonical form of one; nothing is listed."""
         if not isinstance(structure, Structure):
             return False
         if [key for key, _ in structure.edges] != [edge.key for edge in self.edges]:
@@ -121,16 +121,6 @@ class StructureSpace:
             for edge, names in zip(self.edges, edges, strict=True)
         )
         return Structure(tuple(written), tuple((node, shapes[node]) for node, _ in self.shapes))
-
-    def __contains__(self, structure: object) -> bool:
-        """Whether something is one of its structures, without listing them."""
-        return (
-            isinstance(structure, Structure)
-            and [key for key, _ in structure.edges] == [edge.key for edge in self.edges]
-            and all(chosen in edge for edge, (_, chosen) in zip(self.edges, structure.edges, strict=True))
-            and [node for node, _ in structure.shapes] == [node for node, _ in self.shapes]
-            and all(shape in options for (_, options), (_, shape) in zip(self.shapes, structure.shapes, strict=True))
-        )
 
     @property
     def open_set(self) -> OpenSet:

@@ -8,7 +8,7 @@ import math
 import time
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from structflow.spec.structures import EdgeChoice, Structure, StructureSpace, shown_count
@@ -58,6 +58,7 @@ def with_effect(space: StructureSpace, chosen: tuple) -> tuple:
 
 
 @given(spaces())
+@settings(max_examples=30, deadline=None)
 def test_structures_and_count_of_a_space(space):
     structures = list(space)
     assert len(structures) == len({structure.canonical for structure in structures}) == space.count
