@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from ..plugins import Candidate, Decision, MemberRecord, RoundBound, Shape
+from ..plugins import BasisOptions, Candidate, Decision, MemberRecord, RoundBound, Shape
 from ..spec.graph import Graph, GraphEdge
 from ..spec.searched import searched_space
 from ..spec.structures import StructureSpace
@@ -22,19 +22,22 @@ Finish = Callable[[Candidate, int, StructureSpace], MemberRecord]
 def graph_of(
     first: Literal["one", "any", "all"], second: Literal["one", "any", "all"], hidden: Sequence[Shape] = ((2,),)
 ) -> Graph:
-    """x → h by some of a, b, c, h → y by some of d, e, where h has one shape or chooses it."""
+    """x → h by some of a, b, c, h → y by some of d, e, where h has one shape or chooses it.
+
+    Names of shared weights make them different functions.
+    """
     return Graph(
         ("x", "h", "y"),
         {"x": ((2,),), "h": tuple(hidden), "y": ((1,),)},
         (
-            GraphEdge("x", "h", first, 0, tuple(candidate(name, Readout) for name in "abc")),
-            GraphEdge("h", "y", second, 0, tuple(candidate(name, Readout) for name in "de")),
+            GraphEdge("x", "h", first, 0, tuple(candidate(name, Readout, BasisOptions(share=name)) for name in "abc")),
+            GraphEdge("h", "y", second, 0, tuple(candidate(name, Readout, BasisOptions(share=name)) for name in "de")),
         ),
     )
 
 
 GRAPHS = (graph_of("one", "any"), graph_of("any", "all"), graph_of("one", "one", ((2,), (3,), (5,))))
-"""Twelve structures of one and any, eight of subsets alone, eighteen with a choice of shapes."""
+"""Ten structures of one and any, one of them without h; eight of subsets alone, eighteen with a choice of shapes."""
 
 
 def number_from(*parts: object) -> float:
@@ -59,7 +62,7 @@ def finished(candidate: Candidate, round_index: int, space: StructureSpace) -> M
         for edge in space.edges
         if edge.space != "all"
     }
-    return MemberRecord(candidate, round_index, score, score - 1, rounded, chosen)
+    return MemberRecord(candidate, round_index, score, score - 1, space.canonical_form(rounded), chosen)
 
 
 def diverged(candidate: Candidate, round_index: int, space: StructureSpace) -> MemberRecord:
