@@ -55,6 +55,11 @@ class Candidate:
     fold: int = 0
     removed: Removal | None = None
 
+    @property
+    def is_pruned(self) -> bool:
+        """Whether single weights of it are removed: its score depends on a mask that was chosen from the data."""
+        return self.removed is not None and self.removed.share > 0
+
 
 @dataclass(frozen=True)
 class RoundBound:

@@ -21,6 +21,7 @@ from .estimates_table import estimates_table
 from .narrow import NumberTable
 from .numbers import shown, with_error
 from .plan_drawing import draw_rounds
+from .pruned_table import pruned_table
 from .ranking_table import SHORT, RankingTable
 from .relevance import relevance_table, removal_cells, removal_titles
 
@@ -62,6 +63,7 @@ def print_summary(summary: dict[str, Any], most: int) -> None:
         print_ranking(console, ranking, most, summary["n_structures"], summary["criterion"], unranked)
         print_choices(console, ranking, len(ranking) < summary["n_structures"])
         print_robustness(console, ranking[0])
+    print_pruned(console, summary, most)
     for entry in summary.get("relevance", [])[:MOST_CURVES]:  # runs of earlier versions have none
         console.print(relevance_table(entry))
     if summary.get("relaxed"):
@@ -77,10 +79,18 @@ def print_summary(summary: dict[str, Any], most: int) -> None:
             possible = summary["n_structures"]
             print_ranking(console, setting["ranking"], shown_rows, possible, setting["criterion"], unranked)
             print_robustness(console, setting["ranking"][0])
+        print_pruned(console, setting, min(most, 3))
     told = headlines(summary)
     for warning in summary["warnings"]:
         if not warning.endswith(told):
             console.print(Text("warning:", "yellow"), warning)
+
+
+def print_pruned(console: Console, found: dict[str, Any], most: int) -> None:
+    """The networks that lost weights, where there are some: runs of earlier versions have them in the ranking."""
+    if found.get("pruned"):
+        console.print()
+        pruned_table(found["pruned"], most).print(console)
 
 
 def headlines(summary: dict[str, Any]) -> tuple[str, ...]:

@@ -139,7 +139,7 @@ def mixture_of(context: RunContext, ranking: Sequence[Mapping[str, Any]]) -> Pre
         )
     kept = [entry for entry in ranking if entry["probability"] > NEGLIGIBLE]
     total = sum(entry["probability"] for entry in kept)
-    trained = trained_structures(context, [entry["structure"] for entry in kept])
+    trained = trained_structures(context, kept)
     parts = tuple(
         TrainedStructure(entry["structure"], entry["probability"] / total, found)
         for entry, found in zip(kept, trained, strict=True)
@@ -156,9 +156,9 @@ def mixture_of(context: RunContext, ranking: Sequence[Mapping[str, Any]]) -> Pre
     return Predictor(scaling, context.stages(0)[-1].seed, parts)
 
 
-def trained_structures(context: RunContext, structures: Sequence[Mapping[str, Any]]) -> list[TrainedPopulation]:
-    """Structures of the first setting as they were evaluated, each a population of its own, without its rows."""
-    wanted = {canonical(dict(structure)): number for number, structure in enumerate(structures)}
+def trained_structures(context: RunContext, entries: Sequence[Mapping[str, Any]]) -> list[TrainedPopulation]:
+    """Ranked structures, or pruned networks, as they were evaluated, each a population of its own, without its rows."""
+    wanted = {canonical(entry["structure"], bool(entry.get("pruned"))): number for number, entry in enumerate(entries)}
     spec = context.stages(0)[-1]
     found: dict[int, TrainedPopulation] = {}
     for evaluated in load_evaluated(context, 0):
@@ -166,13 +166,14 @@ def trained_structures(context: RunContext, structures: Sequence[Mapping[str, An
         batch = whole.bound.population
         parameters = {name: value.cpu() for name, value in whole.parameters.items()}
         for number, member in enumerate(batch.members):
-            if member.structure is None or member.structure.canonical not in wanted:
+            key = "" if member.structure is None else canonical(member.structure.as_dict(), member.is_pruned)
+            if key not in wanted:
                 continue
             layout = batch.layout
             scale = batch.network.scale_by_structure
             alone = build_population(layout.graph, layout.node_shapes, (member,), scale_by_structure=scale)
             picked = subset_parameters(parameters, whole.bound, alone, [number])
-            found[wanted[member.structure.canonical]] = replace(
+            found[wanted[key]] = replace(
                 whole,
                 bound=context.bound(alone, spec, integrate=False),
                 parameters={name: value.to(whole.x.device) for name, value in picked.items()},
@@ -180,4 +181,4 @@ def trained_structures(context: RunContext, structures: Sequence[Mapping[str, An
                 x=whole.x[:0],
                 y=whole.y[:0],
             )
-    return [found[number] for number in range(len(structures))]
+    return [found[number] for number in range(len(entries))]

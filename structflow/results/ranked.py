@@ -44,8 +44,8 @@ class RankedStructure:
 
     @property
     def probability(self) -> float:
-        """Posterior probability among the structures of the ranking."""
-        return float(self.entry["probability"])
+        """Posterior probability among the structures of the ranking; NaN for a pruned network, which isn't in it."""
+        return number(self.entry.get("probability"))
 
     @property
     def converged(self) -> bool | None:

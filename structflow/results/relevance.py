@@ -97,7 +97,7 @@ def removal_order(context: RunContext, setting: int, entry: Mapping[str, Any]) -
     for evaluated in load_evaluated(context, setting):
         population = evaluated.trained.bound.population
         for number, member in enumerate(population.members):
-            if member.structure is not None and member.structure.canonical == wanted:
+            if member.structure is not None and not member.is_pruned and member.structure.canonical == wanted:
                 arrays = context.directory.arrays(context.directory.record(evaluated.task.name))
                 names = weight_names(population, number)
                 rows = [arrays[f"removal/{criterion}"][number] for criterion in entry["criteria"]]

@@ -84,6 +84,18 @@ class Run:
         """The most probable structure."""
         return self.ranked(1)
 
+    def pruned(self, place: int = 1) -> RankedStructure:
+        """The network without some of its weights at a place of the table of pruned networks; the first is 1.
+
+        Only the regime `weight_pruning` makes some. Its `score` is conditional on which weights were removed, which was
+        chosen from the same data; it has no probability among the structures of the ranking.
+        """
+        entries = self.summary.get("pruned", [])
+        if not 1 <= place <= len(entries):
+            reason = f"{len(entries)} pruned networks" if entries else "no pruned networks"
+            raise CallError(f"there is no pruned network at place {place}; the run in {self.path} has {reason}")
+        return ranked_structure(self.context, entries[place - 1])
+
     def ranked(self, rank: int) -> RankedStructure:
         """The structure at a place of the ranking; the first is 1."""
         if not 1 <= rank <= len(self.ranking):

@@ -13,7 +13,7 @@ from ..evidence.row_sampling import row_sampling_error
 from ..plan.tasks import Task
 from ..runner.context import RunContext
 from ..runner.evaluate import ROW_TERMS
-from ..runner.select import canonical
+from ..runner.select import canonical, of_whole_networks
 from ..spec.study import Setting
 from ..store.names import RUN
 from .convergence import add_convergence, convergence_warnings, judged_alone, scale_remedy
@@ -21,6 +21,7 @@ from .divergence import divergence_warnings
 from .estimator_warnings import disagreements, missing_estimates, unsure_estimates
 from .evaluations import evaluations
 from .failed_members import failed_members, failure_warnings
+from .pruned import pruned_networks
 from .ranking import error_of_gap, rank
 from .relevance import relevance_entries
 from .unranked import unranked_structures, unranked_warning
@@ -60,6 +61,7 @@ def summarise(context: RunContext, seconds: float) -> dict[str, Any]:
         **rows_of(context),
         "ranking": first["ranking"],
         "unranked": first["unranked"],
+        "pruned": first["pruned"],
         "relaxed": first["relaxed"],
         "relevance": first["relevance"],
         "stages": first["stages"],
@@ -115,7 +117,7 @@ def summarise_setting(context: RunContext, index: int, setting: Setting) -> dict
     """
     selected = context.directory.record(Task("select", index).name).payload
     selection = selected["structures"]
-    by_structure = {canonical(item["structure"]): item for item in selection if item["structure"] is not None}
+    by_structure = {canonical(item["structure"]): item for item in of_whole_networks(selection)}
     relaxed_selection = next((item for item in selection if item["structure"] is None), None)
     relaxed_rounds = sum(planned.relaxed for planned in context.plan.settings[index].rounds)
     entries, relaxed, warnings, discrete = [], None, [], []
@@ -123,6 +125,8 @@ def summarise_setting(context: RunContext, index: int, setting: Setting) -> dict
     for task, member, number in evaluations(context, index):
         if member["structure"] is None:
             relaxed = relaxed_entry(member, relaxed_selection)
+            continue
+        if member.get("pruned"):
             continue
         discrete.append(member)
         if member["score"] is None:
@@ -143,7 +147,7 @@ def summarise_setting(context: RunContext, index: int, setting: Setting) -> dict
         )
     ranking = rank(entries, context.study.space, setting.stages[-1], gap_errors(context, ranked))
     add_convergence(ranking)
-    curves = relevance_entries([member for _, member, _ in evaluations(context, index)], ranking)
+    curves = relevance_entries(discrete, ranking)
     total = selected["members"]
     warnings += divergence_warnings(context, index, selected["diverged"], total)
     failures = failed_members(context, index)
@@ -166,6 +170,7 @@ def summarise_setting(context: RunContext, index: int, setting: Setting) -> dict
         "criterion": setting.stages[-1].objective.preset,
         "ranking": ranking,
         "unranked": unranked,
+        "pruned": pruned_networks([member for _, member, _ in evaluations(context, index)], selection),
         "relaxed": relaxed,
         "relevance": curves,
         "stages": stage_complexities(context, index),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -17,11 +17,12 @@ from ..evidence.complexity import masks_of
 from ..plan.tasks import Task
 from ..runner.context import RunContext
 from ..runner.evaluate import load_evaluated
-from ..runner.select import canonical
+from ..runner.select import RELAXED, canonical
 from ..store.names import RESULT
 from ..store.removal import is_of_zarr, refuse_others, remove_own
 from ..store.run_directory import RunDirectory
 from .marginals import choice_label
+from .pruned import pruned_dataset
 from .read import structure_name
 from .relevance import relevance_datasets
 from .summary import COMPLEXITIES
@@ -40,6 +41,7 @@ def build_tree(context: RunContext, summary: dict[str, Any]) -> xarray.DataTree:
             "ranking": summary["ranking"],
             "relaxed": summary.get("relaxed"),
             "relevance": summary["relevance"],
+            "pruned": summary.get("pruned", []),
         }
     ]
     groups: dict[str, xarray.Dataset] = {
@@ -49,13 +51,13 @@ def build_tree(context: RunContext, summary: dict[str, Any]) -> xarray.DataTree:
         base = f"/setting_{index}"
         groups[base] = xarray.Dataset(attrs={str(key): str(value) for key, value in setting["values"].items()})
         groups[f"{base}/ranking"] = ranking_dataset(context, setting["ranking"])
+        if setting.get("pruned"):
+            groups[f"{base}/pruned"] = pruned_dataset(setting["pruned"])
         groups[f"{base}/restarts"] = restarts_dataset(context, index)
         groups.update({f"{base}/{name}": part for name, part in trajectories(context, index).items()})
         if setting.get("relaxed"):
             groups.update({f"{base}/relaxed/{name}": part for name, part in relaxed(setting["relaxed"]).items()})
-        groups.update(
-            {f"{base}/posterior/{name}": part for name, part in posteriors(context, index, setting["ranking"]).items()}
-        )
+        groups.update({f"{base}/posterior/{name}": part for name, part in posteriors(context, index, setting).items()})
         curves = relevance_datasets(context, index, setting["relevance"])
         groups.update({f"{base}/relevance/{name}": part for name, part in curves.items()})
         groups[f"{base}/timing"] = timing(context, index)
@@ -133,7 +135,10 @@ def robustness_columns(ranking: list[dict[str, Any]]) -> tuple[dict[str, Any], d
 def restarts_dataset(context: RunContext, setting: int) -> xarray.Dataset:
     """The score of every restart of every structure, on the noise that restarts are compared with."""
     structures = context.directory.record(Task("select", setting).name).payload["structures"]
-    names = ["relaxed" if item["structure"] is None else structure_name(item["structure"]) for item in structures]
+    names = [
+        ("pruned: " if item.get("pruned") else "") + structure_name(item["structure"]) if item["structure"] else RELAXED
+        for item in structures
+    ]
     most = max((len(item["scores"]) for item in structures), default=0)
     table = np.full((len(structures), most), np.nan)
     for row, item in enumerate(structures):
@@ -214,23 +219,28 @@ def relaxed(entry: dict[str, Any]) -> dict[str, xarray.Dataset]:
     return {**parts, "restarts": scores}
 
 
-def posteriors(context: RunContext, setting: int, ranking: Sequence[Mapping[str, Any]]) -> dict[str, xarray.Dataset]:
+def posteriors(context: RunContext, setting: int, found: Mapping[str, Any]) -> dict[str, xarray.Dataset]:
     """Mean and standard deviation of every weight of the best restart, for the first structures of the ranking.
 
-    `structure_0` is the first of the ranking, and so on: names of structures can be longer than names of files.
+    `structure_0` is the first of the ranking, and so on: names of structures can be longer than names of files;
+    `pruned_0` is the first of the networks that lost weights.
     """
-    places = {canonical(entry["structure"]): index for index, entry in enumerate(ranking[:MOST_POSTERIORS])}
+    places = {
+        canonical(entry["structure"], pruned): f"{'pruned' if pruned else 'structure'}_{index}"
+        for pruned, table in ((False, found["ranking"]), (True, found.get("pruned", [])))
+        for index, entry in enumerate(table[:MOST_POSTERIORS])
+    }
     parts: dict[str, xarray.Dataset] = {}
     for evaluated in load_evaluated(context, setting):
         bound, population = evaluated.trained.bound, evaluated.trained.bound.population
         means, variances = bound.weights.moments(evaluated.trained.parameters)
         kept = masks_of(evaluated.trained, means)
         for number, member in enumerate(population.members):
+            key = "" if member.structure is None else canonical(member.structure.as_dict(), member.is_pruned)
             if member.structure is None:
                 name = title = "relaxed"
-            elif member.structure.canonical in places:
-                name = f"structure_{places[member.structure.canonical]}"
-                title = structure_name(member.structure.as_dict())
+            elif key in places:
+                name, title = places[key], structure_name(member.structure.as_dict())
             else:  # too far down, or its evidence is not a number
                 continue
             data = {}

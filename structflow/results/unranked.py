@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..spec.structures import Structure
+from ..runner.select import canonical, of_whole_networks
 from .read import structure_name
 
 MOST_NAMED = 3
@@ -31,8 +31,8 @@ def unranked_structures(
     found = {canonical(member["structure"]): member for member in evaluated}
     errors = {canonical(each["structure"]): each for each in failures if each["structure"] is not None}
     entries = []
-    for item in selection:
-        if item["structure"] is None or canonical(item["structure"]) in ranked:
+    for item in of_whole_networks(selection):
+        if canonical(item["structure"]) in ranked:
             continue
         key = canonical(item["structure"])
         member = found.get(key)
@@ -95,8 +95,3 @@ def remedy(unranked: Sequence[Mapping[str, Any]], ranking: Sequence[Mapping[str,
             f". To rank all of them, list {' or '.join(others)} first in evidence.estimators: nothing is trained again"
         )
     return ". To rank all of them, list an estimator first in evidence.estimators that suits them, such as elbo"
-
-
-def canonical(structure: Mapping[str, Any]) -> str:
-    """The canonical text of a structure in JSON form."""
-    return Structure.from_dict(dict(structure)).canonical

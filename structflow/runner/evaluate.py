@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -225,6 +225,7 @@ def evaluate_members(
             {
                 "structure": None if member.structure is None else member.structure.as_dict(),
                 "restart": member.restart,
+                **({"pruned": pruning(trained, number)} if member.is_pruned else {}),
                 "score": score[number],
                 "score_se": score_error[number],
                 **({} if by_row is None else {"noise_se": noise_error[number]}),
@@ -266,17 +267,29 @@ def final_scores(
     best = derived(context.directory, selection_record(context.directory, task.setting), best_scores)
     judged = dataset.n_train if spec.objective.preset == "cross_validation" else int(weights.held_out[0].sum())
     members = trained.bound.population.members
-    scores = [best[member.structure.canonical] for member in members if member.structure is not None]
+    scores = [
+        best[canonical(member.structure.as_dict(), member.is_pruned)]
+        for member in members
+        if member.structure is not None
+    ]
     return np.array(scores) - judged * shift, np.zeros(len(scores))
 
 
 def best_scores(selection: Mapping[str, Any]) -> dict[str, float]:
     """The best score of every structure that has one, by canonical name, from the payload of a selection."""
     return {
-        canonical(item["structure"]): max_of(item["scores"])
+        canonical(item["structure"], item.get("pruned", False)): max_of(item["scores"])
         for item in selection["structures"]
         if item["structure"] is not None and item["best_restart"] is not None
     }
+
+
+def pruning(trained: TrainedPopulation, number: int) -> dict[str, Any]:
+    """How a pruned member lost weights, how many it had and how many are left."""
+    removed, weights = trained.bound.population.members[number].removed, trained.weights
+    assert removed is not None
+    total, left = (weights.places < weights.total).sum(1), weights.used.sum(1)
+    return {**asdict(removed), "weights": int(total[number]), "left": int(left[number])}
 
 
 def max_of(scores: Sequence[float | None]) -> float:

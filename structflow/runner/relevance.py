@@ -18,7 +18,7 @@ from ..plan.tasks import Task
 from ..plugins.registry import registry
 from ..spec.models import RelevanceCurves, Spec
 from .context import RunContext
-from .select import canonical
+from .select import canonical, of_whole_networks
 from .shared_records import derived, selection_record
 
 NOT_REMOVED = -1
@@ -44,7 +44,7 @@ def member_relevances(context: RunContext, trained: TrainedPopulation, task: Tas
     numbers = [
         number
         for number, member in enumerate(members)
-        if member.structure is not None and member.structure.canonical in wanted
+        if member.structure is not None and not member.is_pruned and member.structure.canonical in wanted
     ]
     if not numbers:
         return found
@@ -79,8 +79,8 @@ def by_best_score(selection: Mapping[str, Any]) -> list[str]:
     """The canonical names of structures with a score, the best first, from the payload of a selection."""
     best: Mapping[str, float] = {
         canonical(item["structure"]): max(score for score in item["scores"] if score is not None)
-        for item in selection["structures"]
-        if item["structure"] is not None and any(score is not None for score in item["scores"])
+        for item in of_whole_networks(selection["structures"])
+        if any(score is not None for score in item["scores"])
     }
     return sorted(best, key=lambda name: (-best[name], name))
 

@@ -36,16 +36,22 @@ class Trained:
 
 
 def select(context: RunContext, task: Task) -> Found:
-    """For every structure trained in any round, and for the last relaxation, the restart with the highest score."""
+    """For every structure trained in any round, and for the last relaxation, the restart with the highest score.
+
+    Pruned networks are picked by themselves: what a structure is compared with others by is its whole network.
+    """
     members: dict[str, list[Trained]] = {}
     structures: dict[str, Any] = {}
+    pruned: set[str] = set()
     failed: list[dict[str, Any]] = []
     for round_index, name, payload in trained_payloads(context, task.setting):
         for number, (member, score, rounded) in enumerate(members_in(payload)):
             if member.get("fold", 0) > 0:
                 continue
             structure = member["structure"]
-            key = RELAXED if structure is None else canonical(structure)
+            key = RELAXED if structure is None else canonical(structure, is_pruned(member))
+            if is_pruned(member):
+                pruned.add(key)
             structures.setdefault(key, structure)
             members.setdefault(key, []).append(Trained(round_index, name, number, member["restart"], score, rounded))
             if "error" in member:
@@ -66,6 +72,7 @@ def select(context: RunContext, task: Task) -> Found:
                 "best_restart": None if best.score is None else best.restart,
                 "agreement": agreement(scores),
                 "rounded": [member.rounded for member in ordered] if key == RELAXED else None,
+                **({"pruned": True} if key in pruned else {}),
             }
         )
         if best.score is not None:
@@ -106,11 +113,21 @@ def members_in(payload: Mapping[str, Any]) -> Iterator[tuple[Mapping[str, Any], 
         yield member, None, None
 
 
-def canonical(structure: dict[str, Any]) -> str:
-    """The canonical text of a structure in JSON form."""
+def is_pruned(member: Mapping[str, Any]) -> bool:
+    """Whether a member of a record lacks single weights."""
+    return bool((member.get("removed") or {}).get("share", 0))
+
+
+def canonical(structure: Mapping[str, Any], pruned: bool = False) -> str:
+    """The canonical text of a structure in JSON form; another one of its network without some of its weights."""
     from ..spec.structures import Structure
 
-    return Structure.from_dict(structure).canonical
+    return ("pruned " if pruned else "") + Structure.from_dict(dict(structure)).canonical
+
+
+def of_whole_networks(selection: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """The structures of a selection, without relaxed members and pruned networks."""
+    return [item for item in selection if item["structure"] is not None and not item.get("pruned", False)]
 
 
 def agreement(scores: Sequence[float | None]) -> float:

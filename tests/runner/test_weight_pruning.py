@@ -13,8 +13,9 @@ import studies
 import torch
 
 from structflow.builtin.regimes.weight_pruning import WeightPruning, WeightPruningOptions
-from structflow.errors import SpecError
+from structflow.errors import CallError, SpecError
 from structflow.plugins import Candidate, MemberRecord, Parent, Removal
+from structflow.report.text import print_summary
 from structflow.results.run import Run
 from structflow.spec.structures import StructureSpace
 
@@ -112,11 +113,50 @@ def test_a_module_and_predictions_have_the_weights_at_zero(tmp_path: Path) -> No
     sections = {"objective": {"preset": "map"}, "prior": {"weights": {"precision": 1e-6}}}
     found = studies.run(pruned(regime=regime, **sections), tmp_path / "run")
     assert found.summary["stages"][1]["removal"]["left"] == 4
-    module = found.best.module(torch.float64)
+    pruned_one = found.pruned()
+    module = pruned_one.module(torch.float64)
     assert sum(int((value == 0).sum()) for value in module.parameters()) == 5
     inputs = found.context.study.dataset.test()[0]
-    expected = found.best.predict(inputs).mean
+    expected = pruned_one.predict(inputs).mean
     np.testing.assert_allclose(module(torch.from_numpy(inputs)).detach().numpy(), expected, rtol=1e-9, atol=1e-9)
+
+
+def test_pruned_networks_have_a_table_of_their_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The ranking and the mixture are those of the run without pruning, whatever the pruned network's score is.
+
+    With a prior of variance 10⁶ every weight that goes adds log(10³ √(2π)) = 7.8 nats to log p(y, w): the pruned one
+    is ahead by tens of nats, and stood at probability 1 beside the whole ones.
+    """
+    sections = {"objective": {"preset": "map"}, "prior": {"weights": {"precision": 1e-6}}}
+    regime = {"type": "weight_pruning", "criterion": "optimal_brain_damage", "shares": [0.55], "tolerance": None}
+    whole = studies.run(studies.spec(**sections), tmp_path / "whole")
+    found = studies.run(pruned(regime=regime, **sections), tmp_path / "pruned")
+    assert [entry["structure"] for entry in found.ranking] == [entry["structure"] for entry in whole.ranking]
+    for one, other in zip(found.ranking, whole.ranking, strict=True):
+        assert one["probability"] == pytest.approx(other["probability"], abs=0.05)
+        assert "pruned" not in one
+    assert math.fsum(entry["probability"] for entry in found.ranking) == pytest.approx(1)
+    (entry,) = found.summary["pruned"]
+    assert entry["score"] > found.ranking[0]["score"] + 20
+    assert entry["pruned"] == {"criterion": "optimal_brain_damage", "share": 0.55, "weights": 9, "left": 4}
+    assert "probability" not in entry
+    assert {tuple(part.structure["x->h"]) for part in found.predictor.parts} <= {("dense:tanh",), ("dense:relu",)}
+    assert all((value != 0).all() for value in found.best.module().parameters())
+    best = found.pruned()
+    assert (best.score, math.isnan(best.probability)) == (entry["score"], True)
+    assert best.metrics["test"] == entry["metrics"]["test"]
+    with pytest.raises(CallError, match="1 pruned networks"):
+        found.pruned(2)
+    with pytest.raises(CallError, match="no pruned networks"):
+        whole.pruned()
+    stored = found.dataset["setting_0/pruned"]
+    assert stored["left"].values.tolist() == [4]
+    assert float(stored["score"][0]) == pytest.approx(entry["score"])
+    assert "pruned_0" in found.dataset["setting_0/posterior"]
+    print_summary(found.summary, 5)
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "4 of 9" in shown
+    assert "conditional on which weights were removed" in shown
 
 
 def test_it_stops_when_the_score_falls() -> None:

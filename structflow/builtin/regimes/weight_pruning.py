@@ -46,8 +46,10 @@ class WeightPruning(Regime):
     """Trains every structure, then removes the weights of least relevance from the best ones, and trains them on.
 
     Every restart goes on from where it stood, without a growing share of its weights; the order is made anew in every
-    round, of the weights that are left. It stops when the best score falls by more than the tolerance. Of all rounds
-    the member with the highest score stands for its structure: with evidence, how many weights it has is chosen too.
+    round, of the weights that are left. It stops when the best score falls by more than the tolerance. The ranking, and
+    predictions with it, are of the whole networks. Pruned ones have a table of their own, where of all rounds the one
+    with the highest score stands for its structure: which weights were removed was chosen from the data, so that its
+    score is no evidence beside theirs.
     LeCun, Denker and Solla, "Optimal brain damage" (1990).
     """
 
