@@ -29,9 +29,10 @@ def is_whole(summary: dict[str, Any]) -> bool:
 
 
 def refuse_no_run(path: Path) -> None:
-    """Raise `CallError` for a path that isn't a run directory."""
+    """Raise `CallError` for a path that isn't a run directory, and `StorageError` for a run of an earlier version."""
     if not RunDirectory(path).has(PLAN):
         raise CallError(f"{path} is not a run directory; expected one made by `structflow run`")
+    RunDirectory(path).refuse_earlier_version()
 
 
 def list_runs(folder: Path) -> list[dict[str, Any]]:

@@ -248,6 +248,7 @@ class RunContext:
 def open_context(path: str) -> RunContext:
     """The context of a run directory; a process reads it once, and anew where another run is there now."""
     directory = RunDirectory(Path(path))
+    directory.refuse_earlier_version()
     location = canonical_json(directory.read_sealed(LOCATION)) if directory.has(LOCATION) else None
     return context_of_opening(path, directory.opening, location)
 

@@ -146,7 +146,7 @@ def damage_of_record(directory: RunDirectory, task: str) -> Iterator[Damage]:
             raise StorageError(f"{directory.record_file(task)} has another digest than what it holds")
         refuse_damaged_arrays(directory, record)
     except StorageError as error:
-        yield Damage("task", task, str(error))
+        yield Damage("task", task, str(error).removesuffix(f"; {directory.remedy}"))
 
 
 def refuse_damaged_arrays(directory: RunDirectory, record: Record) -> None:

@@ -18,6 +18,10 @@ EARLIER_FORMATS = ("structflow manifest 1",)
 """Of runs whose arrays were stored otherwise."""
 
 
+class EarlierVersionError(StorageError):
+    """A run was made by a version of structflow that stored arrays otherwise; nothing in it is damaged."""
+
+
 @dataclass(frozen=True)
 class FileState:
     """Size in bytes and SHA-256 of a file."""
@@ -47,7 +51,7 @@ def read_manifest(folder: OwnFolder, manifest: str) -> dict[str, FileState]:
     try:
         stored = json.loads(folder.read(manifest))
         if stored["format"] in EARLIER_FORMATS:
-            raise StorageError(
+            raise EarlierVersionError(
                 f"{path} is of a run of an earlier version of structflow, which stored arrays otherwise and whose runs "
                 "this one can't read: run the spec in a new directory (-o)"
             )

@@ -15,7 +15,7 @@ import numpy as np
 from ..errors import StorageError
 from .array_file import ArrayFile, load_arrays, save_arrays
 from .digest import digest_of_arrays, digest_of_json
-from .manifest import read_listed
+from .manifest import EarlierVersionError, read_listed, read_manifest
 from .names import (
     ATTEMPTS,
     DATA,
@@ -163,6 +163,8 @@ class RunDirectory:
         """Read a JSON file of those the run was opened with; raises `StorageError` unless it is what was written."""
         try:
             return json.loads(read_listed(self.files, OPENING_MANIFEST, name))
+        except EarlierVersionError:
+            raise
         except (StorageError, ValueError) as error:
             raise self.cant_be_repaired(error) from error
 
@@ -170,9 +172,20 @@ class RunDirectory:
         """Read the summary; raises `StorageError` unless it is what was written."""
         try:
             summary: dict[str, Any] = json.loads(read_listed(self.files, RESULT_MANIFEST, SUMMARY))
+        except EarlierVersionError:
+            raise
         except (StorageError, ValueError) as error:
             raise StorageError(f"{error}; {self.remedy}") from error
         return summary
+
+    def refuse_earlier_version(self) -> None:
+        """Raise `EarlierVersionError` where the run was made by a version that stored arrays otherwise."""
+        try:
+            read_manifest(self.files, OPENING_MANIFEST)
+        except EarlierVersionError:
+            raise
+        except StorageError:  # damaged: whoever reads what it lists says so
+            return
 
     def has(self, name: str) -> bool:
         """Whether a file or folder is there; raises `StorageError` for a link."""

@@ -32,7 +32,7 @@ def command(
         click.echo(f"{run} is intact")
         return 0
     if not mend:
-        click.echo("make it again with: structflow verify --repair")
+        click.echo(f"make it again with: structflow verify {run} --repair")
         return 3
     done = repair(run, cluster_of(workers, scheduler, cluster), lambda progress: None)
     left = inspect(run)
