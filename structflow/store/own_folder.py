@@ -74,6 +74,8 @@ class OwnFolder:
         except FileNotFoundError:
             return None
         except OSError as error:
+            if not self.top.is_dir():
+                return None
             raise self._cant("read", name, error) from error
 
     def has(self, name: str) -> bool:
@@ -164,6 +166,8 @@ class OwnFolder:
         except FileNotFoundError:
             return []
         except OSError as error:
+            if not self.top.is_dir():
+                return []
             raise self._cant("read", name, error) from error
         return sorted((Entry(each, kind_of(state), state.st_size) for each, state in states), key=lambda it: it.name)
 
