@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
+from ..plugins.torch_errors import in_words
+
 S = TypeVar("S")
 
 
@@ -55,8 +57,10 @@ class Check:
             self.examine()
         except Complaint as complaint:
             raise AssertionError(self._message(str(complaint))) from None
-        except Exception as error:
-            raise AssertionError(self._message(f"it raised {type(error).__name__}: {error}")) from error
+        except (Exception, SystemExit) as error:
+            words = in_words(error)
+            does = f"; the code {words}" if words is not None else ""
+            raise AssertionError(self._message(f"it raised {type(error).__name__}: {error}{does}")) from error
 
     def _message(self, got: str) -> str:
         return f"{self.about}\n  got: {got}\n  expected: {self.expected}\n  to mend it: {self.remedy}"

@@ -197,6 +197,34 @@ def test_a_function_that_remembers_its_first_rows_is_caught(monkeypatch):
     assert "asked something else before" in found["repeats_itself"]
 
 
+class Leaves(Good):
+    """Ends the program."""
+
+    def forward(self, weights, x):
+        raise SystemExit("no licence for this machine")
+
+
+def test_a_function_that_ends_the_program_ends_only_its_checks(monkeypatch):
+    monkeypatch.setattr(Leaves, "type", "leaves")
+    found = messages(monkeypatch, "basis_functions", Leaves, EXAMPLES)
+    assert "it raised SystemExit: no licence for this machine" in found["output_has_shape_and_dtype"]
+    assert len(found) > 5
+
+
+class OnValues(Good):
+    """Branches on a value."""
+
+    def forward(self, weights, x):
+        return super().forward(weights, x) if bool(weights["bias"].sum() > -1e9) else x
+
+
+def test_texts_of_torch_are_told_in_words(monkeypatch):
+    monkeypatch.setattr(OnValues, "type", "on_values")
+    found = messages(monkeypatch, "basis_functions", OnValues, EXAMPLES)
+    assert "the code branches on the value of a tensor" in found["members_equal_a_loop"]
+    assert "use torch.where(condition, a, b)" in found["members_equal_a_loop"]
+
+
 class OnceForward(torch.autograd.Function):
     """tanh whose derivative is forgotten to be squared; jvp and vmap have rules."""
 
