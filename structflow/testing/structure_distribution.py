@@ -3,48 +3,21 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from functools import partial
-from itertools import product
-from typing import Any, get_args
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.func import grad, vmap
 
-from ..plugins import Space
+from . import distribution_numbers
 from .check import Check, Rule, checks_of, expect, rule
 from .common import RULES_OF_OPTIONS
-from .differences import expect_gradients, flattened
-from .numbers import DOUBLE, Weights, expect_close, expect_finite, expect_shape, normal, uniform
-from .precision import REMEDY, expect_double
+from .distribution_cases import CASES, MEMBERS, SAMPLES, SUM, Case
+from .numbers import DOUBLE, expect_close, expect_finite, expect_shape, uniform
 from .subject import Subject
 
-SPACES: tuple[Space, ...] = get_args(Space)
-MOST_FUNCTIONS = 4
-MEMBERS, SAMPLES = 3, 5
 DRAWS = 20_000
 STANDARD_ERRORS = 5.0
-SUM = 1e-9
-"""Error of a sum of γ."""
-
-
-@dataclass(frozen=True)
-class Case:
-    """One edge: its space and the number K of its functions."""
-
-    space: Space
-    functions: int
-
-    def __str__(self) -> str:
-        return f"choose: {self.space} of K = {self.functions}"
-
-    def concentration(self, *leading: int, seed: int = 1) -> Tensor:
-        """log s, (…, K)."""
-        return 0.5 * normal(*leading, self.functions, seed=seed)
-
-
-CASES = [Case(space, functions) for space in SPACES for functions in range(1, MOST_FUNCTIONS + 1)]
 
 
 def drawn(subject: Subject, case: Case, log_concentration: Tensor, temperature: Tensor, seed: int = 3) -> Tensor:
@@ -199,68 +172,6 @@ def prior_starts_finite(subject: Subject) -> None:
         expect(fits, f"{found!r}, {case}")
 
 
-@rule(
-    "leave derivatives to torch: no .detach(), rounding or argmax on the way from log s, the temperature or the noise"
-)
-def gradients_are_derivatives(subject: Subject) -> None:
-    """Gradients of samples, log γ and densities are those of central differences."""
-    plugin = subject.plugin
-    for case in CASES[1::2]:
-        space = case.space
-        u = uniform(SAMPLES, case.functions, seed=6)
-
-        def of_samples(point: Weights, space: Space = space, u: Tensor = u) -> Tensor:
-            found = plugin.sample(space, point["log s"], point["temperature"], u)
-            return flattened(plugin.log_gamma(space, found).exp())
-
-        log_s, temperature = case.concentration(), torch.tensor(0.8, dtype=DOUBLE)
-        point = {"log s": log_s, "temperature": temperature}
-        expect_gradients(of_samples, {1: point}, f"the gradient of γ, {case},")
-        fixed = plugin.sample(space, log_s, temperature, u)
-
-        def of_density(point: Weights, space: Space = space, fixed: Tensor = fixed) -> Tensor:
-            found: Tensor = plugin.log_prob(space, point["log s"], point["temperature"], fixed)
-            return flattened(found)
-
-        expect_gradients(of_samples, {1: point}, f"the gradient of γ, {case},")
-        expect_gradients(of_density, {1: point}, f"the gradient of log_prob, {case},")
-
-
-@rule(REMEDY)
-def stays_in_double_precision(subject: Subject) -> None:
-    """Samples and densities of numbers in float64 take none in single precision in."""
-    plugin = subject.plugin
-    for case in CASES:
-        log_s, c = case.concentration(), torch.tensor(0.8, dtype=DOUBLE)
-        u = uniform(SAMPLES, case.functions, seed=6)
-        found = plugin.sample(case.space, log_s, c, u)
-        computations = {
-            "sample": partial(plugin.sample, case.space, log_s, c, u),
-            "log_gamma": partial(plugin.log_gamma, case.space, found),
-            "log_prob": partial(plugin.log_prob, case.space, log_s, c, found),
-            "rounding_probabilities": partial(plugin.rounding_probabilities, case.space, log_s),
-        }
-        for name, compute in computations.items():
-            expect_double(compute, f"{name}, {case},")
-
-
-@rule("return log P(the rounded γ is this vertex), summed over the functions: structures are ranked by it")
-def vertices_have_the_probabilities_of_rounding(subject: Subject) -> None:
-    """P of all vertices sums to one, and the vertices that have a function sum to its rounding probability."""
-    for case in CASES:
-        log_s = case.concentration()
-        if case.space == "one":
-            chosen = torch.eye(case.functions, dtype=torch.bool)
-        else:
-            chosen = torch.tensor(list(product((False, True), repeat=case.functions)))
-        chances = subject.plugin.vertex_log_prob(case.space, log_s, chosen).exp()
-        expect_shape(chances, (len(chosen),), f"vertex_log_prob of {len(chosen)} vertices, {case},")
-        expect_close(chances.sum(), torch.ones((), dtype=DOUBLE), f"the sum over vertices, {case},", SUM)
-        of_function = (chances.unsqueeze(1) * chosen).sum(0)
-        rounding = subject.plugin.rounding_probabilities(case.space, log_s)
-        expect_close(of_function, rounding, f"P of the vertices with a function, {case},", SUM)
-
-
 RULES: tuple[Rule[Subject], ...] = (
     shapes_broadcast,
     gamma_is_in_its_space,
@@ -268,9 +179,7 @@ RULES: tuple[Rule[Subject], ...] = (
     densities_move_samples,
     rounding_is_that_of_samples,
     gradients_reach_the_parameters,
-    gradients_are_derivatives,
-    stays_in_double_precision,
-    vertices_have_the_probabilities_of_rounding,
+    *distribution_numbers.RULES,
     works_on_any_device,
     prior_starts_finite,
 )
