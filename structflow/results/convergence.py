@@ -99,7 +99,7 @@ def convergence_warnings(
     reach_best = [number for number in rising if most_of(ranking[number]) >= scores[0] - scores[number]]
     concerned = [0] * (0 in behind) or reach_best or rising
     steps = spec.optimizer.inner.steps
-    factor = max(steps_factor(ranking[number]) for number in behind)
+    factor = max(steps_factor(ranking[number]) for number in (concerned or behind))
     to_do = f"raise optimizer.inner.steps from {steps:,} to about {rounded(factor * steps):,}, or optimizer.inner.lr"
     to_do = to_do if remedy is None else f"{remedy}; or {to_do}"
     found = []
