@@ -99,43 +99,48 @@ def whitens_together(graph: Graph) -> bool:
     return all(edge.space == "all" for edge in graph.edges)
 
 
-def coordinates_for(bound: Bound, parameters: Parameters, level: Level) -> Coordinates:
-    """Coordinates that are white at the parameters for linear members; plain ones for the others."""
+def coordinates_for(bound: Bound, parameters: Parameters, level: Level, members: Tensor | None = None) -> Coordinates:
+    """Coordinates that are white at the parameters for linear members; plain ones for the others.
+
+    With `members`, booleans (M,), they are computed for those alone.
+    """
     together = isinstance(bound.weights, FullPosterior) or whitens_together(bound.population.layout.graph)
     parameters = in_double(parameters, level.x.device)
+    wanted = [True] * bound.population.size if members is None else members.tolist()
     whitening: dict[str, Tensor] = {}
+
+    def of_rows(name: str, rows: int, size: int) -> Tensor:
+        identity = torch.eye(size, dtype=torch.float64, device=level.x.device)
+        return whitening.setdefault(name, identity.repeat(rows, 1, 1))
+
     for structure in linear_structures(bound, level, MOST_WEIGHTS):
-        if not structure.members.size:
+        size, chosen = structure.members.size, [number for number in structure.members.numbers if wanted[number]]
+        if not size:
             continue
-        covariances = covariances_of(structure, parameters)
+        covariances = covariances_of(structure, parameters, chosen)
         if together:  # all members have one structure, those of every fold their own rows
-            factors = lower_factor(covariances)
-            whole = whitening.setdefault(ALL_WEIGHTS, factors.new_zeros((bound.population.size, *factors.shape[1:])))
-            whole[list(structure.members.numbers)] = factors
+            of_rows(ALL_WEIGHTS, bound.population.size, size)[chosen] = lower_factor(covariances)
             continue
         for number, part in structure.parts.items():
             group, index = bound.population.layout.groups[number], bound.population.groups[number]
-            if group.name not in whitening:
-                identity = torch.eye(group.size, dtype=torch.float64, device=level.x.device)
-                whitening[group.name] = identity.repeat(len(index.slots), 1, 1)
-            slots = torch.from_numpy(index.positions[list(structure.members.numbers)]).to(level.x.device)
-            whitening[group.name][slots] = lower_factor(covariances[:, part, part])
+            slots = index.positions[chosen].tolist()
+            of_rows(group.name, len(index.slots), group.size)[slots] = lower_factor(covariances[:, part, part])
     return Coordinates(bound, whitening)
 
 
-def covariances_of(structure: LinearStructure, parameters: Parameters) -> Tensor:
-    """H⁻¹ at the q of every member of a structure, (m, n, n)."""
+def covariances_of(structure: LinearStructure, parameters: Parameters, members: Sequence[int]) -> Tensor:
+    """H⁻¹ at the q of some members of a structure, (m, n, n)."""
     known: dict[tuple[bytes, ...], Tensor] = {}
-    found = []
-    for member in structure.members.numbers:
+    found = [structure.features.new_zeros((0, structure.members.size, structure.members.size))]
+    for member in members:
         problem = structure.problem(parameters, member)
         fit = structure.given(parameters, member, problem)
         key = (*key_of(problem, fit), fit.q.mean.cpu().numpy().tobytes(), fit.q.variances.cpu().numpy().tobytes())
         if key not in known:
             objective = problem.objective(fit.own, fit.log_precisions)
             known[key] = torch.cholesky_inverse(lower_factor(objective.weight_precision(objective.slopes(fit.q))))
-        found.append(known[key])
-    return torch.stack(found)
+        found.append(known[key].unsqueeze(0))
+    return torch.cat(found)
 
 
 def solve(lower: Tensor, right: Tensor) -> Tensor:

@@ -31,7 +31,7 @@ def start_at_posterior(bound: Bound, parameters: Parameters, level: Level) -> Pa
             key = key_of(problem, given)
             if key not in known:
                 known[key] = best_fit(problem, given)
-            if known[key].value >= given.value:
+            if given.value <= known[key].value > -torch.inf:
                 structure.put(started, member, known[key])
     return started
 
@@ -55,7 +55,7 @@ def end_at_posterior(
             found = [structure.given(ended, member, problem)]
             if moved:
                 found.append(polished(problem, found[0]))
-            else:
+            if not moved or level.c_train is not None:  # under two levels h has to stay where it is
                 found.append(structure.given(before, member, problem))
             best = max(reversed(found), key=lambda fit: fit.value)
             if best.value > -torch.inf:
@@ -95,5 +95,5 @@ def key_of(problem: LinearProblem, given: LinearFit) -> tuple[bytes, ...]:
 
 
 def in_double(parameters: Parameters, device: torch.device) -> Parameters:
-    """The parameters in float64 on a device."""
-    return {name: value.to(device, torch.float64) for name, value in parameters.items()}
+    """A copy of the parameters in float64 on a device."""
+    return {name: value.to(device, torch.float64, copy=True) for name, value in parameters.items()}

@@ -136,7 +136,7 @@ def mode(objective: Objective) -> Gaussian:
     for _ in range(MOST_STEPS if objective.model.size else 0):
         slopes, before = objective.slopes(q), value
         q, value = mean_step(objective, q, slopes, value, objective.newton(q, slopes))
-        if value - before <= enough(value):
+        if not value - before > enough(value):  # also where neither is finite
             break
     return q
 
@@ -171,7 +171,7 @@ def fixed_point(objective: Objective, q: Gaussian) -> Gaussian:
         else:
             q, value = mean_step(objective, q, slopes, value, step)
             q, value, precision = precision_step(objective, q, value, precision, wanted)
-        if value - before <= enough(value):
+        if not value - before > enough(value):  # also where neither is finite
             break
     return q
 

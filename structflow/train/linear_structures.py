@@ -7,7 +7,7 @@ float64, on the device of the data.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -75,6 +75,7 @@ class LinearStructure:
     counts: Tensor
     parts: dict[int, slice]
     whole: bool
+    grams: dict[bytes, dict[str, Tensor]] = field(default_factory=dict)
 
     @property
     def family(self) -> Family:
@@ -111,7 +112,9 @@ class LinearStructure:
         kept = self.kept(parameters, member)
         features = self.features if bool((kept == 1).all()) else self.features * kept[:, None, None]
         counts = self.counts[member]
-        model = LinearModel(bound.likelihoods[member], features, self.offset, self.y, counts)
+        key = kept.cpu().numpy().tobytes() + counts.cpu().numpy().tobytes()
+        grams = self.grams.setdefault(key, {})
+        model = LinearModel(bound.likelihoods[member], features, self.offset, self.y, counts, grams)
         proper = level.c_reg >= LEAST_FACTOR
         learned = bound.prior.learned and proper and self.family != "point"
         owner = self.precisions(member)[1] if bound.prior.learned else torch.zeros_like(kept, dtype=torch.int64)
@@ -156,7 +159,7 @@ class LinearStructure:
         return Gaussian(mean, None if self.family == "point" else log_sd.exp())
 
     def put(self, parameters: dict[str, Tensor], member: int, fit: LinearFit) -> None:
-        """Put what was found of a member in place of what is there; tensors that were there are left as they are."""
+        """Put what was found of a member in place of what is there."""
         for name, value in fit.own.items():
             put(parameters, f"likelihood/{name}", member, value)
         if self.bound.prior.learned and len(fit.log_precisions):
@@ -180,10 +183,8 @@ class LinearStructure:
 
 
 def put(parameters: dict[str, Tensor], name: str, row: int, value: Tensor) -> None:
-    """Replace a row of a parameter; the tensor that was there is left as it is."""
-    changed = parameters[name].clone()
-    changed[row] = value.to(changed)
-    parameters[name] = changed
+    """Replace a row of a parameter, in place."""
+    parameters[name][row] = value.to(parameters[name])
 
 
 def linear_structures(bound: Bound, level: Level, most_weights: int | None = None) -> Iterator[LinearStructure]:

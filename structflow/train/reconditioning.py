@@ -65,7 +65,7 @@ class Reconditioning:
         parameters = plain[0]
         data, c_reg = inputs.data, float(inputs.tables.column("c_reg")[step])
         level = Level(data.x, data.y, c_reg, data.inner_weights, data.row_weight)
-        fresh = coordinates_for(bound, parameters, level).whitening
+        fresh = coordinates_for(bound, parameters, level, members).whitening
         slots = {
             group.name: index.slots for group, index in zip(bound.weights.groups, bound.population.groups, strict=True)
         }
