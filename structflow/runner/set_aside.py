@@ -11,6 +11,7 @@ import torch
 
 from ..errors import FunctionError, StructflowError
 from ..plugins import Candidate
+from ..plugins.calling import NO_MEMORY
 from .failures import in_one_line
 
 Start = tuple[Candidate, ...]
@@ -23,9 +24,6 @@ MOST_ATTEMPTS = 5
 
 OF_NO_MEMBER = (StructflowError, MemoryError, OSError, torch.OutOfMemoryError, torch.AcceleratorError)
 """Errors that say nothing of a member: deliberate ones, and those of memory, files and devices."""
-
-NO_MEMORY = "DefaultCPUAllocator"
-"""torch says in a plain `RuntimeError` that the memory of the machine is used up, and names this."""
 
 
 def starts_of(members: Iterable[Candidate]) -> list[Start]:
