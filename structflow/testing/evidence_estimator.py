@@ -61,17 +61,25 @@ def estimate(subject: Subject, trained: TrainedPopulation) -> Estimate:
     return found
 
 
-@rule("return Estimate(value, standard_error), both (members,) in float64; the error is 0 where nothing is sampled")
+@rule(
+    "return Estimate(value, standard_error), both (members,) in float64; the error is 0 where nothing is sampled, and "
+    "NaN with a reason in `unsure` where it isn't known"
+)
 def estimates_every_member(subject: Subject) -> None:
-    """Value and standard error are (members,) in float64, the error is finite and not negative."""
+    """Value and standard error are (members,) in float64; the error isn't negative, NaN only with a reason."""
     for name, trained in populations(subject):
         found = estimate(subject, trained)
         for what, value in (("value", found.value), ("standard_error", found.standard_error)):
             expect_shape(value, (trained.size,), f"{what} of {name}")
             expect(value.dtype == DOUBLE, f"{what} of {name} in {value.dtype}")
         known = found.value.isfinite()
-        expect_finite(found.standard_error[known], f"standard_error of {name}")
-        errors = found.standard_error[known]
+        unsure = [number for number, nan in enumerate((found.standard_error.isnan() & known).tolist()) if nan]
+        expect(
+            sorted(found.unsure) == unsure,
+            f"standard errors {found.standard_error.tolist()} of {name}, unsure {found.unsure}",
+        )
+        errors = found.standard_error[known & ~found.standard_error.isnan()]
+        expect_finite(errors, f"standard_error of {name}")
         expect(bool((errors >= 0).all()), f"negative errors of {name}: {errors.tolist()}")
 
 
@@ -96,7 +104,7 @@ def repeats_itself(subject: Subject) -> None:
         known = first.value.isfinite()
         expect(bool((again.value.isfinite() == known).all()), f"{again.value.tolist()} after {first.value.tolist()}")
         expect_close(again.value[known], first.value[known], f"the second value of {name}", 0.0)
-        errors = again.standard_error[known], first.standard_error[known]
+        errors = again.standard_error[known].nan_to_num(-1.0), first.standard_error[known].nan_to_num(-1.0)
         expect_close(*errors, f"the second standard error of {name}", 0.0)
         for key, value in before.items():
             expect_close(trained.parameters[key], value, f"after the estimate of {name}, parameter {key}", 0.0)
@@ -116,7 +124,7 @@ def members_do_not_mix(subject: Subject) -> None:
             expect(place in whole.missing, f"a value for member {place} among others, none alone")
             continue
         expect_close(alone.value, whole.value[place : place + 1], f"the value of member {place} alone", BATCH_MATES)
-        errors = alone.standard_error, whole.standard_error[place : place + 1]
+        errors = alone.standard_error.nan_to_num(-1.0), whole.standard_error[place : place + 1].nan_to_num(-1.0)
         expect_close(*errors, f"the standard error of member {place} alone", BATCH_MATES)
 
 

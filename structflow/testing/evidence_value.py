@@ -32,6 +32,9 @@ ALLOWED, ALLOWED_LOOSE = 0.02, 1.0
 
 STANDARD_ERRORS = 5.0
 
+UNKNOWN_ERROR = 1.0
+"""Nats that stand for a standard error that isn't known."""
+
 
 class Slope(Readout):
     """g(x; w) = w x, a single weight, which is integrated out."""
@@ -102,7 +105,7 @@ def value_is_the_evidence(subject: Subject) -> None:
         trained = model.evaluated(at_the_posterior(model, precisions))
         found = subject.plugin.estimate(subject.options, trained, SAMPLES)
         exact = log_evidence(model, precisions)
-        errors = STANDARD_ERRORS * found.standard_error.clamp(min=0).nan_to_num(0.0)
+        errors = STANDARD_ERRORS * found.standard_error.clamp(min=0).nan_to_num(UNKNOWN_ERROR)
         below = ALLOWED_LOOSE if subject.plugin.loose else ALLOWED
         shown = f"{found.value.tolist()} ± {found.standard_error.tolist()} for log p(y) = {exact.tolist()}"
         fits = (found.value >= exact - below - errors) & (found.value <= exact + ALLOWED + errors)

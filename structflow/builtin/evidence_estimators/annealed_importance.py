@@ -37,6 +37,12 @@ LEAST_STEP, MOST_STEP = 1e-4, 1.5
 WANTED_ACCEPTANCE = 0.8
 """Where Hamiltonian Monte Carlo is about as fast as it gets (Neal 2011)."""
 
+LEAST_EFFECTIVE = 2.0
+"""Effective sample size of the chains' weights from which the jackknife is an error."""
+
+NORMAL_DECILE = 1.2816
+"""Standard deviations of a normal from its median to its upper decile."""
+
 ADAPTATION = 1.0
 """log ε moves by so much of how far the acceptance is from what is wanted."""
 
@@ -64,7 +70,8 @@ class AnnealedImportance(EvidenceEstimator):
     which closes as temperatures are added. From the prior all modes count; from q (`from: posterior`) fewer
     temperatures do, but chains seldom leave the mode of q. Transitions are Hamiltonian Monte Carlo, their step sizes
     found for every member and temperature by 16 chains of their own. Slow: (leapfrogs + 1) × temperatures gradients of
-    every chain. The standard error is the jackknife's over chains; a mode that all chains missed doesn't show in it.
+    every chain. The standard error is the jackknife's over chains, and there is none where few chains carry the weight;
+    a mode that all chains missed doesn't show in it.
     """
 
     type = "ais"
@@ -131,12 +138,29 @@ def anneal(
 
 
 def of_log_weights(log_weights: Tensor) -> Estimate:
-    """log of the mean weight of C chains, from log weights (M, C), and its jackknife standard error."""
+    """log of the mean weight of C chains, from log weights (M, C), and its jackknife standard error where it is known.
+
+    It isn't where few chains carry the weight: their effective sample size (Σ w)² / Σ w² is below 2, or the upper half
+    of the log weights is spread by more than √log C. Weights whose logarithms have a variance s² have a relative
+    variance of about e^{s²}, for which C chains are too few if s² > log C (Chatterjee and Diaconis 2018).
+    """
     import torch
 
     chains = log_weights.shape[1]
     total = log_weights.logsumexp(1)
     share = (log_weights - total.unsqueeze(1)).exp()
+    effective = 1 / share.square().sum(1)
+    median, high = torch.quantile(log_weights, torch.tensor([0.5, 0.9], dtype=share.dtype, device=share.device), dim=1)
+    spread = (high - median) / NORMAL_DECILE
+    known = (effective >= LEAST_EFFECTIVE) & ~(spread.square() > math.log(chains))
     without = torch.log1p(-share.clamp(max=1 - 1e-12))
-    spread = (without - without.mean(1, keepdim=True)).square().sum(1)
-    return Estimate(total - math.log(chains), (spread * (chains - 1) / chains).sqrt())
+    error = ((without - without.mean(1, keepdim=True)).square().sum(1) * (chains - 1) / chains).sqrt()
+    unsure = {
+        number: f"{largest:.0%} of the weight is that of one chain of {chains} (effective sample size {size:.1f}), and "
+        f"log weights are spread by {width:.1f} nats: the estimate tends to be too low; raise temperatures, or chains"
+        for number, (is_known, largest, size, width) in enumerate(
+            zip(known.tolist(), share.amax(1).tolist(), effective.tolist(), spread.tolist(), strict=True)
+        )
+        if not is_known
+    }
+    return Estimate(total - math.log(chains), torch.where(known, error, torch.nan), unsure=unsure)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
 from ...plugins import Estimate
@@ -21,15 +21,22 @@ if TYPE_CHECKING:
 FIRST_STEP = 0.2
 """βλ_max at the start where the rate isn't given: small steps lose little to the quadratic bound of log(1 − βλ)."""
 
+LEAST_RESTARTS = 50
+"""Restarts from which their spread tells the error of their mean."""
+
 MOST_REPEATS = 12
 """Times that trajectories begin again with smaller steps."""
 
 
 @dataclass(frozen=True)
 class DescentBound:
-    """The estimate of every member, the largest βλ_max met before it stopped (M,), and whether it is a number (M,)."""
+    """The bound of every member and its standard error, the largest βλ_max met before it stopped, and if it is finite.
 
-    estimate: Estimate
+    All are (M,).
+    """
+
+    value: Tensor
+    standard_error: Tensor
     largest_step: Tensor
     finite: Tensor
 
@@ -81,7 +88,25 @@ def run(joint: LogJoint, options: DescentOptions, rate: Tensor, langevin: bool, 
         watch = watch.after(look.step, look.bound, options.patience)
         if bool((watch.stopped | (largest > LARGEST_STEP)).all()):
             break
-    return DescentBound(watch.estimate, largest, watch.estimate.value.isfinite())
+    value, error = mean_of_restarts(watch.bounds)
+    return DescentBound(value, error, largest, value.isfinite())
+
+
+def mean_of_restarts(bounds: Tensor) -> tuple[Tensor, Tensor]:
+    """The mean of bounds (M, r) over r restarts and its standard error √(s² / r + (range / r)²), (M,) each.
+
+    Bounds of restarts have a long lower tail: one in a hundred may end in a mode that is a hundred nats worse, which
+    the spread s of the others doesn't show. range / r, from the best to the worst, is what one more restart as bad as
+    the worst would take from the mean. With fewer than `LEAST_RESTARTS` the error isn't known.
+    """
+    import torch
+
+    restarts = bounds.shape[1]
+    value = bounds.mean(1)
+    if restarts < LEAST_RESTARTS:
+        return value, torch.full_like(value, torch.nan)
+    extent = bounds.amax(1) - bounds.amin(1)
+    return value, (bounds.var(1) / restarts + (extent / restarts).square()).sqrt()
 
 
 def largest_of(look: Look) -> Tensor:
@@ -98,15 +123,12 @@ def chosen(before: DescentBound, now: DescentBound) -> DescentBound:
     def pick(old: Tensor, new: Tensor) -> Tensor:
         return torch.where(before.valid, old, new)
 
-    estimate = Estimate(
-        pick(before.estimate.value, now.estimate.value),
-        pick(before.estimate.standard_error, now.estimate.standard_error),
-    )
-    return DescentBound(estimate, pick(before.largest_step, now.largest_step), pick(before.finite, now.finite))
+    pairs = ((getattr(before, each.name), getattr(now, each.name)) for each in fields(DescentBound))
+    return DescentBound(*(pick(*pair) for pair in pairs))
 
 
 def with_reasons(bound: DescentBound, rate: Tensor) -> Estimate:
-    """The estimate with NaN in place of what is no bound, and why."""
+    """The estimate with NaN in place of what is no bound or not known, and why."""
     import torch
 
     states = zip(bound.valid.tolist(), bound.largest_step.tolist(), rate.tolist(), strict=True)
@@ -116,5 +138,8 @@ def with_reasons(bound: DescentBound, rate: Tensor) -> Estimate:
         for number, (valid, step, size) in enumerate(states)
         if not valid
     }
-    value, error = bound.estimate.value, bound.estimate.standard_error
-    return Estimate(torch.where(bound.valid, value, torch.nan), torch.where(bound.valid, error, torch.nan), missing)
+    few = f"fewer than {LEAST_RESTARTS} restarts don't show rare bad ones, which lower the bound; raise `restarts`"
+    known = bound.standard_error.isfinite().tolist()
+    unsure = {number: few for number, is_known in enumerate(known) if not is_known and number not in missing}
+    value, error = (torch.where(bound.valid, part, torch.nan) for part in (bound.value, bound.standard_error))
+    return Estimate(value, error, missing, unsure)

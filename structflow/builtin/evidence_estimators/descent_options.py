@@ -12,7 +12,7 @@ from ...plugins import Options
 class DescentOptions(Options):
     """Keys of `evidence.estimators` with `type: sgd_entropy` or `sgld_entropy`."""
 
-    restarts: int = Field(10, ge=2, description="Trajectories of every member.")
+    restarts: int = Field(10, ge=2, description="Trajectories of every member; fewer than 50 have no standard error.")
     steps: int = Field(2000, ge=1, description="Most steps of a trajectory.")
     rate: float | None = Field(
         None,

@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
-from ...plugins import Estimate
-
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -77,9 +75,11 @@ class CrossedWatch:
         return self.first.stopped & self.second.stopped
 
     @property
-    def estimate(self) -> Estimate:
-        """Mean over all restarts, each half where the other one was best, and its standard error."""
-        return Estimate.of_samples([self.second.measured, self.first.measured])
+    def bounds(self) -> Tensor:
+        """The bounds of all restarts, each half where the other one was best, (M, r)."""
+        import torch
+
+        return torch.cat([self.second.measured, self.first.measured], dim=1)
 
 
 def halves(values: Tensor) -> tuple[Tensor, Tensor]:

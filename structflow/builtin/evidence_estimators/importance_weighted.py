@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 CHUNK_NUMBERS = 4_000_000
 """Numbers of one node's values that are held at a time: it bounds memory, never what is computed."""
 
+LEAST_REPETITIONS = 8
+"""Repetitions whose spread tells the error of their mean: Student's t with 7 degrees of freedom has variance 1.4."""
+
 
 class ImportanceWeightedOptions(Options):
     """Keys of the estimator `iwelbo`."""
@@ -29,7 +32,7 @@ class ImportanceWeighted(EvidenceEstimator):
 
     With k = 1 it is the bound `elbo`; it rises with k towards the evidence. All weights are sampled, also those that
     `elbo` integrates out: a bound on part of the weights would stay short of the evidence for every k. The mean over
-    max(2, samples // k) repetitions, with its standard error.
+    max(2, samples // k) repetitions, with its standard error; fewer than 8 are too few for one.
     """
 
     type = "iwelbo"
@@ -44,7 +47,15 @@ class ImportanceWeighted(EvidenceEstimator):
         repetitions = max(2, samples // options.k)
         log_ratios = torch.cat(log_weights(trained.weights, repetitions * options.k), dim=1)
         log_means = log_ratios.unflatten(1, (repetitions, options.k)).logsumexp(2) - math.log(options.k)
-        return Estimate.of_samples([log_means])
+        found = Estimate.of_samples([log_means])
+        if repetitions >= LEAST_REPETITIONS:
+            return found
+        reason = (
+            f"it is the mean of {repetitions} repetitions, too few to tell its error; set evidence.samples to "
+            f"{LEAST_REPETITIONS * options.k} or more, or a smaller k"
+        )
+        unknown = torch.full_like(found.value, torch.nan)
+        return Estimate(found.value, unknown, unsure=dict.fromkeys(range(len(unknown)), reason))
 
 
 def log_weights(vectors: WeightVectors, samples: int) -> list[Tensor]:

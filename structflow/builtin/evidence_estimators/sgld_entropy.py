@@ -25,5 +25,5 @@ class SgldEntropy(EvidenceEstimator):
 
     @staticmethod
     def estimate(options: DescentOptions, trained: TrainedMembers, samples: int) -> Estimate:
-        """The bound and its standard error over restarts; `samples` is of no account."""
+        """The bound, and its standard error over 50 or more restarts; `samples` is ignored."""
         return bound_of_descent(trained.weights, options, langevin=True, phase="sgld_entropy")
