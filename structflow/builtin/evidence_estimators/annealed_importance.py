@@ -40,8 +40,8 @@ WANTED_ACCEPTANCE = 0.8
 LEAST_EFFECTIVE = 2.0
 """Effective sample size of the chains' weights from which the jackknife is an error."""
 
-NORMAL_DECILE = 1.2816
-"""Standard deviations of a normal from its median to its upper decile."""
+NORMAL_TAIL = 0.970
+"""Standard deviations of a normal from its 75 % to its 95 % quantile."""
 
 ADAPTATION = 1.0
 """log ε moves by so much of how far the acceptance is from what is wanted."""
@@ -140,9 +140,9 @@ def anneal(
 def of_log_weights(log_weights: Tensor) -> Estimate:
     """log of the mean weight of C chains, from log weights (M, C), and its jackknife standard error where it is known.
 
-    It isn't where few chains carry the weight: their effective sample size (Σ w)² / Σ w² is below 2, or the upper half
-    of the log weights is spread by more than √log C. Weights whose logarithms have a variance s² have a relative
-    variance of about e^{s²}, for which C chains are too few if s² > log C (Chatterjee and Diaconis 2018).
+    It isn't where few chains carry the weight: their effective sample size (Σ w)² / Σ w² is below 2, or the upper tail
+    of the log weights is spread as that of a normal with a deviation s above √log C. Weights whose logarithms are
+    N(·, s²) have a relative variance of e^{s²} − 1, for which C chains are too few if s² > log C.
     """
     import torch
 
@@ -150,8 +150,9 @@ def of_log_weights(log_weights: Tensor) -> Estimate:
     total = log_weights.logsumexp(1)
     share = (log_weights - total.unsqueeze(1)).exp()
     effective = 1 / share.square().sum(1)
-    median, high = torch.quantile(log_weights, torch.tensor([0.5, 0.9], dtype=share.dtype, device=share.device), dim=1)
-    spread = (high - median) / NORMAL_DECILE
+    levels = torch.tensor([0.75, 0.95], dtype=share.dtype, device=share.device)
+    lower, upper = torch.quantile(log_weights, levels, dim=1)
+    spread = (upper - lower) / NORMAL_TAIL
     known = (effective >= LEAST_EFFECTIVE) & ~(spread.square() > math.log(chains))
     without = torch.log1p(-share.clamp(max=1 - 1e-12))
     error = ((without - without.mean(1, keepdim=True)).square().sum(1) * (chains - 1) / chains).sqrt()
