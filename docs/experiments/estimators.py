@@ -101,7 +101,7 @@ class Found:
         value, error = self.value[estimator], self.error[estimator]
         if value is None:
             return "none"
-        return f"{value - reference:.2f}" + (f" ± {error:.2f}" if error else "")
+        return f"{value - reference:.2f}" + (" ± ?" if error is None else f" ± {error:.2f}" if error else "")
 
 
 def evidence_of(spec: Mapping[str, Any], folder: Path) -> tuple[list[Found], list[str]]:

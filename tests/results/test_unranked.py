@@ -118,7 +118,8 @@ def test_one_that_ranks_and_raises_takes_the_structure_out_aloud(tmp_path, monke
     run = studies.run(document("exact", "elbo", basis=basis), tmp_path / "run")
     values = {tuple(entry["structure"]["x->y"]): entry["score"] for entry in run.ranking}
     wanted = {tuple(entry["structure"]["x->y"]): entry["score"] for entry in expected.ranking}
-    assert values == {key: value for key, value in wanted.items() if key != ("polynomial:2",)}
+    del wanted["polynomial:2",]
+    assert values == pytest.approx(wanted, abs=1e-9)
     assert run.summary["warnings"][0].startswith(
         "1 of 3 structures have no rank; the best may be among them, and probabilities are shares of the other 2. "
         "x->y polynomial:2: exact has no value (its code failed: evidence estimator 'exact' of package structflow: "
