@@ -1,4 +1,4 @@
-"""Growth and pruning against exhaustive enumeration on a space of 4,096 structures (specs/search/six-edges.yaml).
+"""Growth and pruning against exhaustive enumeration on a space of 2,980 structures (specs/search/six-edges.yaml).
 
     python docs/experiments/search.py [FOLDER] [FIRST_SEED] [SEEDS]
 
@@ -90,7 +90,7 @@ def search(spec: dict[str, Any], seed: int, folder: Path) -> dict[str, dict[str,
             "log_evidence": best["log_evidence"],
             "se": best["log_evidence_se"],
             "structures": len(run.ranking),
-            "structure": {key: value[0] for key, value in best["structure"].items()},
+            "structure": {key: (value or ["∅"])[0] for key, value in best["structure"].items()},
             "seconds": time.perf_counter() - begun,
         }
         print(
@@ -118,7 +118,7 @@ def main() -> None:
         trained = max(found[name]["structures"] for found in results)
         print(
             f"{name}: within {allowed} nats of the best of the enumeration in {met} of {len(results)}; gaps "
-            f"{', '.join(f'{gap:.2f}' for gap in gaps)}; at most {trained} of 4,096 structures ({trained / 4096:.1%})"
+            f"{', '.join(f'{gap:.2f}' for gap in gaps)}; at most {trained} of 2,980 structures ({trained / 2980:.1%})"
         )
 
 

@@ -28,7 +28,6 @@ from torch import Tensor
 
 from ..plugins import Space, metaparameter_at
 from ..spec.models import Against, Spec
-from ..spec.structures import Structure
 from .guarded_distribution import GuardedDistribution
 
 Of = Literal["prior", "posterior"]
@@ -61,14 +60,18 @@ class AgainstSet:
     temperature: float
 
     @classmethod
-    def of_spec(cls, spec: Spec, added: Sequence[Structure] = (), stage: int = 0, stages: int = 1) -> AgainstSet:
+    def of_spec(
+        cls, spec: Spec, added: Sequence[Mapping[str, tuple[str, ...]]] = (), stage: int = 0, stages: int = 1
+    ) -> AgainstSet:
         """What a spec lists and the structures that a regime adds, which repel the prior p(Γ | h).
+
+        Each of those is given by the functions on every edge any of which it may have chosen there.
 
         Relaxed p' without a temperature have the prior's at the end of the stage.
         """
         steps = spec.optimizer.inner.steps
         temperature = metaparameter_at(spec.prior.structure.temperature, steps - 1, steps, stage, stages)
-        visited = tuple(Against(structure=dict(structure.edges), smoothing=SMOOTHING) for structure in added)
+        visited = tuple(Against(structure=dict(choices), smoothing=SMOOTHING) for choices in added)
         return cls((*spec.objective.against, *visited), spec.objective.against_form, temperature)
 
     def relaxed(self, of: Of) -> list[Against]:
@@ -180,8 +183,8 @@ def log_concentration(entry: Against, edge: ChoiceEdge, all_names: Sequence[str]
 def rounding_probabilities(entry: Against, edge: ChoiceEdge) -> list[float]:
     """p' of a structure for the open functions of an edge: uniform where the entry doesn't name the edge.
 
-    On a simplex 1 − ε for the function chosen and ε / (K − 1) for each other one; on a cube each function is as in the
-    structure with probability 1 − ε.
+    On a simplex 1 − ε for the function chosen, or each that is as good, and ε / (K − 1) for each other one; on a cube
+    each function is as in the structure with probability 1 − ε.
     """
     n_names, smoothing = len(edge.names), entry.smoothing
     if edge.key not in entry.structure:

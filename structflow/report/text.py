@@ -200,7 +200,8 @@ def print_plan(plan: Plan) -> None:
     console = terminal()
     bound = "" if plan.exact else "at most "
     tasks = len(list(plan.tasks()))
-    console.print(f"{plan.n_structures:,} structures; {bound}{plan.n_members:,} members in {tasks:,} tasks")
+    least = "" if plan.n_structures_exact else "at most "
+    console.print(f"{least}{plan.n_structures:,} structures; {bound}{plan.n_members:,} members in {tasks:,} tasks")
     settings: dict[tuple[Any, ...], list[SettingPlan]] = {}
     for setting in plan.settings:
         settings.setdefault((setting.regime, repr(setting.rounds)), []).append(setting)

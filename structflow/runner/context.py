@@ -121,7 +121,10 @@ class RunContext:
         family = registry().get("structure_distributions", structure.type)
         start = metaparameter_at(structure.temperature, 0, spec.optimizer.inner.steps, 0, 1)
         posterior = posterior_of(spec)
-        divergences = AgainstSet.of_spec(spec, against, stage, stages) if population.is_relaxed else NOTHING
+        divergences = NOTHING
+        if population.is_relaxed:
+            visited = [self.study.space.equal_choices(structure) for structure in against]
+            divergences = AgainstSet.of_spec(spec, visited, stage, stages)
         units = self.units_of_folds(population.members, spec)
         of_folds = None if units is None else {fold: self.likelihood(spec, each) for fold, each in units.items()}
         return Bound(

@@ -20,13 +20,15 @@ class FunctionFacts:
     """What a basis function says of itself, for all weights, inputs and shapes.
 
     `is_zero`: g(x; w) = 0. `keeps_zero`: g(0; w) = 0. `ignores_input`: neither g nor its weights depend on x or its
-    shape. `identity` is the same text for functions that are the same function: type, options and shared weights.
+    shape. `kind` is the same text for functions of equal type and options, `share` the name of the weights that it has
+    in common with others: with both equal, two functions of an edge are the same.
     """
 
-    identity: str
+    kind: str
     is_zero: bool = False
     keeps_zero: bool = False
     ignores_input: bool = False
+    share: str | None = None
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,7 @@ class EdgeChoice:
     functions of the edge, where `names` are only those that are open.
 
     What is chosen is *reduced* to the functions that contribute: `zero` is left out, and of functions that are the same
-    (`FunctionFacts.identity`) the first by name are taken. Two vertices that are reduced to the same are one choice.
+    (`FunctionFacts`) the first by name are taken. Two vertices that are reduced to the same are one choice.
     """
 
     key: str
@@ -77,10 +79,10 @@ class EdgeChoice:
     @cached_property
     def same(self) -> tuple[Chosen, ...]:
         """The functions that aren't zero, those that are the same together and sorted by name."""
-        groups: dict[str, list[str]] = {}
+        groups: dict[FunctionFacts, list[str]] = {}
         for name, facts in self.facts_by_name.items():
             if not facts.is_zero:
-                groups.setdefault(facts.identity, []).append(name)
+                groups.setdefault(facts, []).append(name)
         return tuple(tuple(sorted(group)) for group in groups.values())
 
     @cached_property

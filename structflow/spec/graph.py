@@ -34,13 +34,14 @@ class GraphFunction:
     @cached_property
     def facts(self) -> FunctionFacts:
         """What it says of all its values, and what tells it from other functions; raises `PluginError`."""
-        options = self.options.model_dump(mode="json", exclude={"name"})
+        options = self.options.model_dump(mode="json", exclude={"name", "share"})
         plugin = self.plugin
         return FunctionFacts(
             json.dumps([plugin.type, options], sort_keys=True),
             is_zero=self._promised("is_zero", plugin.is_zero),
             keeps_zero=self._promised("keeps_zero", plugin.keeps_zero),
             ignores_input=self._promised("ignores_input", plugin.ignores_input),
+            share=self.share,
         )
 
     def _promised(self, method: str, ask: Callable[[Any], Any]) -> bool:

@@ -6,7 +6,7 @@ import itertools
 import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -46,13 +46,26 @@ class InterchangeableNodes:
     def _description(self, node: str) -> Any:
         """What nodes of a group have in common."""
         edges = self.graph.edges
-        around = []
+        around, labels = [], dict[str, int]()
         for end, numbers in ((0, self.graph.into(node)), (1, self.graph.out_of(node))):
             for edge in (edges[number] for number in numbers):
-                facts = tuple(edge.facts_by_name[name] for name in edge.names)
+                facts = [edge.facts_by_name[name] for name in edge.names]
+                for index, each in enumerate(facts):
+                    if each.share is not None and self._shared_on[each.share] <= set(self._around(node)):
+                        label = labels.setdefault(each.share, len(labels))  # which goes where the node goes
+                        facts[index] = replace(each, share=f"{label} of the node")
                 places = tuple(edge.whole.index(name) for name in edge.names)  # the prior goes by them
-                around.append((end, edge.ends[end], edge.names, places, edge.space, edge.smallest, facts))
+                around.append((end, edge.ends[end], edge.names, places, edge.space, edge.smallest, tuple(facts)))
         return tuple(self.shapes[node]), tuple(around)
+
+    @cached_property
+    def _shared_on(self) -> dict[str, set[int]]:
+        """The numbers of the edges on which functions use weights of each name."""
+        found: dict[str, set[int]] = {}
+        for number, edge in enumerate(self.graph.edges):
+            for share in (facts.share for facts in edge.facts_by_name.values() if facts.share is not None):
+                found.setdefault(share, set()).add(number)
+        return found
 
     @cached_property
     def sorted_groups(self) -> tuple[tuple[str, ...], ...]:

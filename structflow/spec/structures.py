@@ -113,6 +113,23 @@ class StructureSpace:
         edges = [chosen.get(edge.key, ()) for edge in self.edges]
         return self._structure(*self._distinct.canonical(edges, dict(structure.shapes)))
 
+    def equal_choices(self, structure: Structure) -> dict[str, Chosen]:
+        """For every edge the functions that can be chosen in its place for the same structure: of `one` each by itself.
+
+        An edge of `any` without an effect isn't named. Left out are nodes that change places, and other ways for a node
+        to be 0 whose functions keep zero.
+        """
+        reduced = self.graph.reduce([names for _, names in self.canonical_form(structure).edges])
+        found: dict[str, Chosen] = {}
+        for edge, kept in zip(self.edges, reduced.edges, strict=True):
+            source, target = edge.ends
+            if target in reduced.live:
+                same = (name for name in edge.names if edge.reduced((name,), source in reduced.zeros) == kept)
+                found[edge.key] = tuple(same) if edge.space == "one" else kept
+            elif edge.space == "one":
+                found[edge.key] = edge.names
+        return found
+
     def _structure(self, edges: Sequence[Chosen], shapes: Mapping[str, Shape]) -> Structure:
         """Reduced choices as a structure."""
         live = self.graph.live(edges)

@@ -85,9 +85,10 @@ def test_plan(cli, tmp_path):
     answer = strict(cli("plan", path, "--json").out)
     assert {"n_structures", "n_members", "n_tasks", "exact", "stages", "estimate"} <= set(answer)  # DESIGN 7
     assert set(answer) - {"execution", "settings"} == {
-        "n_structures", "n_members", "n_tasks", "exact", "stages", "estimate"
+        "n_structures", "n_structures_exact", "n_members", "n_tasks", "exact", "stages", "estimate"
     }  # fmt: skip
     assert (answer["n_structures"], answer["n_members"], answer["exact"]) == (8, 24, True)
+    assert answer["n_structures_exact"]
     assert answer["n_tasks"] == 1 + 6 + 1 + 6  # decide, train, select, evaluate; six batches of four members
     (stage,) = answer["stages"]
     assert (stage["members"], stage["batches"], stage["steps"]) == (24, 6, 30)
@@ -140,8 +141,8 @@ def test_show_json_has_the_fields_of_the_design(cli, finished):
     assert called.code == 0
     answer = strict(called.out)
     assert list(answer) == [
-        "run", "status", "spec_hash", "n_structures", "criterion", "ranking", "unranked", "relaxed", "relevance",
-        "stages",
+        "run", "status", "spec_hash", "n_structures", "criterion", "ranking", "unranked", "pruned", "relaxed",
+        "relevance", "stages",
         "failures", "settings", "extension", "warnings", "seconds",
     ]  # fmt: skip
     assert answer["run"] == "run"

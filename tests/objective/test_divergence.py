@@ -270,6 +270,28 @@ def test_the_sum_ties_where_the_mixture_tells_what_was_visited(edges):
     assert max(visited) < min(others) - 2
 
 
+def test_a_visited_structure_repels_whatever_has_no_effect_in_it():
+    """x->h is a or b, h->y zero or linear; visited: h isn't read. P(v) is 0.95² for both of its vertices, and for the
+    others 0.95 · 0.05, so that repulsion doesn't tell the two apart, and finds another function next."""
+    functions = [fn("dense", name="a"), fn("linear", name="b")]
+    of = graph(
+        {"x": (3,), "h": (2,), "y": (1,)},
+        edge("x", "h", "one", *functions),
+        edge("h", "y", "one", fn("zero"), fn("linear")),
+    )
+    space = of.structure_space()
+    off = space.canonical_form(Structure((("x->h", ("b",)), ("h->y", ("zero",)))))
+    choices = space.equal_choices(off)
+    assert choices == {"x->h": ("a", "b"), "h->y": ("zero",)}
+    links = [ChoiceEdge(0, "x->h", "one", ("a", "b")), ChoiceEdge(1, "h->y", "one", ("zero", "linear"))]
+    against = AgainstSet((Against(structure=choices, smoothing=SMOOTHING),), "mixture", DEFAULT)
+    tensors = against.tensors(links, {link.key: link.names for link in links})
+    for one, other in itertools.product(range(2), repeat=2):
+        at = {"x->h": torch.eye(2, dtype=DOUBLE)[[one]], "h->y": torch.eye(2, dtype=DOUBLE)[[other]]}
+        expected = -math.log(0.95 * (0.95, 0.05)[other])
+        assert float(against.rounded_divergence("prior", links, tensors, at)) == pytest.approx(expected)
+
+
 @pytest.mark.parametrize("form", ["mixture", "sum"])
 def test_halfway_between_vertices_is_no_refuge_from_repulsion(form):
     """Convex along each edge: at the middle of any two π the divergence is no more than the mean of the two."""
@@ -294,7 +316,7 @@ def test_what_a_spec_lists_and_what_a_regime_adds():
             "objective": {"c_comb": -1, "against_form": "sum", "against": [{"structure": {"x->y": ["linear"]}}]},
         }
     )
-    found = AgainstSet.of_spec(spec, [Structure((("x->y", ("dense:tanh",)),))])
+    found = AgainstSet.of_spec(spec, [{"x->y": ("dense:tanh",)}])
     assert (found.form, found.temperature) == ("sum", 0.25)
     assert [entry.structure["x->y"] for entry in found.rounded("prior")] == [("linear",), ("dense:tanh",)]
     assert found.rounded("prior")[1].smoothing == SMOOTHING == 0.05

@@ -313,6 +313,23 @@ def test_shared_weights_and_other_options_tell_functions_apart():
     assert [dict(each.edges)["x->y"] for each in space] == [("a",), ("b",), ("c",), ("d",)]
 
 
+def test_weights_that_a_node_shares_with_nobody_else_go_with_it():
+    """specs/e6b-activation.yaml: two blocks of tanh, sigmoid, both or none that share weights within: C(5, 2) = 10."""
+
+    def space(*shares):
+        edges = []
+        for block, pair in zip(("f1", "f2"), shares, strict=True):
+            functions = [fn("dense", activation=a, share=s) for a, s in zip(("tanh", "sigmoid"), pair, strict=True)]
+            edges.append(edge("x", block, "any", *functions))
+        edges += [edge(block, "y", "any", FUNCTIONS["linear"]("linear")) for block in ("f1", "f2")]
+        return graph({"x": (2,), "f1": (3,), "f2": (3,), "y": (1,)}, *edges).structure_space()
+
+    assert space(("W1", "W1"), ("W2", "W2")).count == 10
+    assert space(("W1", "W1"), ("W2", "W3")).count == 16  # one shares within, the other doesn't
+    assert space(("W1", "W2"), ("W1", "W3")).count == 10  # W1 is common to both, W2 and W3 are their own
+    assert space(("W1", "W2"), ("W2", "W3")).count == 16
+
+
 def test_an_open_set_may_part_what_was_interchangeable():
     """With another function closed on h2 alone, h1 and h2 are told apart."""
     space = parallel(2, "tanh", "affine").structure_space()

@@ -63,7 +63,7 @@ class Enumeration(Regime):
         searched, most = searched_space(space, spec.regime), spec.regime.max_structures
         if searched.count <= most:
             return []
-        bound = "" if searched.count_is_exact else "up to "
+        bound = "" if searched.count_is_exact else "at most "
         message = (
             f"the spec allows {bound}{shown_count(searched.count)} structures, which exceeds max_structures {most:,}"
         )

@@ -27,7 +27,7 @@ class GrowthOptions(PathOptions):
         0.2,
         ge=0,
         description="Discrete: of structures whose scores differ by no more nats the one with more weights goes "
-        "first: a part that nothing is connected to yet changes no score, and opens moves that will.",
+        "first: a part that doesn't help by itself may open moves that do.",
     )
     tolerance: float = Field(
         0.1, ge=0, description="Discrete: nats by which a round must beat the best score to count as a rise."
@@ -41,8 +41,9 @@ class Growth(Regime):
     """Starts with the simplest structure and trains the neighbours of the best ones, with weights inherited.
 
     A neighbour differs in one choice: another function on an edge of `one`, a function more or less on an edge of
-    `any`, the next smaller or larger shape of a node. Continuous: relaxed rounds with ever less regularisation, each
-    from where the one before ended, then every structure that any of them rounded to.
+    `any`, the next smaller or larger shape of a node; a node that comes into use by that begins with the fewest weights
+    that pass something on, or with one choice that differs from them. Continuous: relaxed rounds with ever less
+    regularisation, each from where the one before ended, then every structure that any of them rounded to.
     """
 
     type = "growth"

@@ -33,5 +33,6 @@ def command(spec: Path, overrides: tuple[str, ...], as_json: bool) -> int:
     else:
         rows = f"{study.dataset.n_train} training rows, {study.dataset.n_test} held out"
         rows += ", read by minibatch" if study.dataset.stream is not None else ""
-        click.echo(f"{spec} is valid: {study.space.count:,} structures; {rows}")
+        bound = "" if study.space.count_is_exact else "at most "
+        click.echo(f"{spec} is valid: {bound}{study.space.count:,} structures; {rows}")
     return 0
