@@ -175,7 +175,7 @@ class RankingTable:
         if self.unranked:
             yield "–: no rank"
         if any(label == "∅" for key in self.choices for label in self.labels(key)):
-            yield "∅: none"
+            yield "∅: none, or without effect"
 
 
 def mark_of(entry: Mapping[str, Any]) -> str:
