@@ -108,10 +108,8 @@ def test_many_choices_are_stacked_where_they_do_not_fit(capsys, monkeypatch, col
     assert any("linear + polynomial:2" in line for line in lines)
     assert any("x->y linear + polynomial:2" in line for line in lines) == (columns == 80)
     assert "in all rows shown: h2->y linear, h2 3" in lines
-    assert any(
-        line.startswith("nats ± standard error; =: ties") and line.endswith("∅: none, or without effect")
-        for line in lines
-    )
+    assert any(line.startswith("nats ± standard error; =: ties") for line in lines)
+    assert "∅: none, or without effect" in " ".join(" ".join(lines).split())
 
 
 @pytest.mark.parametrize("columns", [40, 80, 200])
