@@ -15,6 +15,7 @@ from importlib.metadata import EntryPoint, PackageNotFoundError, distribution, e
 from typing import Literal
 
 from .hookspecs import PROJECT
+from .sources import source_digest
 
 GROUP = PROJECT
 BUILTIN = "structflow.builtin.hooks"
@@ -96,6 +97,17 @@ def plugin_versions() -> dict[str, str]:
     selected = selected_packages()
     packages = (package_of(point) for point in installed_points() if is_selected(point, selected))
     return {package.origin: package.version or "unknown" for package in packages}
+
+
+def plugin_sources() -> dict[str, str]:
+    """Digests of the code of structflow and of these packages, under `NAME's code`."""
+    selected = selected_packages()
+    modules = {
+        origin_of(point): point.module.partition(".")[0]
+        for point in installed_points()
+        if is_selected(point, selected) and not is_own(point)
+    }
+    return {f"{name}'s code": source_digest(module) for name, module in {PROJECT: PROJECT, **modules}.items()}
 
 
 def missing_packages(points: Iterable[EntryPoint], selected: Collection[str] | None) -> list[Package]:

@@ -57,7 +57,7 @@ def refuse_other_versions(client: Any) -> None:
         table = "\n".join(rows)
         raise ClusterError(
             f"workers have other versions than this process, and would train other numbers:\n{table}\n"
-            "install the same versions everywhere"
+            "install the same versions everywhere, and start workers anew where code has changed"
         )
 
 
@@ -72,11 +72,14 @@ def other_versions(there: Mapping[str, str], here: Mapping[str, str]) -> list[st
 
 @cache
 def versions_here() -> dict[str, str]:
-    """Versions of what numbers depend on: Python, the packages, and every package that offers plugins."""
-    from ..plugins.packages import plugin_versions
+    """Versions of what numbers depend on: Python, the packages, and every package that offers plugins.
+
+    Of structflow and of these packages a digest of the code, too: who works on one changes it and not its version.
+    """
+    from ..plugins.packages import plugin_sources, plugin_versions
 
     described = environment()
-    return {"python": described["python"], **described["versions"], **plugin_versions()}
+    return {"python": described["python"], **described["versions"], **plugin_versions(), **plugin_sources()}
 
 
 def refuse_without_directory(client: Any, path: Path) -> None:

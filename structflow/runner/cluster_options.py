@@ -2,14 +2,35 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
 
 from ..errors import CallError, Problem
 from ..plugins import Options
 from ..spec.document import parse_document
+
+LEAST_MEMORY = 400 * 2**20
+"""Bytes that a worker takes before it trains anything: most of it is torch."""
+
+
+def enough_memory(value: str) -> str:
+    """A memory limit; raises `ValueError` for what is none, and for one that no worker can start within."""
+    found = re.fullmatch(r"\s*(\d+\.?\d*)\s*([kmgt]?)(i?)b?\s*", value.lower())
+    if found is None:
+        raise ValueError(f"{value!r} is no amount of memory; expected one as 4GiB or 4000MB")
+    number, prefix, binary = found.groups()
+    if float(number) * (1024 if binary else 1000) ** (" kmgt".index(prefix or " ")) < LEAST_MEMORY:
+        raise ValueError(
+            f"{value} is less than a worker takes before it trains anything, about {LEAST_MEMORY >> 20} MiB; expected "
+            "1GiB or more"
+        )
+    return value.strip()
+
+
+Memory = Annotated[str, AfterValidator(enough_memory)]
 
 
 class Tls(Options):
@@ -35,7 +56,9 @@ class Local(Cluster):
     type: Literal["local"] = "local"
     workers: int = Field(2, ge=1, le=1024)
     threads: int = Field(1, ge=1, le=1024, description="Threads of each worker's operations.")
-    memory_limit: str | None = Field(None, description='Memory of each worker, as "4GiB"; by default an equal share.')
+    memory_limit: Memory | None = Field(
+        None, description='Memory of each worker, as "4GiB"; by default an equal share.'
+    )
     dashboard: str | None = Field(None, description='Address of Dask\'s dashboard, as ":8787"; by default none.')
     deaths: int = Field(3, ge=0, description="Workers that a task may lose before it counts as failed.")
 
@@ -53,7 +76,7 @@ class Queue(Cluster):
     type: Literal["slurm", "pbs", "sge", "lsf", "htcondor", "oar", "moab"]
     jobs: int = Field(1, ge=1, description="Jobs to submit.")
     cores: int = Field(1, ge=1, description="Cores of a job, which its worker uses as threads of its operations.")
-    memory: str = Field("4GiB", description="Memory of a job.")
+    memory: Memory = Field("4GiB", description="Memory of a job.")
     walltime: str | None = Field(None, description='Longest time of a job, as "01:00:00".')
     queue: str | None = Field(None, description="Queue or partition.")
     account: str | None = None

@@ -12,26 +12,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import dask
-
-from ..errors import CallError, ClusterError
+from ..errors import CallError, ClusterError, StructflowError
 from .cluster_options import ClusterOptions, Cuda, Local, Queue, Scheduler
+from .failures import in_one_line
 from .main_guard import starting_workers
+from .scheduler_address import refuse_what_is_no_scheduler
 
 QUEUES = {
     "slurm": "SLURMCluster", "pbs": "PBSCluster", "sge": "SGECluster", "lsf": "LSFCluster",
     "htcondor": "HTCondorCluster", "oar": "OARCluster", "moab": "MoabCluster",
 }  # fmt: skip
 """Classes of dask-jobqueue."""
-
-SELDOM = {
-    "distributed.admin.tick.interval": "500ms",
-    "distributed.admin.system-monitor.interval": "5s",
-    "distributed.scheduler.work-stealing-interval": "1s",
-    "distributed.worker.profile.enabled": False,
-}
-"""How often a cluster of one's own looks after itself: tasks take seconds, and what wakes up takes the core, and the
-interpreter's lock, from training."""
 
 
 @contextmanager
@@ -47,8 +38,9 @@ def connected(options: ClusterOptions) -> Iterator[Any]:
         if isinstance(options, Scheduler):
             address, security = options.address, security_of(options)
             warn_without_tls(options)
+            refuse_what_is_no_scheduler(address, security, options.wait_seconds)
         else:
-            with interrupts_ignored(), starting_workers():
+            with interrupts_ignored(), failures_in_words(options), starting_workers():
                 address = start(options)
             stack.callback(address.close)
         try:
@@ -57,50 +49,52 @@ def connected(options: ClusterOptions) -> Iterator[Any]:
             raise ClusterError(
                 f"no scheduler answers at {address}: {error}; check the address and that it runs"
             ) from error
-        stack.callback(client.close, timeout=5)
+        stack.callback(disconnected, client)
         yield client
+
+
+def disconnected(client: Any) -> None:
+    """Close a client, on a busy machine without its scheduler's answer: why the run ends matters more."""
+    with contextlib.suppress(Exception):
+        client.close(timeout=5)
+
+
+@contextmanager
+def failures_in_words(options: ClusterOptions) -> Iterator[None]:
+    """Raise `ClusterError` for whatever Dask raises where a cluster of one's own can't be started."""
+    try:
+        yield
+    except StructflowError:
+        raise
+    except Exception as error:
+        raise ClusterError(
+            f"can't start the cluster of type {options.type}: {in_one_line(error)}; check the cluster file, and the "
+            "memory, processes and ports that this machine allows"
+        ) from error
 
 
 def start(options: ClusterOptions) -> Any:
     """A cluster of one's own, with its workers asked for."""
     if isinstance(options, Local):
+        imported("cryptography", "cluster")
+        from .local_cluster import local_cluster  # with Dask's scheduler, which not everyone has
+
         return local_cluster(options)
     if isinstance(options, Cuda):
         cuda = imported("dask_cuda", "cuda")
+        imported("cryptography", "cluster")
         return cuda.LocalCUDACluster(
-            CUDA_VISIBLE_DEVICES=options.devices, threads_per_worker=1, resources=offered(options), host="127.0.0.1"
+            CUDA_VISIBLE_DEVICES=options.devices,
+            threads_per_worker=1,
+            resources=offered(options),
+            host="127.0.0.1",
+            dashboard_address=None,
+            security=imported("distributed.security", "cluster").Security.temporary(),
         )
     assert isinstance(options, Queue)
     cluster = queue_cluster(options)
     cluster.scale(jobs=options.jobs)
     return cluster
-
-
-def local_cluster(options: Local) -> Any:
-    """Processes on this machine that nobody beyond it can reach.
-
-    Each worker does one task at a time; `threads` are those of torch's operations within it.
-    """
-    distributed = imported("distributed", "cluster")
-    threads = str(options.threads)
-    environment = {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads, "OPENBLAS_NUM_THREADS": threads}
-    with dask.config.set(
-        {
-            **SELDOM,
-            "distributed.scheduler.allowed-failures": options.deaths,
-            "distributed.nanny.pre-spawn-environ": environment,
-        }
-    ):
-        return distributed.LocalCluster(
-            n_workers=options.workers,
-            threads_per_worker=1,
-            processes=True,
-            host="127.0.0.1",
-            dashboard_address=options.dashboard,
-            memory_limit=options.memory_limit or "auto",
-            resources=offered(options),
-            silence_logs=logging.CRITICAL,
-        )
 
 
 def queue_cluster(options: Queue) -> Any:
@@ -113,16 +107,17 @@ def queue_cluster(options: Queue) -> Any:
         "job_script_prologue": [f"export OMP_NUM_THREADS={options.cores}"],
         "worker_extra_args": ["--resources", resources] if resources else [],
     }
-    lists = {name: [*first, *options.options.get(name, [])] for name, first in own.items()}
     given = {name: value for name, value in known.items() if value is not None}
     try:
+        lists = {name: [*first, *options.options.get(name, [])] for name, first in own.items()}
         # one task at a time: the job's cores are the threads of its operations
         return cluster_class(
             **{"cores": 1, "processes": 1, "memory": options.memory, **job_cores(options), **given},
             **{**options.options, **lists},
         )
     except (TypeError, ValueError) as error:
-        raise CallError(f"dask-jobqueue can't use this cluster file: {error}") from error
+        reason = str(error).partition("\n")[0]
+        raise CallError(f"dask-jobqueue can't use this cluster file: {reason}; look at its options") from error
 
 
 def job_cores(options: Queue) -> dict[str, Any]:

@@ -10,13 +10,8 @@ extended study has the key it had before.
 
 from __future__ import annotations
 
-import hashlib
-import inspect
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from functools import cache
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -26,6 +21,7 @@ from ..plan.tasks import Task
 from ..plugins import Candidate, Parent, Shape
 from ..plugins.hookspecs import PROJECT
 from ..plugins.registry import Registration, registry
+from ..plugins.sources import source_digest
 from ..spec.graph import OUTPUT, Graph, GraphFunction
 from ..spec.models import Spec
 from ..spec.presets import posterior_of
@@ -224,21 +220,7 @@ def package_text(registration: Registration) -> str:
     """`package version`, for another package than structflow with the beginning of its source's hash."""
     text = f"{registration.origin} {registration.version or 'without a version'}"
     module = registration.plugin.__module__
-    return text if module.startswith(f"{PROJECT}.") else f"{text} ({source_hash(module)})"
-
-
-@cache
-def source_hash(module: str) -> str:
-    """The first digits of the SHA-256 of a module's package, or of its file; `no source` where there is none."""
-    file = inspect.getsourcefile(sys.modules[module])
-    if file is None:
-        return "no source"
-    package = sys.modules[module.partition(".")[0]]
-    files = sorted(Path(package.__path__[0]).rglob("*.py")) if hasattr(package, "__path__") else [Path(file)]
-    summary = hashlib.sha256()
-    for path in files:
-        summary.update(path.read_bytes())
-    return summary.hexdigest()[:12]
+    return text if module.startswith(f"{PROJECT}.") else f"{text} ({source_digest(module.partition('.')[0])})"
 
 
 def keys_in(context: RunContext, task: Task) -> dict[Candidate, TrainingKey]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import time
 from collections.abc import Iterator
@@ -15,8 +16,9 @@ import pytest
 import sabotage as sabotaged
 import studies
 from clusters import PATIENCE, DaskCluster, called, cluster, continued, ended, faked, slowdown, started, wait_until
-from sabotage import Sabotage
+from sabotage import Sabotage, path_with
 
+import structflow
 from structflow.store.run_directory import RunDirectory
 
 pytestmark = pytest.mark.faults
@@ -255,6 +257,23 @@ def test_a_worker_with_other_versions(tmp_path, dask, sabotage):
     assert [row.partition(";")[0] for row in rows] == ["structflow-saboteur 0.9", "torch 2.0.0", "zarr 3.0.0"]
     assert all("; here " in row for row in rows)
     assert "install the same versions everywhere" in err
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_worker_with_changed_code(tmp_path, dask, sabotage):
+    """Fault 17: one more line in one module of structflow, whose version is the same, is told and refused."""
+    package = Path(structflow.__file__).parent
+    copy = tmp_path / "changed" / "structflow"
+    shutil.copytree(package, copy, ignore=shutil.ignore_patterns("__pycache__"))
+    with (copy / "objective" / "bound.py").open("a") as module:
+        module.write("\nFORGOTTEN = True\n")
+    worker = dask.worker("other", PYTHONPATH=path_with(copy.parent, sabotaged.PACKAGE))
+    with submitted(tmp_path, dask, sabotage) as process:
+        err = ended(process, 4)
+    assert worker.poll() is None
+    rows = [line.partition(": ")[2] for line in err.splitlines() if line.startswith("  tcp://")]
+    assert [row.split()[:2] for row in rows] == [["structflow's", "code"]]
+    assert "start workers anew where code has changed" in err
     assert not (tmp_path / "run").exists()
 
 
