@@ -27,7 +27,7 @@ def call_main(*arguments: Any) -> Called:
     """What `structflow ARGUMENTS` prints and its exit code, through the program's own entry point."""
     out, err = io.StringIO(), io.StringIO()
     code = 0
-    before, handler = sys.argv, signal.getsignal(signal.SIGTERM)
+    before, handlers = sys.argv, {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     sys.argv = ["structflow", *map(str, arguments)]
     try:
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
@@ -36,5 +36,6 @@ def call_main(*arguments: Any) -> Called:
         code = error.code if isinstance(error.code, int) else 0
     finally:
         sys.argv = before
-        signal.signal(signal.SIGTERM, handler)
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
     return Called(code, out.getvalue(), err.getvalue())

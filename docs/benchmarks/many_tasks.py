@@ -1,12 +1,12 @@
 """What a plan of thousands of tasks takes: time a task, and the memory of the driver and of the workers.
 
-Two structures, linear and constant on 20 rows, from N restarts, each restart a batch of its own: 4 N + 2 tasks. Run it with
+Two structures, linear and constant on 20 rows, from N restarts, each a batch of its own: 4 N + 2 tasks. Run it with
 
     python docs/benchmarks/many_tasks.py [--restarts N] [--workers W] [--steps S] [--json]
 
-The default of 5,000 restarts makes 20,002 tasks, which takes half an hour to an hour on two idle cores. With --workers the
-scheduler is part of the driver. With --scheduler it is a process of its own, started with `dask scheduler`, and so are
-the workers. What counts as memory is the most that a process had resident (VmHWM of /proc, so this needs Linux).
+The default of 5,000 restarts makes 20,002 tasks. The scheduler is part of the driver; with --scheduler it is a process
+of its own, started with `dask scheduler`, and so are the workers. What counts as memory is the most that a process had
+resident (VmHWM of /proc, so this needs Linux).
 """
 
 from __future__ import annotations

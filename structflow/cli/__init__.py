@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
-from types import FrameType
-from typing import Any
 
-TERMINATED = 143
+from .signals import end_on_signals
 
 
 def main() -> None:
@@ -16,7 +13,7 @@ def main() -> None:
     # Threads of one operation wait asleep instead of spinning: many times faster on a busy machine, as fast on an idle
     # one. It has to be said before torch is loaded.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    signal.signal(signal.SIGTERM, leave_on_signal)
+    end_on_signals()
     from .encoding import substitute_what_streams_lack
     from .errors import report_error
     from .group import cli
@@ -44,9 +41,3 @@ def warn_of_broken_packages() -> None:
 def continues(arguments: list[str]) -> str:
     """What to say of a command that was stopped: only `run` and `resume` go on where they were."""
     return "; the same command continues the run" if {"run", "resume"} & set(arguments[1:3]) else ""
-
-
-def leave_on_signal(number: int, frame: FrameType | None) -> Any:
-    """SIGTERM ends the program by an exception, so that what is open is closed."""
-    sys.stderr.write(f"\nterminated{continues(sys.argv)}\n")
-    raise SystemExit(TERMINATED)

@@ -2,39 +2,31 @@
 
 from __future__ import annotations
 
-import signal
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from types import FrameType
-from typing import Any
 
 import numpy as np
 
 from ..store.checkpoint_slots import CheckpointSlots
+from .held_signals import HeldSignals
 
 COST = 50
 """Between two checkpoints passes at least so many times what the last one took: they cost at most a fiftieth."""
-
-Handler = Callable[[int, FrameType | None], Any]
 
 
 @dataclass
 class TimedCheckpoints:
     """Checkpoints of a task every `interval` seconds, or more rarely where they are dear.
 
-    In the main thread the first signal to end (Ctrl-C, SIGTERM) that comes while steps are done is held until the state
-    after the current one is written; the second ends the process at once.
+    A signal to end (Ctrl-C, SIGTERM) that is `held` waits until the state after the current step is written.
     """
 
     slots: CheckpointSlots
     interval: float
     clock: Callable[[], float] = time.monotonic
     due_at: float = field(init=False)
-    is_training: bool = False
-    asked: tuple[Handler, int] | None = None
+    held: HeldSignals = field(default_factory=HeldSignals)
 
     def __post_init__(self) -> None:
         """Count from now."""
@@ -46,15 +38,15 @@ class TimedCheckpoints:
 
     def is_due(self, step: int, steps: int) -> bool:
         """Whether the time has come, or the process was asked to end."""
-        self.is_training = step < steps
-        return self.asked is not None or (self.is_training and self.clock() >= self.due_at)
+        self.held.between_steps = step < steps
+        return self.held.asked is not None or (self.held.between_steps and self.clock() >= self.due_at)
 
     def save(self, step: int, arrays: Mapping[str, np.ndarray]) -> None:
         """Write a checkpoint; then end where that was asked for."""
         started = self.clock()
         self.slots.save(step, arrays)
         self.due_at = self.clock() + max(self.interval, COST * (self.clock() - started))
-        self._end_if_asked()
+        self.held.end_if_asked()
 
     def turn_to(self, part: str) -> None:
         """From here on the checkpoints are those of a part of the members, which stand apart."""
@@ -62,35 +54,6 @@ class TimedCheckpoints:
         self.due_at = self.clock() + self.interval
 
     def let_go(self) -> None:
-        """No steps follow for now: end where that was asked for, and hold no signal until they do."""
-        self.is_training = False
-        self._end_if_asked()
-
-    @contextmanager
-    def holding_signals(self) -> Iterator[None]:
-        """Within it signals to end wait for the next checkpoint, once training steps are being done."""
-        if threading.current_thread() is not threading.main_thread():  # signals are heard by the main thread alone
-            yield
-            return
-        before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-        own = {number: handler for number, handler in before.items() if callable(handler)}
-
-        def hold(number: int, frame: FrameType | None) -> None:
-            if self.is_training and self.asked is None:
-                self.asked = own[signal.Signals(number)], number
-            else:
-                own[signal.Signals(number)](number, frame)
-
-        for number in own:
-            signal.signal(number, hold)
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
-
-    def _end_if_asked(self) -> None:
-        if self.asked is not None:
-            handler, number = self.asked
-            self.asked = None
-            handler(number, None)
+        """No steps follow for now: end where that was asked for."""
+        self.held.between_steps = False
+        self.held.end_if_asked()

@@ -16,6 +16,7 @@ from .allocator import keep_large_blocks
 from .context import RunContext, open_context
 from .decide import decide
 from .evaluate import evaluate
+from .held_signals import HeldSignals
 from .interruption import TimedCheckpoints
 from .progress import Progress, publish, worker_name
 from .select import select
@@ -76,9 +77,10 @@ def attempt(context: RunContext, task: Task, slots: CheckpointSlots) -> Found:
 
 
 def perform(context: RunContext, task: Task, slots: CheckpointSlots) -> Found:
-    """Do one task; training goes on from its newest checkpoint."""
-    if task.kind == "train":
-        checkpoints = TimedCheckpoints(slots, context.study.spec.compute.checkpoint_seconds)
-        with checkpoints.holding_signals():
+    """Do one task; training goes on from its newest checkpoint. Signals to end wait for the step, or for the task."""
+    held = HeldSignals()
+    with held.holding():
+        if task.kind == "train":
+            checkpoints = TimedCheckpoints(slots, context.study.spec.compute.checkpoint_seconds, held=held)
             return train_survivors(context, task, lambda steps: publish(Progress(task.name, steps)), checkpoints)
-    return {"decide": decide, "select": select, "evaluate": evaluate}[task.kind](context, task)
+        return {"decide": decide, "select": select, "evaluate": evaluate}[task.kind](context, task)

@@ -17,6 +17,7 @@ from ..spec.models import Spec
 from ..store.digest import digest_of_json
 from ..store.run_directory import Found
 from .context import RunContext
+from .held_signals import HeldSignals
 from .interruption import TimedCheckpoints
 from .parents import batch_in_slot, batch_without, failed_in, trained_in_slot
 from .set_aside import Start, may_be_of_a_member, starts_of, without_failing
@@ -56,11 +57,12 @@ class PassedError(Exception):
 class StepWatch:
     """Checkpoints that know how many steps are `done`. Without any to pass on to, those of a trial, kept nowhere.
 
-    After `enough` steps they raise `PassedError`.
+    After `enough` steps they raise `PassedError`. A trial ends after a step where a signal that is `held` asks for it.
     """
 
     checkpoints: TimedCheckpoints | None = None
     enough: int | None = None
+    held: HeldSignals | None = None
     done: int = 0
 
     def load(self) -> Mapping[str, np.ndarray] | None:
@@ -72,6 +74,8 @@ class StepWatch:
     def is_due(self, step: int, steps: int) -> bool:
         """Count the step, and ask whether a checkpoint is due."""
         self.done = step
+        if self.held is not None:
+            self.held.end_if_asked()
         if step == self.enough:
             raise PassedError
         return self.checkpoints is not None and self.checkpoints.is_due(step, steps)
@@ -153,7 +157,7 @@ class Training:
 
     def trial(self, context: RunContext, enough: int | None, starts: Sequence[Start]) -> None:
         """Train some of the members for `enough` steps, None for all and what follows them; nothing is kept."""
-        watch = StepWatch(enough=enough)
+        watch = StepWatch(enough=enough, held=self.checkpoints.held)
         try:
             train_batch(context, self.task, self.batch_of(starts), None, watch)
         except PassedError:

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -75,6 +76,25 @@ def test_stopped_between_steps(tmp_path, sabotage, undisturbed, number, code):
     assert not list(tmp_path.glob("run/records/*-train.json"))
     continues(tmp_path, undisturbed)
     assert not list(tmp_path.glob("run/checkpoints/*"))
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize(("number", "times", "code"), [(signal.SIGINT, 1, 130), (signal.SIGTERM, 40, 143)])
+def test_stopped_while_it_compiles(tmp_path, number, times, code):
+    """Faults 6: one Ctrl-C was swallowed and the run went on; of a storm of SIGTERM the process died in C++ (134)."""
+    document = {**STUDY, "compute": {"compile": True, "members_per_batch": 1}}
+    studies.write(document, tmp_path)
+    cache = tmp_path / "cache"
+    with started(*RUN, cwd=tmp_path, TORCHINDUCTOR_CACHE_DIR=str(cache)) as process:
+        wait_until(lambda: any(cache.rglob("*.py")), "it compiles", process)
+        for _ in range(times):
+            process.send_signal(number)
+            time.sleep(0.02)
+        err = ended(process, code)
+    assert "ending after what is being computed now" in err
+    assert "the same command continues the run" in err
+    assert not list(tmp_path.glob("run/records/*-train.json"))
+    continued(tmp_path / "run")
 
 
 @pytest.mark.faults

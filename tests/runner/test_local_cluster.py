@@ -32,10 +32,13 @@ def page_at(port: int, encrypted: bool) -> bytes:
     """What the first bytes of an answer to an HTTP request are."""
     context = ssl.create_default_context()
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=5) as plain:
-        with context.wrap_socket(plain) if encrypted else plain as connection:
-            connection.sendall(b"GET / HTTP/1.0\r\n\r\n")
-            return connection.recv(8)
+    with (
+        contextlib.suppress(OSError),
+        socket.create_connection(("127.0.0.1", port), timeout=5) as plain,
+        context.wrap_socket(plain) if encrypted else plain as connection,
+    ):
+        connection.sendall(b"GET / HTTP/1.0\r\n\r\n")
+        return connection.recv(8)
     return b""
 
 
