@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ..errors import SpecError
+from ..store.regular_files import special_file
 from .nearest import did_you_mean
 
 PATH_KEY = "data.path"
@@ -36,6 +37,11 @@ def existing_path(base: Path, path: str, folder: bool = False) -> Path:
             PATH_KEY,
             f"there is no {found.name!r} in folder {found.parent}",
             did_you_mean(found.name, names, f"paths start at {base}"),
+        )
+    special = special_file(found)
+    if special is not None:
+        raise SpecError.single(
+            PATH_KEY, f"{path!r} is {special}; expected a file", "write what it says to a file first"
         )
     if folder and not found.is_dir():
         raise SpecError.single(PATH_KEY, f"{path!r} is a file; expected a folder", "choose the source that reads it")

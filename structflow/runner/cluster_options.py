@@ -11,6 +11,7 @@ from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
 from ..errors import CallError, Problem
 from ..plugins import Options
 from ..spec.document import parse_document
+from ..store.regular_files import special_file
 
 LEAST_MEMORY = 400 * 2**20
 """Bytes that a worker takes before it trains anything: most of it is torch."""
@@ -119,6 +120,9 @@ def cluster_of(workers: int | None, scheduler: str | None, file: Path | None) ->
 
 def read_cluster_file(path: Path) -> ClusterOptions:
     """The cluster that a YAML file describes; raises `SpecError` naming every key that is wrong."""
+    special = special_file(path)
+    if special is not None:
+        raise CallError(f"can't read the cluster file {path}: it is {special}; expected a regular file")
     try:
         content = path.read_bytes()
     except OSError as error:

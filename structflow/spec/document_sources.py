@@ -8,6 +8,7 @@ from typing import Any
 
 from ..data.nearest import did_you_mean
 from ..errors import Problem, SpecError
+from ..store.regular_files import special_file
 from .document import Document, parse_document
 from .yaml_events import MAX_DEPTH
 
@@ -20,7 +21,10 @@ def read_document(path: str | Path) -> Document:
 
 
 def read_bytes(path: Path) -> bytes:
-    """What the file holds; raises `SpecError` for a file that is missing, too large or not a file."""
+    """What the file holds; raises `SpecError` for a file that is missing, too large or not a regular file."""
+    special = special_file(path)
+    if special is not None:  # of a process substitution, too: a spec is read more than once
+        raise file_error(path, f"this is {special}; expected a spec file", "write what it says to a file first")
     try:
         with path.open("rb") as file:
             content = file.read(MAX_BYTES + 1)

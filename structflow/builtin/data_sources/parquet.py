@@ -166,11 +166,20 @@ def refuse_columns_in_paths(files: list[str], place: str, options: Any) -> None:
 
 def parquet_files(system: Any, place: str, path: str) -> list[str]:
     """The file at a place, or the Parquet files of the folder there, numbers in their names in order."""
+    from ...store.regular_files import special_file
+
     if not system.isdir(place):
         return [place]
     found = [name for name in system.find(place) if name.endswith((".parquet", ".parq", ".pq"))]
     if not found:
         raise SpecError.single("data.path", f"{path!r} is a folder without a .parquet file", "give the path of a table")
+
+    for name in found:
+        special = special_file(Path(name)) if "file" in system.protocol else None
+        if special is not None:
+            raise SpecError.single(
+                "data.path", f"{path!r} holds {name!r}, which is {special}", "take it out of the folder"
+            )
 
     def by_number(name: str) -> list[tuple[int, int | str]]:
         return [(0, int(part)) if part.isdigit() else (1, part) for part in re.split(r"(\d+)", name) if part]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
+from ...errors import SpecError
 from ...plugins import ChunkedTable, DataSource, InputTable, StreamOptions, Table
 from .array_options import ArrayOptions
 
@@ -125,6 +126,12 @@ class StoredArray:
         by_xarray = self.array.metadata.zarr_format == 2 and "_ARRAY_DIMENSIONS" in attributes
         fill_value = self.array.metadata.fill_value if by_xarray else None
         key = "data.target" if name in options.target else "data.inputs"
+        if any(size < 1 for size in self.array.chunks):
+            raise SpecError.single(
+                key,
+                f"array {name!r} has chunks of shape {self.array.chunks}; expected 1 or more along each axis",
+                "its metadata is damaged: write the array anew",
+            )
         self.packing = packing_of(name, self.array.dtype, attributes, fill_value, key)
 
     def rows(self, rows: slice) -> np.ndarray:
