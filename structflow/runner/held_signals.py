@@ -61,8 +61,9 @@ class HeldSignals:
                     with suppress(OSError):  # a stream may be in the middle of a line, and can't be written from here
                         os.write(2, b"\nending after what is being computed now; once more to end at once\n")
             elif self.clock() - self.asked_at > STORM:
-                if isinstance(handler, EndsCommand):
-                    handler.at_once(number)
+                ending: object = handler
+                if isinstance(ending, EndsCommand):
+                    ending.at_once(number)
                 handler(number, frame)
 
         for number in own:
