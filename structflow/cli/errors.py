@@ -11,6 +11,15 @@ from ..errors import SpecError, StructflowError
 
 INTERRUPTED = 130
 
+NO_MEMORY = (
+    "failed to map segment",
+    "Cannot allocate memory",
+    "can't start new thread",
+    "DefaultCPUAllocator",
+    "Thread creation failed",
+)
+"""What errors say where memory was refused, as under `ulimit -v`."""
+
 
 def report_error(error: BaseException, debug: bool) -> int:
     """Print an error to standard error and return the exit code."""
@@ -34,6 +43,13 @@ def report_error(error: BaseException, debug: bool) -> int:
     if isinstance(error, StructflowError):
         sys.stderr.write(f"error: {error}\n")
         return error.exit_code
+    if lacks_memory(error):
+        reason = str(error).partition("\n")[0][:200]
+        sys.stderr.write(
+            f"error: this machine gave the command too little memory{f' ({reason})' if reason else ''}; raise its limit "
+            "(`ulimit -v`, or that of its container or job) to 3 GiB or more, or end other programs\n"
+        )
+        return 3
     if isinstance(error, OSError):
         where = f"can't use {error.filename}: " if error.filename else ""
         sys.stderr.write(f"error: {where}{error.strerror or error}\n")
@@ -43,6 +59,11 @@ def report_error(error: BaseException, debug: bool) -> int:
         "this is a fault of structflow or of a plugin; run again with `structflow --debug …` for the traceback\n"
     )
     return 1
+
+
+def lacks_memory(error: BaseException) -> bool:
+    """Whether memory was refused: Python, the loader of libraries, threads and torch each say it in their own way."""
+    return isinstance(error, MemoryError) or any(words in str(error) for words in NO_MEMORY)
 
 
 def spec_error_text(error: SpecError) -> str:
