@@ -44,10 +44,10 @@ def report_error(error: BaseException, debug: bool) -> int:
         sys.stderr.write(f"error: {error}\n")
         return error.exit_code
     if lacks_memory(error):
-        reason = str(error).partition("\n")[0][:200]
+        reason = str(error).partition("\n")[0][:200] or type(error).__name__
         sys.stderr.write(
-            f"error: this machine gave the command too little memory{f' ({reason})' if reason else ''}; raise its limit "
-            "(`ulimit -v`, or that of its container or job) to 3 GiB or more, or end other programs\n"
+            f"error: this machine gave the command too little memory ({reason}); raise its limit (`ulimit -v`, or that "
+            "of its container or job) to 3 GiB or more, or end other programs\n"
         )
         return 3
     if isinstance(error, OSError):
