@@ -16,6 +16,7 @@ from torch import Tensor
 from ..objective.bound import Terms
 from ..objective.levels import Metaparameters, inner_level, one_level
 from ..objective.noise import NoiseSource, noise_source
+from .step import Inputs
 from .stepping import Moving, Stepping
 
 PARTS = ((0.25, 0.5), (0.5, 0.75))
@@ -119,8 +120,9 @@ def measured(stepping: Stepping, keys: np.ndarray, end: Tensor, averages: ThetaA
     values = Values.of(stepping, keys, end)
     at_end, gaps = [], []
     for sample in range(max(1, 2 * pairs)):
-        at_end.append(values.at(end, sample))
-        gaps.append(torch.stack([at_end[-1] - values.at(point, sample) for point in points]))
+        inputs = stepping.stage.inputs.of_measure(values.normals, values.uniforms, sample)
+        at_end.append(values.at(end, inputs))
+        gaps.append(torch.stack([at_end[-1] - values.at(point, inputs) for point in points]))
     size, found = (torch.stack(each).double().cpu().numpy() for each in (at_end, gaps))
     rounding = ROUNDING * torch.finfo(end.dtype).eps * np.abs(size).mean(0)
     if pairs:
@@ -157,10 +159,9 @@ class Values:
         )
         return cls(stepping, end, normals, uniforms, Moving.of(end.clone(), bound.population.size))
 
-    def at(self, flat: Tensor, sample: int) -> Tensor:
+    def at(self, flat: Tensor, point: Inputs) -> Tensor:
         """L, or with one level Q / c_train: what the steps raise."""
         stage, levels = self.stepping.stage, self.stepping.levels
-        point = stage.inputs.of_measure(self.normals, self.uniforms, sample)
         self.scratch.state.copy_(flat if levels == 1 else torch.where(stage.of_h, self.end, flat))
         terms = Terms(*self.stepping(self.scratch, stage.inputs.tables.steps - 1, point, moves=False))
         at = Metaparameters.of_row(point[0])
