@@ -17,7 +17,7 @@ from ..plugins import Shape
 from .nearest import listing
 
 PLAIN_NUMBERS = (
-    "write numbers with a decimal point and nothing between thousands, or set `decimal` or `thousands` (csv)"
+    "write numbers with a decimal point and no separator between thousands, or set `decimal` or `thousands` (csv)"
 )
 
 MOST_PROBLEMS = 10
@@ -63,7 +63,7 @@ class Columns:
         """The same as a part of a remedy."""
         if not self.word(index):
             return ""
-        return f"; to keep {self.word(index)!r}, set `missing_values` to the words that do stand for them, or to []"
+        return f"; to keep {self.word(index)!r}, set `missing_values` to the words that do mean missing, or to []"
 
 
 def shortened(problems: list[Problem]) -> list[Problem]:

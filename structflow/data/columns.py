@@ -35,7 +35,9 @@ def choose_columns(names: Sequence[str], options: ColumnOptions) -> tuple[tuple[
             problems.append(Problem("data.inputs", message, "take it out of `inputs`"))
     inputs = options.inputs or tuple(name for name in names if name not in options.target)
     if options.inputs is None and (numbers := [name for name in inputs if re.fullmatch(SAVED_NUMBERS, name)]):
-        message = f"column {numbers[0]!r} seems to hold saved row numbers: pandas names columns without a name so"
+        message = (
+            f"column {numbers[0]!r} seems to hold saved row numbers: pandas gives this name to columns without one"
+        )
         problems.append(Problem("data.inputs", message, "list the columns to use in `inputs`, or name the column"))
     if options.inputs is None and "" in inputs:
         message = f"column {names.index('') + 1} has no name; expected a name for every column"
@@ -74,7 +76,7 @@ def unknown_columns(names: Sequence[str], wanted: Sequence[str], key: str) -> li
         if name not in names or not name:
             hint = "the first line must hold the names of the columns" if names and all(map(is_number, names)) else None
             if len(names) == 1 and (marks := [mark for mark in ";\t|," if mark in names[0]]):
-                hint = f"set `separator: {json.dumps(marks[0])}`, which seems to stand between the columns"
+                hint = f"set `separator: {json.dumps(marks[0])}`, which seems to separate the columns"
             message = f"there is no column {name!r}; expected one of {listing(names)}"
             problems.append(Problem(key, message, hint or did_you_mean(name, names)))
     return problems

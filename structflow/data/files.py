@@ -20,7 +20,7 @@ def local_path(base: Path, path: str) -> Path:
     except RuntimeError:  # no such user, or neither HOME nor an entry in the list of users
         home = path.partition("/")[0]
         raise SpecError.single(
-            PATH_KEY, f"{path!r} starts with {home}, a home directory that isn't known here", "write the whole path"
+            PATH_KEY, f"{path!r} starts with {home}, a home directory that isn't known here", "write the full path"
         ) from None
 
 
@@ -40,9 +40,7 @@ def existing_path(base: Path, path: str, folder: bool = False) -> Path:
         )
     special = special_file(found)
     if special is not None:
-        raise SpecError.single(
-            PATH_KEY, f"{path!r} is {special}; expected a file", "write what it says to a file first"
-        )
+        raise SpecError.single(PATH_KEY, f"{path!r} is {special}; expected a file", "save its content to a file first")
     if folder and not found.is_dir():
         raise SpecError.single(PATH_KEY, f"{path!r} is a file; expected a folder", "choose the source that reads it")
     if not folder and found.is_dir():

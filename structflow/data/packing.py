@@ -65,7 +65,10 @@ def packing_of(name: str, dtype: np.dtype[Any], attributes: Mapping[str, Any], f
 
     units = attributes.get("units")
     if isinstance(units, str) and re.fullmatch(TIME_UNITS, units):
-        raise refuse(f"holds times ({units!r}); expected numbers", "save numbers, without `units` of a time")
+        raise refuse(
+            f"holds times ({units!r}); expected numbers",
+            "save numbers, without a time in `units`",
+        )
     if str(attributes.get("dtype", "")).startswith("timedelta64"):
         raise refuse(f"holds durations (units {units!r}); expected numbers", "save them as numbers")
     integers = None

@@ -75,11 +75,11 @@ def checked_estimate(
             raise broken_contract(plugin, method, f"{what}={reasons!r}", "reasons by the number of the member")
     value = found.value.detach().masked_fill(~found.value.isfinite(), torch.nan)
     unknown = [number for number, known in enumerate(value.isfinite().tolist()) if not known]
-    nothing = f"{named_plugin(plugin)} gave no finite value, and no reason"
+    nothing = f"{named_plugin(plugin)} gave neither a finite value nor a reason in `missing`"
     error = found.standard_error.detach()
     error = error.masked_fill(~error.isfinite(), torch.nan)
     no_error = [number for number, known in enumerate((error.isfinite() | ~value.isfinite()).tolist()) if not known]
-    neither = f"{named_plugin(plugin)} gave no finite standard error, and no reason"
+    neither = f"{named_plugin(plugin)} gave neither a finite standard error nor a reason in `unsure`"
     return Estimate(
         value,
         error,

@@ -29,8 +29,8 @@ def started(group: WeightGroup, normals: dict[str, Tensor]) -> dict[str, Tensor]
     got = {key: described(value) for key, value in means.items()} if is_mapping else type(means).__name__
     if got != expected:
         raise FunctionError(
-            f"{name()} broke its contract: {plugin.__name__}.start returned {got}; expected for so many members "
-            f"{expected}, as the normals that it is given"
+            f"{name()} broke its contract: {plugin.__name__}.start returned {got}; expected {expected}, "
+            "as the normals that it is given"
         )
     return dict(means)
 

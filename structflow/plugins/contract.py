@@ -81,7 +81,7 @@ def check_options(base: type[Plugin], plugin: type[Plugin]) -> None:
             f"{plugin.__name__}.Options is {options!r}; derive it from structflow.plugins.{wanted.__name__}"
         )
     if options.model_config.get("extra") != "forbid":
-        raise PluginError(f"{plugin.__name__}.Options takes unknown keys; leave `extra` out of its `model_config`")
+        raise PluginError(f"{plugin.__name__}.Options accepts unknown keys; leave `extra` out of its `model_config`")
     missing = [name for name in base.needed_options if name not in options.model_fields]
     if missing:
         raise PluginError(

@@ -7,7 +7,7 @@ import re
 KNOWN = (
     (
         r"data-dependent control flow|value out of a tracing tensor",
-        "branches on the value of a tensor, which members that are computed together can't",
+        "branches on the value of a tensor, which is impossible for members that are computed together",
         "use torch.where(condition, a, b), and branch on shapes and options only",
     ),
     (
@@ -53,7 +53,7 @@ KNOWN = (
     (
         r"vmap over (?P<got>\S+) isn't supported",
         "uses {got}, which can't be computed for several members together",
-        "use other operations; those of torch that return tensors nearly all can",
+        "use other operations; nearly all torch operations that return tensors work",
     ),
 )
 """Patterns of messages, what the code does, and what to do about it."""

@@ -169,7 +169,7 @@ class RankingTable:
         for sign, meaning in MARKS.values():
             if sign in map(mark_of, self.entries):
                 yield f"{sign}: {meaning}"
-        yield "agree: share of restarts"
+        yield "agree: share of restarts within one nat of the best"
         if "calibration_error" in self.metrics(layout):
             yield "calib.: calibration error"
         if self.unranked:

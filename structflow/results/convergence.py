@@ -113,8 +113,8 @@ def convergence_warnings(
         found.append(f"{len(behind)} of {len(ranking)} structures had not converged: {what}; {to_do}")
     if len(rounds) > 1:
         found.append(
-            f"{len(behind)} of {len(ranking)} structures had not converged when {spec.regime.type} chose by their "
-            f"scores what to go on from, so that it may have missed better ones; {to_do}, or optimizer.restarts"
+            f"{len(behind)} of {len(ranking)} structures had not converged when {spec.regime.type} used their "
+            f"scores to choose the next ones, so that it may have missed better ones; {to_do}, or optimizer.restarts"
         )
     return found
 
@@ -130,7 +130,7 @@ def scale_remedy(spec: Spec, inputs: np.ndarray, targets: np.ndarray) -> str | N
         sizes = np.sqrt(np.square(values.reshape(len(values), -1).astype(float)).mean(0))
         worst = max(sizes, key=lambda size: abs(math.log(size)) if size > 0 else 0.0)
         if worst > 0 and abs(math.log(worst)) > math.log(FAR_FROM_ONE):
-            return f"set data.standardize.{part}: true, since {part} as large as {worst:.2g} are trained on as they are"
+            return f"set data.standardize.{part}: true, since {part} of size {worst:.2g} are used without scaling"
     return None
 
 

@@ -8,7 +8,7 @@ from ..runner.context import RunContext
 from ..runner.select import trained_payloads
 
 BEFORE_TRAINING = (
-    "the objective isn't finite where training starts, and no learning rate can help that: look at the scales of the "
+    "the objective isn't finite where training starts, and no learning rate can change that: check the scales of the "
     "inputs, the targets, the noise and prior.weights.precision, or set data.standardize"
 )
 LATER = "try a smaller optimizer.inner.lr"

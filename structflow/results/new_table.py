@@ -87,8 +87,8 @@ def source_of(options: Any, table: str, source: str | None) -> Registration:
         return own
     if len(fitting) == 1:
         return readers[fitting[0]]
-    what = f"several sources read such files: {', '.join(fitting)}" if fitting else "no source is known by its ending"
-    raise CallError(f"{table}: {what}; name one with --source, of {', '.join(readers)}")
+    what = f"several sources read such files: {', '.join(fitting)}" if fitting else "no source reads such files"
+    raise CallError(f"{table}: {what}; name one with --source: {', '.join(readers)}")
 
 
 def without_compression(path: str) -> str:

@@ -27,8 +27,8 @@ FROM_EVALUATION = (
 """What an evaluated member passes on to its entry."""
 
 CONDITIONAL = (
-    "conditional on which weights were removed, which was chosen from the same data: no evidence to compare with that "
-    "of whole networks"
+    "conditional on which weights were removed, a choice made from the same data: it can't be compared with the "
+    "evidence of unpruned networks"
 )
 """What the scores of pruned networks are, for tables."""
 
@@ -65,13 +65,17 @@ def pruned_dataset(entries: Sequence[Mapping[str, Any]]) -> xarray.Dataset:
     data: dict[str, Any] = {
         key: ("structure", np.array([entry[key] for entry in entries], dtype=float), {"description": text})
         for key, text in (
-            ("score", f"what they are ordered by, in nats: {CONDITIONAL}"),
+            ("score", f"score that they are ordered by, in nats: {CONDITIONAL}"),
             ("score_se", "its standard error"),
         )
     }
     for key in ("weights", "left"):
         counts = np.array([entry["pruned"][key] for entry in entries])
-        data[key] = ("structure", counts, {"description": {"weights": "weights at first", "left": "weights kept"}[key]})
+        data[key] = (
+            "structure",
+            counts,
+            {"description": {"weights": "weights before pruning", "left": "weights kept"}[key]},
+        )
     for rows in ("train", "test"):
         for metric in entries[0]["metrics"][rows] if entries else {}:
             values = np.array([entry["metrics"][rows][metric] for entry in entries], dtype=float)

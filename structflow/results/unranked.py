@@ -74,7 +74,7 @@ def unranked_warning(unranked: Sequence[Mapping[str, Any]], ranking: Sequence[Ma
         why = f"{estimator} has no value ({reason})" if estimator else reason
         parts.append(f"{names}{more}: {why}")
     best = (
-        "" if not ranking else f"; the best may be among them, and probabilities are shares of the other {len(ranking)}"
+        "" if not ranking else f"; the best may be among them, and probabilities count the other {len(ranking)} alone"
     )
     return f"{count}{best}. {'. '.join(parts)}{remedy(unranked, ranking)}"
 
@@ -94,4 +94,4 @@ def remedy(unranked: Sequence[Mapping[str, Any]], ranking: Sequence[Mapping[str,
         return (
             f". To rank all of them, list {' or '.join(others)} first in evidence.estimators: nothing is trained again"
         )
-    return ". To rank all of them, list an estimator first in evidence.estimators that suits them, such as elbo"
+    return ". To rank all of them, list first in evidence.estimators one that has a value for all, such as elbo"

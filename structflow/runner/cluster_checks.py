@@ -56,8 +56,8 @@ def refuse_other_versions(client: Any) -> None:
     if rows:
         table = "\n".join(rows)
         raise ClusterError(
-            f"workers have other versions than this process, and would train other numbers:\n{table}\n"
-            "install the same versions everywhere, and start workers anew where code has changed"
+            f"workers have other versions than this process, and would compute other numbers:\n{table}\n"
+            "install the same versions everywhere, and restart workers where code has changed"
         )
 
 

@@ -21,11 +21,11 @@ def enough_memory(value: str) -> str:
     """A memory limit; raises `ValueError` for what is none, and for one that no worker can start within."""
     found = re.fullmatch(r"\s*(\d+\.?\d*)\s*([kmgt]?)(i?)b?\s*", value.lower())
     if found is None:
-        raise ValueError(f"{value!r} is no amount of memory; expected one as 4GiB or 4000MB")
+        raise ValueError(f"{value!r} is not an amount of memory; expected one such as 4GiB or 4000MB")
     number, prefix, binary = found.groups()
     if float(number) * (1024 if binary else 1000) ** (" kmgt".index(prefix or " ")) < LEAST_MEMORY:
         raise ValueError(
-            f"{value} is less than a worker takes before it trains anything, about {LEAST_MEMORY >> 20} MiB; expected "
+            f"{value} is less than a worker needs before it trains anything, about {LEAST_MEMORY >> 20} MiB; expected "
             "1GiB or more"
         )
     return value.strip()
@@ -58,7 +58,7 @@ class Local(Cluster):
     workers: int = Field(2, ge=1, le=1024)
     threads: int = Field(1, ge=1, le=1024, description="Threads of each worker's operations.")
     memory_limit: Memory | None = Field(
-        None, description='Memory of each worker, as "4GiB"; by default an equal share.'
+        None, description='Memory of each worker, such as "4GiB"; by default an equal share.'
     )
     dashboard: str | None = Field(None, description='Address of Dask\'s dashboard, as ":8787"; by default none.')
     deaths: int = Field(3, ge=0, description="Workers that a task may lose before it counts as failed.")

@@ -269,7 +269,7 @@ def context_of_opening(path: str, opening: tuple[int, int, int], location: str |
     except StorageError as error:
         raise directory.cant_be_repaired(error) from error
     if dataset.digest != directory.read_opened(RUN)["data_digest"]:
-        raise StorageError(f"{directory.data} holds other data than {path} was opened with; put back its own")
+        raise StorageError(f"{directory.data} holds other data than {path} was started with; put its own file back")
     return context_of(directory, dataset)
 
 

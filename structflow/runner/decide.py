@@ -49,7 +49,7 @@ def decide(context: RunContext, task: Task) -> Found:
                 known[str(len(batches))] = places
             batches.append(batch)
     if len(batches) > planned.slots:
-        raise RuntimeError(f"{len(batches)} batches were cut where {planned.slots} are planned")
+        raise RuntimeError(f"{len(batches)} batches were made where {planned.slots} are planned")
     payload: dict[str, Any] = {
         "batches": [batch.as_json() for batch in batches],
         "against": [structure.as_dict() for structure in decision.against],

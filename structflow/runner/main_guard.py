@@ -18,7 +18,7 @@ VARIABLE = "STRUCTFLOW_IMPORTED_AGAIN"
 """Names the file by which a worker tells that it met the call again, in the environment of workers that start."""
 
 MISSING_GUARD = (
-    "this script starts worker processes, and each of them imports the script and meets the same call; put the call "
+    "this script starts worker processes, and each of them imports the script and reaches the same call; put the call "
     'under `if __name__ == "__main__":`'
 )
 

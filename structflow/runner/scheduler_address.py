@@ -32,7 +32,7 @@ def place_of(address: str) -> Place:
     """Host and port of an address; raises `ClusterError` where no scheduler can be at such a port."""
     found = re.fullmatch(r"\w+://(\[[^\]]+\]|[^:/\[\]]+):([^/]*)/*", address)
     if found is None:
-        raise ClusterError(f"{address} names no host and port; expected an address as tcp://10.0.0.1:8786")
+        raise ClusterError(f"{address} names no host and port; expected an address such as tcp://10.0.0.1:8786")
     host, port = found[1].strip("[]"), found[2]
     if not (port.isascii() and port.isdecimal() and 1 <= int(port) <= 65535):
         raise ClusterError(f"{address} has the port {port!r}; expected a number from 1 to 65535")
@@ -97,7 +97,7 @@ def connection_to(address: str, place: Place, deadline: float) -> socket.socket:
             for_good = isinstance(error, UnicodeError)
             if for_good or now > deadline or (isinstance(error, ConnectionRefusedError) and now > begun + REFUSED):
                 raise ClusterError(
-                    f"no scheduler answers at {address}: {reason}; check the address and that it runs"
+                    f"no scheduler answers at {address}: {reason}; check the address, and that the scheduler runs"
                 ) from error
             time.sleep(min(0.2, max(0.01, deadline - now)))
 

@@ -121,7 +121,7 @@ def broken_promises(place: str, function: GraphFunction) -> list[Problem]:
     try:
         _ = function.facts
     except PluginError as error:
-        return [Problem(place, str(error), "correct the plugin, or take the function away")]
+        return [Problem(place, str(error), "fix the plugin, or remove the function")]
     return []
 
 

@@ -37,7 +37,7 @@ def conversions(written: Any, read: Any, path: KeyPath = ()) -> list[Problem]:
 def how_to_write(text: str) -> str | None:
     """What to do with text that Python reads as a number, and a spec doesn't; None where there is no such number."""
     if is_number(scalar_value(text)):
-        return "take the quotes away"
+        return "remove the quotes"
     if not math.isfinite(float(text)):
         return None
     plain = text.strip().replace("_", "")

@@ -100,7 +100,7 @@ def conflicts(spec: Spec, space: StructureSpace | None) -> list[Problem]:
         if space is not None:
             problems += open_problems(spec, space) or search_problems(spec, space)
     except PluginError as error:
-        problems.append(Problem("", str(error), "choose another one until it is mended"))
+        problems.append(Problem("", str(error), "choose another one until it is fixed"))
     return problems
 
 

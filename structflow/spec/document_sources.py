@@ -24,7 +24,7 @@ def read_bytes(path: Path) -> bytes:
     """What the file holds; raises `SpecError` for a file that is missing, too large or not a regular file."""
     special = special_file(path)
     if special is not None:  # of a process substitution, too: a spec is read more than once
-        raise file_error(path, f"this is {special}; expected a spec file", "write what it says to a file first")
+        raise file_error(path, f"this is {special}; expected a spec file", "save its content to a file first")
     try:
         with path.open("rb") as file:
             content = file.read(MAX_BYTES + 1)

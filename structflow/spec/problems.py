@@ -38,7 +38,7 @@ def problems_of(error: ValidationError, model: type[BaseModel], data: Any) -> li
     for value_path, attempts in unions.items():
         problems += problems_of_union(model, value_path, attempts)
     if len(errors) > MAX_PROBLEMS:
-        problems.append(Problem("", f"there are about {len(errors) - MAX_PROBLEMS} more problems", "mend these first"))
+        problems.append(Problem("", f"there are about {len(errors) - MAX_PROBLEMS} more problems", "fix these first"))
     return problems
 
 

@@ -63,7 +63,7 @@ def weight_table(
             return {}, [Problem(place, f"{function.name} doesn't fit {ends}: {error}", remedy)]
         except PluginError as error:
             message = f"{function.name} failed on shapes {list(source)} to {list(target)}: {error}"
-            remedy = f"this is a fault of plugin {function.plugin.type}; choose another one until it is mended"
+            remedy = f"this is a fault of plugin {function.plugin.type}; choose another one until it is fixed"
             return {}, [Problem(place, message, remedy)]
     return table, []
 

@@ -143,7 +143,7 @@ def damage_of_record(directory: RunDirectory, task: str) -> Iterator[Damage]:
     try:
         record = directory.record(task)
         if record.digest != record_digest(record.payload, record.arrays_digest):
-            raise StorageError(f"{directory.record_file(task)} has another digest than what it holds")
+            raise StorageError(f"{directory.record_file(task)} has a digest that isn't that of its content")
         refuse_damaged_arrays(directory, record)
     except StorageError as error:
         yield Damage("task", task, str(error).removesuffix(f"; {directory.remedy}"))

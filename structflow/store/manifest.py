@@ -52,8 +52,8 @@ def read_manifest(folder: OwnFolder, manifest: str) -> dict[str, FileState]:
         stored = json.loads(folder.read(manifest))
         if stored["format"] in EARLIER_FORMATS:
             raise EarlierVersionError(
-                f"{path} is of a run of an earlier version of structflow, which stored arrays otherwise and whose runs "
-                "this one can't read: run the spec in a new directory (-o)"
+                f"{path} is of a run of an earlier version of structflow, which stored arrays differently; this "
+                "version can't read it: run the spec in a new directory (-o)"
             )
         if stored["format"] != FORMAT:
             raise ValueError(f"its format is {stored['format']!r}; expected {FORMAT!r}")

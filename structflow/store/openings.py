@@ -83,7 +83,7 @@ def set_aside(directory: RunDirectory) -> None:
         for folder in (place, EARLIER, ""):
             directory.files.synchronise(folder)
     except OSError as error:
-        raise StorageError(f"can't set aside {directory.path} in {target.path}: {error.strerror or error}") from error
+        raise StorageError(f"can't archive {directory.path} in {target.path}: {error.strerror or error}") from error
 
 
 def damage_of_earlier(directory: RunDirectory) -> Iterator[Damage]:

@@ -222,8 +222,8 @@ class OwnFolder:
             path = self.top.joinpath(*parts[:length])
             with contextlib.suppress(OSError):
                 return StorageError(
-                    f"{path} is a symbolic link to {os.readlink(path)}; structflow follows no link at a name of its "
-                    "own in a run directory: remove the link, or put in its place what it points to"
+                    f"{path} is a symbolic link to {os.readlink(path)}; structflow follows no links among its "
+                    "own files in a run directory: remove the link, or replace it by what it points to"
                 )
         return StorageError(f"{self.path / name} is not a folder; expected one of structflow's own: move it away")
 

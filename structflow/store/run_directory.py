@@ -120,13 +120,13 @@ class RunDirectory:
     @property
     def remedy(self) -> str:
         """What an error about a damaged file says last, where it can be made again."""
-        return f"make it again with: structflow verify {self.top or self.path} --repair"
+        return f"repair it with: structflow verify {self.top or self.path} --repair"
 
     def cant_be_repaired(self, error: Exception) -> StorageError:
         """The error for damage to what the run was opened with."""
         return StorageError(
-            f"{error}; the run was opened with it, so it can't be made again: put back a copy of the file, or run the "
-            f"spec in a new directory (-o); all that is damaged is listed by: structflow verify {self.top or self.path}"
+            f"{error}; the run was started with it, so it can't be recomputed: put back a copy of the file, or run the "
+            f"spec in a new directory (-o); everything damaged is listed by: structflow verify {self.top or self.path}"
         )
 
     def create(self) -> None:

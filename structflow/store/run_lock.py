@@ -69,7 +69,7 @@ def refuse_foreign_lock(folder: Path, state: os.stat_result | None = None) -> No
         raise StorageError(f"{path} is a {kind_of(state)}; expected a regular file of structflow's own: move it away")
     if state.st_nlink > 1:
         raise StorageError(
-            f"{path} has other names (hard links), whose content would be overwritten; remove it: it is made anew"
+            f"{path} has other names (hard links), whose content would be overwritten; remove it: it will be made again"
         )
     if state.st_size > MOST_LOCK_BYTES:
         raise StorageError(f"{path} has {state.st_size:,} bytes, which structflow didn't write; move it elsewhere")

@@ -42,8 +42,8 @@ def gradients_are_finite(subject: BasisSubject) -> None:
             slope = grad(lambda w, x: total(subject, w, x), argnums=(0, 1))
             by_weights, by_x = slope(weights, factor * subject.rows())
             for name, value in by_weights.items():
-                expect_finite(value, f"gradient by {name} at {factor:g} × normal inputs{where}")
-            expect_finite(by_x, f"gradient by x at {factor:g} × normal inputs{where}")
+                expect_finite(value, f"gradient with respect to {name} at {factor:g} × normal inputs{where}")
+            expect_finite(by_x, f"gradient with respect to x at {factor:g} × normal inputs{where}")
 
 
 def points_of(subject: BasisSubject) -> dict[int, Weights]:

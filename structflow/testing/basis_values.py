@@ -94,7 +94,7 @@ def stays_in_double_precision(subject: BasisSubject) -> None:
     expect_double(lambda: subject.forward(weights, x), "forward")
 
 
-@rule("make `start` of the normals, of the size that keeps outputs near 1: normals / sqrt(numbers that each sums over)")
+@rule("let `start` scale the normals such that outputs are near 1: normals / sqrt(number of terms in each sum)")
 def start_is_of_use(subject: BasisSubject) -> None:
     """Starts of matrices differ from restart to restart, unless g is linear in w, and keep outputs below 1,000."""
     first, second = (subject.function.start(subject.weights(seed=seed)) for seed in (2, 6))
@@ -131,7 +131,7 @@ def options_work_at_their_bounds(subject: BasisSubject) -> None:
         slopes = grad(lambda w, x, g=function: g.forward(w, x).square().sum(), argnums=(0, 1))
         by_weights, by_x = slopes(weights, subject.rows())
         for name, value in {**by_weights, "x": by_x}.items():
-            expect_finite(value, f"gradient by {name} with {words}")
+            expect_finite(value, f"gradient with respect to {name} with {words}")
 
 
 @rule("draw no random numbers and keep no state in the instance, the class or the module")
@@ -146,7 +146,11 @@ def repeats_itself(subject: BasisSubject) -> None:
         if before:
             anew.forward(subject.weights(seed=5), 2.0 * subject.rows(seed=8)[:3])
         known = dict(vars(anew))
-        what = "forward of a new instance that was asked something else before" if before else "forward of a new one"
+        what = (
+            "forward of a new instance that was called with something else before"
+            if before
+            else "forward of a new instance"
+        )
         expect_close(anew.forward(weights, x), first, what, 0.0)
         kept = [name for name, value in vars(anew).items() if known.get(name) is not value and holds_tensors(value)]
         expect(not kept, f"tensors that `forward` left in the instance: {', '.join(kept)}")

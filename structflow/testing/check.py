@@ -63,7 +63,7 @@ class Check:
             raise AssertionError(self._message(f"it raised {type(error).__name__}: {error}{does}")) from error
 
     def _message(self, got: str) -> str:
-        return f"{self.about}\n  got: {got}\n  expected: {self.expected}\n  to mend it: {self.remedy}"
+        return f"{self.about}\n  got: {got}\n  expected: {self.expected}\n  to fix it: {self.remedy}"
 
 
 def checks_of(prefix: str, about: str, subject: S, rules: Sequence[Rule[S]]) -> list[Check]:

@@ -86,7 +86,8 @@ def inputs_are_those_of_the_table(subject: Subject) -> None:
 
 
 @rule(
-    "let the chunks in order be the rows of `read`, `row_numbers` count inputs and targets, `fingerprint` stay as it is"
+    "return chunks that in order are the rows of `read`, inputs plus targets of a row as `row_numbers`, and the same "
+    "`fingerprint` each time"
 )
 def chunks_are_the_table(subject: Subject) -> None:
     """Where there are chunks, they are together the table that `read` gives, and their sizes are as announced."""
@@ -96,7 +97,7 @@ def chunks_are_the_table(subject: Subject) -> None:
         return
     table, parts = read(subject), [chunked.read(number) for number in range(len(chunked.chunk_rows))]
     rows = [len(part.inputs) for part in parts]
-    expect(rows == chunked.chunk_rows.tolist(), f"chunks of {rows} rows; announced are {chunked.chunk_rows.tolist()}")
+    expect(rows == chunked.chunk_rows.tolist(), f"chunks of {rows} rows; chunk_rows {chunked.chunk_rows.tolist()}")
     for name in ("inputs", "targets"):
         whole = np.concatenate([getattr(part, name) for part in parts])
         wanted = getattr(table, name)

@@ -35,7 +35,7 @@ def expect_gradients(value: Callable[[Weights], Tensor], points: Mapping[int, We
             found = float((slopes[name] * direction).sum())
             scale = max(1.0, abs(difference), 1e-6 * abs(float(sides[0])))
             if not abs(found - difference) <= ALLOWED * scale:
-                said = f"{what} by {name} is {found:.6g} along a direction, of central differences {difference:.6g}"
+                said = f"{what} by {name} is {found:.6g} along a direction; central differences give {difference:.6g}"
                 wrong.setdefault(name, []).append(said)
     for complaints in wrong.values():
         if len(complaints) == len(points):

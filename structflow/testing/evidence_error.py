@@ -56,7 +56,7 @@ def errors_are_the_spread_of_values(subject: Subject) -> None:
     values, errors = found.value[known], found.standard_error[known]
     spread, error = float(values.std()), float(errors.square().mean().sqrt())
     exact = EXACT * max(1.0, float(values.abs().max()))
-    shown = f"values that spread by {spread:.3g} with standard errors of {error:.3g}"
+    shown = f"values with a spread of {spread:.3g} and standard errors of {error:.3g}"
     expect(spread <= LARGEST_FACTOR * error + exact, shown)
     expect(error <= LARGEST_FACTOR * spread + exact, shown)
 

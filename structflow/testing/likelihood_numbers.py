@@ -56,7 +56,7 @@ def neither_calls_nor_numbers_of_rows_matter(subject: LikelihoodSubject) -> None
     anew = subject.over(subject.n_targets)
     anew.log_prob(subject.parameters(), y[:3], 2.0 * f[:3] + 0.1)
     anew.moments(parameters, f[:2])
-    expect_close(anew.log_prob(parameters, y, f), first, "log_prob of an instance that was asked something else", 0.0)
+    expect_close(anew.log_prob(parameters, y, f), first, "log_prob of an instance called with something else", 0.0)
     mean = anew.moments(parameters, f)[0]
     for copies in MANY:
         many = f.repeat(copies, *[1] * (f.ndim - 1))

@@ -40,4 +40,4 @@ def expect_double(compute: Callable[[], object], what: str) -> None:
     with CoarseNumbers() as found:
         compute()
     names = ", ".join(dict.fromkeys(found.operations))
-    expect(not found.operations, f"{what} of numbers in float64 works in single precision (in {names})")
+    expect(not found.operations, f"{what} of numbers in float64 computes in single precision (in {names})")

@@ -108,7 +108,7 @@ def follows_diverged_members(subject: Subject) -> None:
         tracker.finished({**whole.summary, "ranking": [], "status": "failed"})
 
 
-@rule("copy what you want to change, as in `dict(run.spec)`: others are told of the same spec, plan and batches")
+@rule("copy what you want to change, as in `dict(run.spec)`: other trackers get the same spec, plan and batches")
 def changes_nothing(subject: Subject) -> None:
     """Spec, settings, plan, batches and summary are the same after a run was followed as before."""
     whole = story()
@@ -120,11 +120,11 @@ def changes_nothing(subject: Subject) -> None:
         tracker.finished(heard.summary)
         for name in ("spec", "settings", "plan"):
             same = same_values(getattr(whole.run, name), getattr(heard.run, name))
-            expect(same, f"another `{name}` of the run after it was followed")
+            expect(same, f"`{name}` of the run was changed by the tracker")
         for before, after in zip(whole.batches, heard.batches, strict=True):
             changed = [name for name in vars(before) if not same_values(vars(before)[name], vars(after)[name])]
-            expect(not changed, f"other {', '.join(changed)} of batch {before.task} after it was told of")
-        expect(same_values(whole.summary, heard.summary), "another summary after the run was followed")
+            expect(not changed, f"{', '.join(changed)} of batch {before.task} changed by the tracker")
+        expect(same_values(whole.summary, heard.summary), "the summary changed by the tracker")
 
 
 def same_values(one: Any, other: Any) -> bool:

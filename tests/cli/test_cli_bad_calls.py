@@ -209,7 +209,12 @@ def test_init_with_a_table_that_does_not_suit(cli):
     """The spec is there to be edited; what is wrong is said with its line. Or the call is corrected."""
     Path("table.csv").write_text("a,b,c\n1,high,2\n2,low,3\n3,low,5\n4,high,7\n")
     call = ["init", "study", "--csv", "table.csv", "--target"]
-    assert_refused(cli(*call, "b"), "line ", "choose a likelihood over classes", "edit it or give this command again")
+    assert_refused(
+        cli(*call, "b"),
+        "line ",
+        "choose a likelihood over classes",
+        "edit it, or correct this command",
+    )
     assert Path("study/spec.yaml").exists()
     assert_refused(cli(*call, "d"), "there is no column 'd'")
     Path("table.csv").write_text("a,c\n1,2\n2,3\n3,5\n4,7\n")

@@ -187,7 +187,7 @@ def test_a_run_of_an_earlier_version_is_refused_in_one_sentence(cli, run):
         assert called.out == ""
         assert called.err == (
             f"error: {run / 'opening.manifest.json'} is of a run of an earlier version of structflow, which stored "
-            "arrays otherwise and whose runs this one can't read: run the spec in a new directory (-o)\n"
+            "arrays differently; this version can't read it: run the spec in a new directory (-o)\n"
         )
 
 

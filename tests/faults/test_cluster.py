@@ -273,7 +273,7 @@ def test_a_worker_with_changed_code(tmp_path, dask, sabotage):
     assert worker.poll() is None
     rows = [line.partition(": ")[2] for line in err.splitlines() if line.startswith("  tcp://")]
     assert [row.split()[:2] for row in rows] == [["structflow's", "code"]]
-    assert "start workers anew where code has changed" in err
+    assert "restart workers where code has changed" in err
     assert not (tmp_path / "run").exists()
 
 

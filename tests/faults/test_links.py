@@ -101,7 +101,7 @@ def test_a_link_at_a_name_of_our_own_is_refused(cli, run, elsewhere, tmp_path, c
         called = cli(command, *arguments)
         assert called.code == 3, (name, called)
         assert f"{run / name} is a symbolic link to {elsewhere / name}; " in called.out + called.err, (name, called)
-        assert "remove the link, or put in its place what it points to" in called.out + called.err
+        assert "remove the link, or replace it by what it points to" in called.out + called.err
         assert content_of(elsewhere) == before, name
         (run / name).unlink()
         if present:

@@ -228,7 +228,14 @@ def test_a_plan_with_bounds_says_so(capsys):
 
 
 def test_runs(capsys):
-    row = {"run": "a", "status": "unfinished", "n_structures": None, "best": None, "log_evidence": None}
+    row = {
+        "run": "a",
+        "status": "unfinished",
+        "n_structures": None,
+        "best": None,
+        "log_evidence": None,
+        "problem": None,
+    }
     print_runs([row], Path("runs"))
     assert "unfinished" in capsys.readouterr().out
 

@@ -73,7 +73,7 @@ def test_steps_that_are_enough_are_named():
 
 def test_rounds_that_were_decided_too_early():
     (_, warning) = convergence_warnings(judged(entry(-90, 8.0)), spec(), None, ["grow-0", "grow-1"])
-    assert "chose by their scores what to go on from" in warning
+    assert "used their scores to choose the next ones" in warning
     assert warning.endswith("optimizer.restarts")
 
 
@@ -82,7 +82,7 @@ def test_the_scale_of_the_data_is_named_first():
     data = {"source": "synthetic", "rows": 9, "inputs": 2, "formula": "x0", "standardize": {"targets": False}}
     asked = spec(data=data)
     remedy = scale_remedy(asked, inputs, large)
-    assert remedy == "set data.standardize.targets: true, since targets as large as 3e+05 are trained on as they are"
+    assert remedy == "set data.standardize.targets: true, since targets of size 3e+05 are used without scaling"
     assert scale_remedy(asked, inputs, inputs) is None
     (warning,) = convergence_warnings(judged(entry(-90, 8.0)), asked, remedy, [])
     assert warning.index("standardize") < warning.index("steps from")

@@ -50,7 +50,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     ids=["separator", "spaces", "duplicates among others", "decimal comma"],
 )
 def test_a_csv_is_read_with_the_options_of_the_run(text: str, keys: dict[str, str], folder: Path) -> None:
-    """The target may be absent, and what is no input is left aside."""
+    """The target may be absent, and columns that are no input are ignored."""
     (folder / "new.csv").write_text(text)
     assert read_new_table(dataset(), csv(**keys), "new.csv").tolist() == [[10, 1], [20, 2]]
 
@@ -60,7 +60,7 @@ def test_a_csv_is_read_with_the_options_of_the_run(text: str, keys: dict[str, st
     [
         ("area,age,price\n10,1,0,\n20,2,0,\n", "Expected 3 fields in line 2, saw 4"),
         ("area,age,age\n10,1,0\n", "2 columns are named 'age'"),
-        ("area;age\n10;1\n", 'set `separator: ";"`, which seems to stand between the columns'),
+        ("area;age\n10;1\n", 'set `separator: ";"`, which seems to separate the columns'),
         ("area,Age\n10,1\n", "there is no column 'age'; expected one of 'area', 'Age'\n  → did you mean 'Age'?"),
         ("area,age\n", "new.csv has no rows"),
     ],
@@ -113,13 +113,13 @@ def test_options_can_be_replaced(folder: Path) -> None:
 
 
 def test_which_source_reads_a_table() -> None:
-    """The run's own, where it reads such files or no source is known by the ending; else the one that is."""
+    """The run's own, where it reads such files or no source reads such files; else the one that does."""
     run = options("parquet", path="train.csv", target="price")  # a parquet file with an odd name
     for table, source, expected in [
         ("new.csv", None, "parquet"), ("new.npz", None, "npz"), ("new", None, "parquet"), ("a.pq", "csv", "csv")
     ]:  # fmt: skip
         assert source_of(run, table, source).type == expected
-    with pytest.raises(CallError, match="name one with --source, of csv, npz, parquet"):
+    with pytest.raises(CallError, match="name one with --source: csv, npz, parquet"):
         source_of(options("sklearn", name="iris"), "new.foo", None)
     with pytest.raises(CallError, match="there is no source 'sklearn' that reads files"):
         source_of(run, "new.csv", "sklearn")

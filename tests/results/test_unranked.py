@@ -48,7 +48,7 @@ def test_what_the_estimator_that_ranks_lacks_is_said_first(cli, tmp_path):
     called = cli("run", path, "-o", tmp_path / "run")
     assert called.code == 0, called.err
     headline = (
-        "1 of 2 structures have no rank; the best may be among them, and probabilities are shares of the other 1. "
+        "1 of 2 structures have no rank; the best may be among them, and probabilities count the other 1 alone. "
         f"x->y dense:tanh: exact has no value ({NOT_LINEAR}). To rank all of them, list elbo first in "
         "evidence.estimators: nothing is trained again"
     )
@@ -121,7 +121,7 @@ def test_one_that_ranks_and_raises_takes_the_structure_out_aloud(tmp_path, monke
     del wanted["polynomial:2",]
     assert values == pytest.approx(wanted, abs=1e-9)
     assert run.summary["warnings"][0].startswith(
-        "1 of 3 structures have no rank; the best may be among them, and probabilities are shares of the other 2. "
+        "1 of 3 structures have no rank; the best may be among them, and probabilities count the other 2 alone. "
         "x->y polynomial:2: exact has no value (its code failed: evidence estimator 'exact' of package structflow: "
         "estimate raised ValueError: no)"
     )
@@ -175,6 +175,6 @@ def test_every_reason_has_its_words():
     assert said is not None
     assert said.startswith("5 of 6 structures have no rank; the best may be among them")
     assert said.endswith(
-        "To rank all of them, list an estimator first in evidence.estimators that suits them, such as elbo"
+        "To rank all of them, list first in evidence.estimators one that has a value for all, such as elbo"
     )
     assert unranked_warning([], ranking) is None

@@ -319,7 +319,7 @@ def test_a_broken_function_is_caught_by_these_rules_alone(monkeypatch, plugin, r
     found = messages(monkeypatch, "basis_functions", plugin, EXAMPLES, *rules)
     assert set(found) == rules, found
     for rule in rules:
-        for words in (f"basis function '{plugin.type}'", f"breaks {rule}", "got:", "expected:", "to mend it:"):
+        for words in (f"basis function '{plugin.type}'", f"breaks {rule}", "got:", "expected:", "to fix it:"):
             assert words in found[rule]
 
 

@@ -360,9 +360,9 @@ class SortsTheRanking(Tracker):
 @pytest.mark.parametrize(
     ("plugin", "words"),
     [
-        (EditsTheSpec, "another `spec` of the run"),
-        (RoundsTerms, "other terms of batch"),
-        (SortsTheRanking, "another summary"),
+        (EditsTheSpec, "`spec` of the run was changed"),
+        (RoundsTerms, "terms of batch"),
+        (SortsTheRanking, "the summary changed"),
     ],
 )
 def test_a_tracker_that_changes_what_it_is_told_is_caught(monkeypatch, plugin, words):

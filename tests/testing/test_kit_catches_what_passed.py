@@ -1,4 +1,4 @@
-"""Faults that once passed the kit: each is caught by a rule that names it, and says how to mend it."""
+"""Faults that once passed the kit: each is caught by a rule that names it, and says how to fix it."""
 
 from __future__ import annotations
 
@@ -178,8 +178,8 @@ def rule_of(found: dict[str, str], words: str) -> str | None:
         (Power, {"options_work_at_their_bounds"}, "with shift: 0"),
         (Knots, {"options_work_at_their_bounds"}, "with knots: 1"),
         (ManyRows, {"rows_do_not_mix"}, "among 64"),
-        (SingleConstant, {"stays_in_double_precision", "works_on_any_device"}, "works in single precision"),
-        (SinglePart, {"stays_in_double_precision", "gradients_are_derivatives"}, "works in single precision"),
+        (SingleConstant, {"stays_in_double_precision", "works_on_any_device"}, "computes in single precision"),
+        (SinglePart, {"stays_in_double_precision", "gradients_are_derivatives"}, "computes in single precision"),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
 )
@@ -188,13 +188,13 @@ def test_a_function_that_once_passed_is_caught(monkeypatch, plugin, rules, words
     found = messages(monkeypatch, "basis_functions", plugin, EXAMPLES)
     assert rule_of(found, words) in rules, found
     assert set(found) <= rules, found
-    assert all("to mend it:" in message for message in found.values())
+    assert all("to fix it:" in message for message in found.values())
 
 
 def test_a_function_that_remembers_its_first_rows_is_caught(monkeypatch):
     monkeypatch.setattr(Remembers, "type", "remembers")
     found = messages(monkeypatch, "basis_functions", Remembers, EXAMPLES)
-    assert "asked something else before" in found["repeats_itself"]
+    assert "called with something else before" in found["repeats_itself"]
 
 
 class Leaves(Good):

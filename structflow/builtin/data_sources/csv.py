@@ -26,7 +26,7 @@ class CsvOptions(ColumnOptions):
     missing_values: tuple[str, ...] | None = Field(
         None,
         description="Words that stand for missing values, besides empty fields; by default `NA`, `nan`, `null` and "
-        "others that are usual. `[]` takes every word as it stands.",
+        "other usual ones. With `[]` no word does.",
     )
 
     @model_validator(mode="after")

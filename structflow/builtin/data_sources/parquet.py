@@ -159,8 +159,8 @@ def refuse_columns_in_paths(files: list[str], place: str, options: Any) -> None:
     inside = [part for file in files for part in file.removeprefix(place).split("/")[:-1]]
     names = list(dict.fromkeys(part.partition("=")[0] for part in inside if "=" in part))
     if names and (options.inputs is None or any(name in (*options.inputs, *options.target) for name in names)):
-        message = f"column {names[0]!r} stands in the names of folders alone, which aren't read"
-        remedy = "save the table without partitions, or list the columns of the files to use in `inputs`"
+        message = f"column {names[0]!r} exists only in the names of folders, which aren't read"
+        remedy = "save the table without partitions, or list in `inputs` the columns of the files to use"
         raise SpecError.single("data.path", message, remedy)
 
 

@@ -130,7 +130,7 @@ class StoredArray:
             raise SpecError.single(
                 key,
                 f"array {name!r} has chunks of shape {self.array.chunks}; expected 1 or more along each axis",
-                "its metadata is damaged: write the array anew",
+                "its metadata is damaged: write the array again",
             )
         self.packing = packing_of(name, self.array.dtype, attributes, fill_value, key)
 

@@ -157,8 +157,8 @@ def of_log_weights(log_weights: Tensor) -> Estimate:
     without = torch.log1p(-share.clamp(max=1 - 1e-12))
     error = ((without - without.mean(1, keepdim=True)).square().sum(1) * (chains - 1) / chains).sqrt()
     unsure = {
-        number: f"{largest:.0%} of the weight is that of one chain of {chains} (effective sample size {size:.1f}), and "
-        f"log weights are spread by {width:.1f} nats: the estimate tends to be too low; raise temperatures, or chains"
+        number: f"one of {chains} chains has {largest:.0%} of the weight (effective sample size {size:.1f}), and log "
+        f"weights have a spread of {width:.1f} nats: the estimate tends to be too low; raise temperatures, or chains"
         for number, (is_known, largest, size, width) in enumerate(
             zip(known.tolist(), share.amax(1).tolist(), effective.tolist(), spread.tolist(), strict=True)
         )

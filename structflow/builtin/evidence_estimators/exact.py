@@ -62,7 +62,7 @@ def reasons(model: LinearModel) -> dict[int, str]:
             found[number] = "the noise isn't normal, so that the evidence has no closed form"
         elif not rounding <= LEAST_ROUNDING + MOST_ROUNDING * abs(value):
             found[number] = (
-                f"rounding may change it by {rounding:.2g} nats (−log p(y, w) is {value:.4g} at the mode): inputs, "
-                "weights or noise are of too different sizes; standardise the data or set a larger noise"
+                f"rounding may change it by {rounding:.2g} nats (−log p(y, w) is {value:.4g} at the mode): the scales "
+                "of inputs, weights or noise differ too much; standardise the data or set a larger noise"
             )
     return found

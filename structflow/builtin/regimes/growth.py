@@ -26,8 +26,8 @@ class GrowthOptions(PathOptions):
     tie: float = Field(
         0.2,
         ge=0,
-        description="Discrete: of structures whose scores differ by no more nats the one with more weights goes "
-        "first: a part that doesn't help by itself may open moves that do.",
+        description="Discrete: of structures whose scores differ by at most this many nats the one with more weights "
+        "comes first: a part that doesn't help by itself may make steps possible that do.",
     )
     tolerance: float = Field(
         0.1, ge=0, description="Discrete: nats by which a round must beat the best score to count as a rise."

@@ -69,7 +69,7 @@ def command(folder: Path, csv: Path | None, target: str | None) -> None:
     try:
         load_study(spec)
     except SpecError:
-        click.echo(f"wrote {spec}; before it runs, edit it or give this command again, corrected", err=True)
+        click.echo(f"wrote {spec}, which can't run yet: edit it, or correct this command and give it again", err=True)
         raise
     click.echo(f"wrote {spec}; run it with: structflow run {spec}")
 

@@ -12,7 +12,7 @@ from ..options import cluster_options, json_option, print_json, run_argument
 
 @click.command()
 @run_argument
-@click.option("--repair", "mend", is_flag=True, help="Make what is damaged again from what is sound.")
+@click.option("--repair", "mend", is_flag=True, help="Recompute what is damaged from what is intact.")
 @cluster_options
 @json_option
 def command(
@@ -32,7 +32,7 @@ def command(
         click.echo(f"{run} is intact")
         return 0
     if not mend:
-        click.echo(f"make it again with: structflow verify {run} --repair")
+        click.echo(f"repair it with: structflow verify {run} --repair")
         return 3
     done = repair(run, cluster_of(workers, scheduler, cluster), lambda progress: None)
     left = inspect(run)
