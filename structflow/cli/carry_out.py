@@ -1,4 +1,4 @@
-"""What `run` and `resume` share: a study carried out with a progress bar, its ranking printed."""
+"""What `run` and `resume` share: a study is run with a progress bar and its ranking printed."""
 
 from __future__ import annotations
 

@@ -57,7 +57,7 @@ def substitute(error: UnicodeError) -> tuple[str, int]:
 
 
 def ascii_for(character: str) -> str:
-    """The usual spelling of one character in ASCII: the name of a Greek letter, a line for a line, or `?`."""
+    """The usual spelling of one character in ASCII: the name of a Greek letter, `-`, `|` or `+` for a line, or `?`."""
     if character in SUBSTITUTES:
         return SUBSTITUTES[character]
     name = unicodedata.name(character, "")

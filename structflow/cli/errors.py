@@ -62,7 +62,7 @@ def report_error(error: BaseException, debug: bool) -> int:
 
 
 def lacks_memory(error: BaseException) -> bool:
-    """Whether memory was refused: Python, the loader of libraries, threads and torch each say it in their own way."""
+    """Whether memory ran out, which Python, the loader of libraries, threads and torch each report in their own way."""
     return isinstance(error, MemoryError) or any(words in str(error) for words in NO_MEMORY)
 
 

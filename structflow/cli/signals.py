@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from types import FrameType
 
 STORM = 2.0
-"""Seconds after a signal in which others are taken for the same wish, so that what is open can be closed meanwhile."""
+"""Seconds after a signal in which further ones count as the same request, so that what is open can be closed."""
 
 
 @dataclass

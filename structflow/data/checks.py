@@ -136,7 +136,7 @@ def first_text(column: np.ndarray) -> int | None:
 
 
 def is_formatted(value: object) -> bool:
-    """Whether a text is a number with a decimal comma or with thousands apart."""
+    """Whether a text is a number with a decimal comma or with separators between thousands."""
     return isinstance(value, str) and re.fullmatch(r"\s*[+-]?\d+([.,'\u00a0\u202f ]\d+)+\s*", value) is not None
 
 

@@ -31,9 +31,9 @@ def new_inputs(raw: Any, names: Sequence[str], shape: Shape) -> np.ndarray:
     """`raw` as float64 (rows, *shape), columns in the order of `names`, those that the training table had.
 
     Columns with names (pandas, polars, Arrow, xarray, mappings, structured arrays) are found by them, whatever their
-    order, and others that `names` lacks are left aside; anything else is an array whose columns stand in that order.
+    order, and others that `names` lacks are ignored; anything else is an array whose columns are in that order.
     Raises `CallError` for columns that are missing or there twice, for another shape, and for a value that is missing,
-    infinite or no number, with its row and its column.
+    infinite or not a number, with its row and its column.
     """
     if hasattr(raw, "to_frame") and hasattr(raw, "iloc"):  # its labels would be lost, whatever their order
         remedy = "give a data frame: series.to_frame().T for one row, series.to_frame() for one column"

@@ -1,4 +1,4 @@
-"""Arrays as their attributes say they are meant: unpacked, and with NaN where a value stands for a missing one.
+"""Arrays decoded as their attributes say: unpacked, and with NaN where a value stands for a missing one.
 
 The attributes are those of the CF conventions, chapters 2.5.1 and 8.1, as xarray and netCDF write them.
 """
@@ -56,8 +56,8 @@ class Packing:
 def packing_of(name: str, dtype: np.dtype[Any], attributes: Mapping[str, Any], fill_value: Any, key: str) -> Packing:
     """How an array is packed; `fill_value` is that of its storage where it stands for missing values, else None.
 
-    Raises `SpecError` at `key` for attributes that can't be used, and for times, which are no numbers: a table written
-    elsewhere may count them from another day.
+    Raises `SpecError` at `key` for attributes that can't be used, and for times, which aren't plain numbers: a table
+    written elsewhere may count them from another day.
     """
 
     def refuse(message: str, remedy: str) -> SpecError:

@@ -17,7 +17,7 @@ from .prepare import check_contract, prepare
 from .stream import Location
 
 UNREADABLE = (OSError, ValueError, EOFError, MemoryError)
-"""Errors of a source that are told of as problems of the data."""
+"""Errors of a source that are reported as problems of the data."""
 
 
 def load_dataset(

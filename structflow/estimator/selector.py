@@ -54,8 +54,8 @@ class StructureSelector(BaseEstimator, ABC):  # type: ignore[misc]
     best_ : RankedStructure
         The same with its evidence, predictions and `module()`, a plain `torch.nn.Module`.
     converged_ : bool or None
-        Whether more steps would hardly raise the evidence of the best structure, None where noise hides it; where they
-        would, `fit` gives scikit-learn's `ConvergenceWarning`.
+        Whether more steps would hardly raise the evidence of the best structure, None where that isn't known; where
+        they would, `fit` gives scikit-learn's `ConvergenceWarning`.
     predictor_ : Predictor
         The mixture over structures that predictions come from.
     n_features_in_ : int

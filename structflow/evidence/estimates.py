@@ -56,10 +56,10 @@ class Estimator:
 def checked_estimate(
     plugin: type[EvidenceEstimator], options: Any, trained: TrainedPopulation, samples: int
 ) -> Estimate:
-    """What an estimator says of every member; raises `PluginError` where that isn't (M,) numbers.
+    """An estimator's values for all members; raises `PluginError` where they aren't (M,) numbers.
 
-    A member without a finite value, or standard error, has NaN and a reason: one that the estimator leaves out is given
-    here.
+    A member without a finite value, or standard error, has NaN and a reason: where the estimator gives none, one is
+    added here.
     """
     method, expected = "estimate", f"({trained.size},) numbers in float64, one a member"
     with Calling(plugin, method):
@@ -92,7 +92,7 @@ def estimators_for(trained: TrainedPopulation, spec: Spec, shift: float) -> Iter
     """The estimators that are asked of these members, by the names of `estimator_labels` in the order of the spec.
 
     `shift` is Σ log of what targets were divided by over rows. Relaxed members have no vectors of weights; their bound
-    comes first, listed or not. Where q is a point, what needs a density of it isn't asked.
+    comes first, listed or not. Where q is a point, estimators that need its density aren't called.
     """
     kind = registry().of_kind("evidence_estimators")
     listed, samples = spec.evidence.estimators, spec.evidence.samples

@@ -19,7 +19,7 @@ def members_by_density(likelihoods: Sequence[GuardedLikelihood], out_shape: Shap
     """The numbers of the members whose likelihoods are one function of (y, f) and their parameters, for each there is.
 
     Likelihoods of several folds differ by the scale of the targets. Many don't depend on it: those that agree to the
-    last bit at random points are taken for one, so that a step calls it once rather than once a fold.
+    last bit at random points are treated as one, so that a step calls it once rather than once a fold.
     """
     by_scale: dict[tuple[float, ...], list[int]] = {}
     for number, likelihood in enumerate(likelihoods):

@@ -18,8 +18,8 @@ Parameters = dict[str, Tensor]
 class GuardedLikelihood:
     """A likelihood with the methods of its contract, of which every one raises `PluginError` where it is broken.
 
-    It is lifted over members and samples as the likelihood itself is: shapes are those of one member. Checks look at
-    shapes and dtypes, which tracing knows, and cost a program nothing.
+    It is vectorised over members and samples as the likelihood itself is: shapes are those of one member. Checks look
+    at shapes and dtypes, which tracing knows, and cost a program nothing.
     """
 
     def __init__(self, plugin: Likelihood):
@@ -31,7 +31,7 @@ class GuardedLikelihood:
 
     @property
     def has_own_draw(self) -> bool:
-        """Whether y given f is distributed otherwise than the default of `draw` says."""
+        """Whether y given f is distributed differently from what the default of `draw` assumes."""
         return type(self.plugin).draw is not Likelihood.draw
 
     @property
@@ -123,7 +123,7 @@ def numbers(value: Any, finite: bool = True) -> np.ndarray | None:
     """A value as an array in float64; None where it isn't made of numbers, finite ones unless otherwise said."""
     try:
         array = np.asarray(value.detach().cpu() if isinstance(value, torch.Tensor) else value)
-    except Exception:  # ragged lists, objects of a stranger
+    except Exception:  # ragged lists, objects of unknown types
         return None
     if array.dtype.kind not in "biuf" or (finite and not np.isfinite(array).all()):
         return None

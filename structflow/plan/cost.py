@@ -55,7 +55,7 @@ class MemberCost:
 
 
 def member_cost(graph: Graph, shapes: Mapping[str, Shape], spec: Spec, rows: int, relaxed: bool) -> MemberCost:
-    """Cost of the dearest member with these node shapes: relaxed, it uses every function of every edge.
+    """Cost of the most expensive member with these node shapes: relaxed, it uses every function of every edge.
 
     Where rows are held out in turn a member has inputs of its own, in the units of what it learns from.
     """
@@ -88,7 +88,7 @@ def members_per_batch(cost: MemberCost, spec: Spec) -> int:
 
 @dataclass(frozen=True)
 class Work:
-    """The work of a round for a forecast: every member counts as the dearest, `functions` are those of a program."""
+    """The work of a round for a forecast: every member counts as the most expensive; `functions` are a program's."""
 
     cost: MemberCost
     members: int

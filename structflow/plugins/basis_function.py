@@ -33,8 +33,8 @@ class BasisFunction(Plugin):
     Gaussian likelihood instead of sampled.
 
     `is_zero`, `keeps_zero` and `ignores_input` say which choices have no effect on the output of a network: structures
-    that differ only in those are one. Each is a promise for all weights, inputs and shapes; without it nothing is lost
-    but that.
+    that differ only in those are one. Each is a promise for all weights, inputs and shapes; without it such
+    structures are trained separately.
     """
 
     Options: ClassVar[type[BasisOptions]] = BasisOptions

@@ -1,4 +1,4 @@
-"""Calls of plugins from the core: what goes wrong in one is told of by its kind, its type and its package."""
+"""Calls of plugins from the core: errors in one name its kind, its type and its package."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .registry import registry
 from .torch_errors import in_words
 
 SIGNALLED = (130, 143)
-"""Exit codes of a `SystemExit` that a signal raises, whatever was running: it is no plugin's."""
+"""Exit codes of a `SystemExit` that a signal raises, whatever was running: no plugin raised it."""
 
 OF_THE_MACHINE = ("OutOfMemoryError", "AcceleratorError")
 """Errors of torch that say nothing of the code that raised them."""
@@ -36,7 +36,7 @@ def package_of(plugin: type[Plugin]) -> str:
 
 
 def named_plugin(plugin: type[Plugin]) -> str:
-    """A plugin in a message, such as `likelihood 'student_t' of package structflow-stranger`."""
+    """A plugin in a message, such as `likelihood 'student_t' of package structflow-student`."""
     return f"{kind_of(plugin).replace('_', ' ').removesuffix('s')} {plugin.type!r} of package {package_of(plugin)}"
 
 
@@ -73,8 +73,8 @@ def told(error: BaseException, method: str) -> str:
 class Calling:
     """`with Calling(plugin, "method"):` turns what its code raises into a `PluginError` that names the plugin.
 
-    Deliberate errors of structflow, interrupts and a lack of memory go through as they are, and so do those of the
-    classes `through`. `name` gives other words for the plugin, and `error` the class of the error.
+    structflow's own deliberate errors, interrupts and a lack of memory pass unchanged, and so do those of the
+    classes `through`. `name` gives another description of the plugin, and `error` the class of the error.
     """
 
     __slots__ = ("error", "method", "name", "plugin", "through")
@@ -106,7 +106,7 @@ class Calling:
 
 
 def conflicts_of(plugin: type[Any], *arguments: Any) -> list[Problem]:
-    """What a regime, hypergradient or relevance has against a spec; raises `PluginError` where it isn't problems."""
+    """Problems that a regime, hypergradient or relevance finds in a spec; raises `PluginError` for anything else."""
     with Calling(plugin, "conflicts"):
         found: Any = plugin.conflicts(*arguments)
         problems = list(found) if isinstance(found, Iterable) and not isinstance(found, str) else [found]

@@ -73,7 +73,7 @@ def class_attributes(base: type[Plugin]) -> list[str]:
 def check_options(base: type[Plugin], plugin: type[Plugin]) -> None:
     """Raise `PluginError` unless `Options` is a model with the keys that the kind's plugins are asked for.
 
-    It refuses unknown keys, leaves the key `type` free, and derives from the class that `least_options` says.
+    It refuses unknown keys, has no key `type`, and derives from the class that `least_options` gives.
     """
     options, wanted = plugin.Options, plugin.least_options(base.Options)
     if not (isinstance(options, type) and issubclass(options, wanted)):

@@ -74,7 +74,7 @@ class ColumnOptions(DataOptions):
 class Table:
     """What a source read: inputs (rows, *input_shape) in float64; targets (rows, targets), numbers or labels.
 
-    `missing_text` has, by the name of a column, the word that stands in its first missing field, where there is one.
+    `missing_text` has, by the name of a column, the word in its first missing field, where there is one.
     """
 
     inputs: np.ndarray
@@ -86,7 +86,7 @@ class Table:
 
 @dataclass(frozen=True)
 class InputTable:
-    """The inputs alone of a table to predict for: as those of `Table`."""
+    """Only the inputs of a table to predict for, as in `Table`."""
 
     inputs: np.ndarray
     input_names: tuple[str, ...]

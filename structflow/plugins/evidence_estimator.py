@@ -57,8 +57,8 @@ class TrainedMembers(Protocol):
 class Estimate:
     """log evidence of every member and its Monte Carlo standard error, both (members,) in float64, in nats.
 
-    A member that has none gets NaN, and `missing` says why, by the number of the member. So does `unsure` for a member
-    that has a value whose standard error isn't known, which is NaN then: no tie and no disagreement is decided by it.
+    A member without a value gets NaN, and `missing` says why, by the number of the member. Where a value's standard
+    error isn't known it is NaN, and `unsure` says why: that value then decides no tie and no disagreement.
     """
 
     value: Tensor

@@ -29,7 +29,7 @@ class InnerPath(Protocol):
     """The η steps of θ that led to a point, with h held.
 
     v_{τ+1} = μ v_τ + ∇_θ L_τ(θ_τ, h) and θ_{τ+1} = θ_τ + β_τ v_{τ+1} for τ = 0, …, η − 1. Each step has its own
-    minibatch and noise, which are had again whenever they are asked for. Vectors are as in `TwoLevelPoint`; those that
+    minibatch and noise, which are recomputed whenever they are asked for. Vectors are as in `TwoLevelPoint`; those that
     stand for θ_τ hold h, too.
     """
 

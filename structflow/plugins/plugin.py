@@ -34,9 +34,9 @@ class Plugin(ABC):
     Options: ClassVar[builtins.type[Options]] = Options
     interface: ClassVar[tuple[int, int]] = INTERFACE_VERSION
     needed_options: ClassVar[tuple[str, ...]] = ()
-    """Fields that `Options` must have, because a run reads them whatever the plugin; a kind says so."""
+    """Fields that `Options` must have, because a run reads them whatever the plugin; set by the kind."""
 
     @classmethod
     def least_options(cls, of_kind: builtins.type[BaseOptions]) -> builtins.type[BaseOptions]:
-        """The class that `Options` must derive from: `of_kind`, that of the kind, unless the plugin does more."""
+        """The class that `Options` must derive from: `of_kind`, that of the kind, unless the plugin offers more."""
         return of_kind

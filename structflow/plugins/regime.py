@@ -57,7 +57,7 @@ class Candidate:
 
     @property
     def is_pruned(self) -> bool:
-        """Whether single weights of it are removed: its score depends on a mask that was chosen from the data."""
+        """Whether some of its weights are pruned: its score then depends on a mask that was chosen from the data."""
         return self.removed is not None and self.removed.share > 0
 
 

@@ -174,7 +174,7 @@ def load_package(found: Registry, manager: pluggy.PluginManager, point: EntryPoi
         manager.register(module, name=f"{package.origin}:{point.name}")
         callers = manager.get_hookcallers(module) or []
         hooks = {caller.name: hook for caller in callers for hook in caller.get_hookimpls() if hook.plugin is module}
-    except BaseException as error:  # a stranger's package may raise anything at import
+    except BaseException as error:  # a third-party package may raise anything at import
         return [in_one_line(error)]
     reasons = hook_problems(hooks, unmarked_hooks(module, hooks))
     for kind in hookspecs.KINDS:
@@ -190,7 +190,7 @@ def call_hook(found: Registry, kind: str, hook: pluggy.HookImpl, package: Packag
         if isinstance(returned, type):
             return [f"hook {kind} returned {returned!r}; expected a list of classes: return [{returned.__name__}]"]
         classes = list(returned)
-    except BaseException as error:  # a stranger's hook may raise anything
+    except BaseException as error:  # a third-party hook may raise anything
         return [f"hook {kind}: {in_one_line(error)}"]
     reasons = []
     for plugin in classes:

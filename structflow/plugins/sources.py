@@ -12,7 +12,7 @@ from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 
 NO_SOURCE = "no source"
-"""Of a package that isn't there, or of which no file can be read."""
+"""The digest of a package that isn't there, or none of whose files can be read."""
 
 CODE = (".py", ".pyd", *EXTENSION_SUFFIXES)
 """Ends of the names of files that hold code: Python, and what was compiled from other languages."""

@@ -1,4 +1,4 @@
-"""What torch says of code that can't be computed for all members at once, in words, with the remedy."""
+"""Errors of torch about code that can't be computed for all members at once, in plain words with a remedy."""
 
 from __future__ import annotations
 

@@ -94,7 +94,7 @@ def print_pruned(console: Console, found: dict[str, Any], most: int) -> None:
 
 
 def headlines(summary: dict[str, Any]) -> tuple[str, ...]:
-    """What was said of structures without a rank above the rankings, and needn't be again among the warnings."""
+    """What was said above the rankings about structures without a rank, and isn't repeated among the warnings."""
     found = (
         unranked_warning(each.get("unranked", []), each["ranking"]) for each in [summary, *summary.get("settings", [])]
     )

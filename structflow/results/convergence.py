@@ -1,4 +1,4 @@
-"""Whether the structures of a ranking have converged, and what that may mean for their order."""
+"""Whether the structures of a ranking have converged, and what it may mean for their order if not."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ FAR_FROM_ONE = 100.0
 """Factor from 1 beyond which the scale of data is named as the reason of slow training."""
 
 MOST_STEPS = 10
-"""Times the steps that a warning suggests at most."""
+"""The largest multiple of the steps that a warning suggests."""
 
 NOT_MEASURED = "it was trained by a version of structflow that didn't measure it"
 
@@ -53,8 +53,8 @@ def judged_alone(
 
     `still_gaining`, with its error `still_gaining_se`, is what the objective would gain in as many steps again,
     `left_to_gain` an upper bound of all that it would gain in the end, None where no limit is in sight. `converged`
-    says that the first is below its limit, also two errors up. It is None, with a reason in `converged_unknown`, where
-    that can't be told.
+    says that the first plus two errors is below its limit. It is None, with a reason in `converged_unknown`, where
+    that isn't known.
     """
     values = dict.fromkeys(SHOWN) if measure is None else {name: measure[name] for name in SHOWN}
     converged, reason = judged(values, limit_of(gap, error), measure is not None)
@@ -88,8 +88,8 @@ def convergence_warnings(
 ) -> list[str]:
     """Warnings where structures that have not converged could change the result, and what to do about it.
 
-    They could where what is left to gain reaches an entry above; the best one matters in any case, and in a regime of
-    several `rounds`, by name, everyone whom it compared. `remedy` is what is to be done before steps are added.
+    They could where what is left to gain reaches an entry above; the best one matters in any case, and in a regime with
+    several `rounds`, by name, every structure that it compared. `remedy` is what to do before steps are added.
     """
     scores = [entry["score"] + entry["log_prior"] for entry in ranking]
     behind = [number for number, entry in enumerate(ranking) if entry["converged"] is False]
@@ -120,7 +120,7 @@ def convergence_warnings(
 
 
 def scale_remedy(spec: Spec, inputs: np.ndarray, targets: np.ndarray) -> str | None:
-    """What to say of prepared inputs or targets far from the scale of 1 that steps of training are made for."""
+    """What to do about prepared inputs or targets far from the scale of 1 that training steps are made for."""
     for part, values, is_asked in (
         ("targets", targets, spec.data.standardize.targets),
         ("inputs", inputs, spec.data.standardize.inputs),

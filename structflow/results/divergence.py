@@ -15,7 +15,7 @@ LATER = "try a smaller optimizer.inner.lr"
 
 
 def divergence_warnings(context: RunContext, setting: int, diverged: int, members: int) -> list[str]:
-    """What to say of `diverged` members out of all: when it happened, and what may help."""
+    """What to say about `diverged` members out of all: when it happened, and what may help."""
     if not diverged:
         return []
     steps = steps_of_divergence(context, setting)

@@ -13,8 +13,8 @@ from .unranked import MOST_NAMED, NOT_FINITE
 def missing_estimates(members: Sequence[Mapping[str, Any]], by_estimate: bool = True) -> list[str]:
     """One warning for every estimator that has no value for some structures, with the reasons.
 
-    Not for the one that ranks, where an estimate does (`by_estimate`): what has no rank is told before the ranking. Nor
-    for what was told as a failure of an estimator's code.
+    Not for the one that ranks, where an estimate does (`by_estimate`): structures without a rank are reported before
+    the ranking. Nor for what was reported as a failure of an estimator's code.
     """
     names = dict.fromkeys(name for member in members for name in member["evidence"])
     found = []

@@ -1,4 +1,4 @@
-"""What was found of the members of a run, from its records."""
+"""What was found for the members of a run, from its records."""
 
 from __future__ import annotations
 

@@ -9,8 +9,8 @@ from typing import Any
 def marginal_probabilities(ranking: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, float]]:
     """For every edge, and every node that chooses its shape, the probability of each choice over all structures.
 
-    Structures in which the choice has no effect count for ∅, not for what could be chosen there: the choices'
-    probabilities add up to that of the choice having an effect.
+    Structures in which the choice has no effect count as ∅, not as what could be chosen there: so the probabilities of
+    the functions add up to the probability that the choice has an effect.
     """
     marginals: dict[str, dict[str, float]] = {}
     for entry in ranking:

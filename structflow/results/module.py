@@ -36,8 +36,8 @@ class StructureModule(nn.Module):
     - Classes and two labels: logits, for `cross_entropy` and `binary_cross_entropy_with_logits`.
     - Counts: the log rate, for `poisson_nll_loss`.
 
-    Columns stand in the order of `input_names`; a data frame `frame` is given as
-    `torch.tensor(frame[list(module.input_names)].to_numpy())`. Values aren't looked at: NaN gives NaN.
+    Columns are in the order of `input_names`; a data frame `frame` is given as
+    `torch.tensor(frame[list(module.input_names)].to_numpy())`. Values aren't checked: NaN gives NaN.
 
     Weights are ordinary parameters, `weights.<edge>.<function>.<weight>` or, of functions that share them,
     `weights.shared.<name>.<weight>`; what standardises inputs and targets are buffers. Nothing in it is random.
@@ -62,7 +62,7 @@ class StructureModule(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Predict inputs (rows, *input_shape) of any numeric dtype.
 
-        Raises `CallError` for what is no tensor, such as a data frame, and for another shape.
+        Raises `CallError` for anything but a tensor, such as a data frame, and for another shape.
         """
         shift, scale = cast(Tensor, self.input_shift), cast(Tensor, self.input_scale)
         self._check(x, shift)

@@ -28,9 +28,9 @@ def read_new_table(
 ) -> np.ndarray:
     """The inputs (rows, *input_shape) of a table, in the order of the run's columns, as they stand there.
 
-    `dataset` and `options` are those of the run. The table is read with the run's own options where it is of the run's
-    source, else with the defaults of the source that `source` or the ending of its name says; `overrides` are texts
-    `key=value` that replace some. Raises `CallError` for a table that can't be read or lacks columns.
+    `dataset` and `options` are those of the run. The table is read with the run's own options if the run's source
+    reads it, else with the defaults of the source that `source` or the ending of its name gives; `overrides` are texts
+    `key=value` that replace options. Raises `CallError` for a table that can't be read or lacks columns.
     """
     registration = source_of(options, table, source)
     chosen = options_for(registration, dataset, options, table, overrides)
@@ -61,7 +61,7 @@ def read_new_table(
 
 
 def in_table(table: str, problems: Iterable[Problem]) -> CallError:
-    """The error for problems that a source found in a table, which are none of the spec."""
+    """The error for problems that a source found in a table; the spec isn't at fault."""
     lines = []
     for problem in problems:
         remedy = f"\n  → {problem.suggestion}" if problem.suggestion else ""
@@ -72,7 +72,7 @@ def in_table(table: str, problems: Iterable[Problem]) -> CallError:
 def source_of(options: Any, table: str, source: str | None) -> Registration:
     """The source that reads a table: the one named, else the run's own where it reads such files, else by its ending.
 
-    Raises `CallError` where there is none, or where several are as good.
+    Raises `CallError` where there is none, or where several would do.
     """
     known = registry().of_kind("data_sources")
     readers = {name: each for name, each in known.items() if "path" in each.options.model_fields}

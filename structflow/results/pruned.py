@@ -30,13 +30,13 @@ CONDITIONAL = (
     "conditional on which weights were removed, a choice made from the same data: it can't be compared with the "
     "evidence of unpruned networks"
 )
-"""What the scores of pruned networks are, for tables."""
+"""What the scores of pruned networks mean, for tables."""
 
 
 def pruned_networks(
     members: Sequence[Mapping[str, Any]], selection: Sequence[Mapping[str, Any]]
 ) -> list[dict[str, Any]]:
-    """An entry for every structure that lost single weights, by score: of all its shares that with the highest.
+    """An entry for every structure that lost single weights, by score; of all shares removed, the one with the highest.
 
     They have no probability. The score is conditional on a mask of weights that was chosen from the same data, so that
     it can't be compared with those of the ranking. `pruned` says by which criterion what share was removed, how many

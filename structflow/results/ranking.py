@@ -29,9 +29,9 @@ def rank(
 ) -> list[dict[str, Any]]:
     """Entries by posterior probability, equal ones by canonical structure, with rank, log prior, probability and ties.
 
-    p(structure | data) ∝ exp(score + log prior). An entry is tied with the best if their gap is at most two standard
-    errors of it, which `gap_error` gives for the numbers of two entries; by default errors are independent. Where the
-    error of either score isn't known, `tied_with_best` is None.
+    p(structure | data) ∝ exp(score + log prior). An entry is tied with the best if their gap is at most two of its
+    standard errors, which `gap_error` gives for the numbers of two entries; by default errors are independent. Where
+    the error of either score isn't known, `tied_with_best` is None.
     """
     structures = [Structure.from_dict(entry["structure"]) for entry in entries]
     priors = log_priors(structures, space, spec)

@@ -87,8 +87,8 @@ class Run:
     def pruned(self, place: int = 1) -> RankedStructure:
         """The network without some of its weights at a place of the table of pruned networks; the first is 1.
 
-        Only the regime `weight_pruning` makes some. Its `score` is conditional on which weights were removed, which was
-        chosen from the same data; it has no probability among the structures of the ranking.
+        Only the regime `weight_pruning` makes some. Its `score` is conditional on which weights were removed, a choice
+        made from the same data; it has no probability among the structures of the ranking.
         """
         entries = self.summary.get("pruned", [])
         if not 1 <= place <= len(entries):
@@ -139,7 +139,7 @@ def resume(
 ) -> Run:
     """Continue the unfinished run in `directory` with the spec and the data that it was started with.
 
-    Nothing else is read: neither the spec file nor the table need be there any more. A finished run is left as it is.
+    Nothing else is read: neither the spec file nor the table is needed any more. A finished run is left as it is.
     Where it runs is as for `run`. Raises `CallError` for a folder that holds no run.
     """
     leave_if_imported_again()

@@ -214,7 +214,7 @@ def rows_of(context: RunContext) -> dict[str, Any]:
 
 
 def stage_complexities(context: RunContext, setting: int) -> list[dict[str, Any]]:
-    """For every stage of every round that trained anyone the complexities of the member with the best bound at its end.
+    """Complexities of the member with the best bound at the end, for every stage of every round that trained members.
 
     Of presets that hold rows out these are members that learn from all rows: the others' bounds are of other rows.
 

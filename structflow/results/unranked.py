@@ -1,4 +1,4 @@
-"""Structures that were trained and have no place in the ranking, and what is said of them before it."""
+"""Structures that were trained and have no place in the ranking, and what is reported about them before it."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ def unranked_structures(
 ) -> list[dict[str, Any]]:
     """An entry for every structure that has no rank, in canonical order, with the `reason`.
 
-    `estimator` is the one that ranks where that is what lacks a value, else None; `evidence` and `evidence_se` hold
-    what others say. `selection` are all structures that were trained, `evaluated` what was found of them, `failures`
-    the members that failed; `by_estimate` says that an estimate of log evidence ranks.
+    `estimator` is the one that ranks if it has no value, else None; `evidence` and `evidence_se` hold
+    the values of the others. `selection` are all structures that were trained, `evaluated` what was found of them,
+    `failures` the members that failed; `by_estimate` says that an estimate of log evidence ranks.
     """
     ranked = {canonical(entry["structure"]) for entry in ranking}
     found = {canonical(member["structure"]): member for member in evaluated}

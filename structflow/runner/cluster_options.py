@@ -14,11 +14,11 @@ from ..spec.document import parse_document
 from ..store.regular_files import special_file
 
 LEAST_MEMORY = 400 * 2**20
-"""Bytes that a worker takes before it trains anything: most of it is torch."""
+"""Bytes that a worker needs before it trains anything, most of them for torch."""
 
 
 def enough_memory(value: str) -> str:
-    """A memory limit; raises `ValueError` for what is none, and for one that no worker can start within."""
+    """A memory limit; raises `ValueError` for anything else, and for one too small for a worker to start."""
     found = re.fullmatch(r"\s*(\d+\.?\d*)\s*([kmgt]?)(i?)b?\s*", value.lower())
     if found is None:
         raise ValueError(f"{value!r} is not an amount of memory; expected one such as 4GiB or 4000MB")

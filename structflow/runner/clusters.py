@@ -61,7 +61,7 @@ def disconnected(client: Any) -> None:
 
 @contextmanager
 def failures_in_words(options: ClusterOptions) -> Iterator[None]:
-    """Raise `ClusterError` for whatever Dask raises where a cluster of one's own can't be started."""
+    """Raise `ClusterError` for whatever Dask raises where a cluster can't be started."""
     try:
         yield
     except StructflowError:

@@ -73,7 +73,7 @@ def check_bound(spec: Spec, decision: Decision, planned: RoundPlan) -> None:
 
 
 def member_records(context: RunContext, setting: int, before_round: int) -> list[MemberRecord]:
-    """What all members of earlier rounds came to, in the order they were planned; diverged and failed ones score −∞.
+    """The results of all members of earlier rounds, in the order they were planned; diverged and failed ones score −∞.
 
     Scores of discrete members count their structure's prior, as the ranking does; the bound of a relaxed member has
     it in KL(q(Γ) ‖ p(Γ | h)).

@@ -62,7 +62,7 @@ def plan_study(
 def open_run(study: Study, path: Path, written: str | None, plan: Plan | None = None) -> tuple[RunDirectory, Plan]:
     """The run directory of a study with its plan: a new one, or the one that is there if it holds the same spec.
 
-    A run of a spec that this one extends is set aside, and the extension opened in its place. `written` is the text of
+    A run of a spec that this one extends is archived, and the extension started in its place. `written` is the text of
     the spec file; `plan` is that of a new run, where it was made already. Raises `CallError` if the directory holds
     another study.
     """
@@ -91,7 +91,7 @@ def open_run(study: Study, path: Path, written: str | None, plan: Plan | None = 
 
 
 def newest_opening(directory: RunDirectory) -> RunDirectory | None:
-    """What a run directory was opened with last, which may be set aside already; None where nothing was."""
+    """What a run directory was started with last, which may be archived already; None where nothing was."""
     if directory.has(PLAN):
         return directory
     return next((opening for opening in earlier_openings(directory) if opening.has(PLAN)), None)

@@ -1,4 +1,4 @@
-"""Estimates of log evidence where the code of an estimator may raise: it costs that estimator's value alone."""
+"""Estimates of log evidence where the code of an estimator may raise: only that estimator's value is lost."""
 
 from __future__ import annotations
 

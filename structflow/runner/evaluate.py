@@ -42,7 +42,7 @@ ROW_TERMS = "rows/log_likelihood"
 def evaluate(context: RunContext, task: Task) -> Found:
     """Evidence by every estimator, complexities and metrics of each picked member, and its posterior.
 
-    What an earlier opening of the run found of a member is taken over. Members whose evaluation raises are listed under
+    What an earlier revision of the run found for a member is reused. Members whose evaluation raises are listed under
     `failed`, with the error; one that all of several raise stands.
     """
     last = len(context.stages(task.setting)) - 1

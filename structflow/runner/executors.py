@@ -170,7 +170,7 @@ def run_wave(
 ) -> dict[str, Exception]:
     """Do the tasks of a graph; returns the errors of tasks that failed, or that wait for one that did, by task.
 
-    What a task returns stays where it is: its record says it all, and a question for each would take longer than it.
+    What a task returns stays where it is: its record has everything, and fetching each would take longer than the task.
 
     Raises `StorageError` at once, since no other task could be written either, and Dask's `FutureCancelledError` where
     the scheduler is lost.

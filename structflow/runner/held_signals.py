@@ -1,8 +1,8 @@
 """Signals to end (Ctrl-C, SIGTERM) that wait for a moment at which an exception does no harm.
 
-A handler that raises does so wherever the main thread is: in a callback that Python calls when an object goes, which
-swallows the exception, or beneath C++ that ends the process for it, as torch does while it compiles. So within
-a task a handler only notes the signal, and the task looks at the note between steps.
+A handler that raises does so wherever the main thread is: in a callback that Python calls when an object is destroyed,
+which swallows the exception, or below C++ that then ends the process, as torch does while it compiles. So within a task
+a handler only records the signal, and the task checks for it between steps.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from types import FrameType
 from typing import Any, Protocol, runtime_checkable
 
 STORM = 2.0
-"""Seconds after a signal in which others are taken for the same wish: whoever ends processes may send many."""
+"""Seconds after a signal in which further ones count as the same request: whoever ends processes may send many."""
 
 Handler = Callable[[int, FrameType | None], Any]
 
@@ -39,7 +39,7 @@ class HeldSignals:
     asked: tuple[Handler, int] | None = None
     asked_at: float = 0.0
     between_steps: bool = False
-    """Whether the next look is soon; else whoever sent the signal is told that it was heard."""
+    """Whether the next check is soon; else a message says that the signal was received."""
 
     @contextmanager
     def holding(self) -> Iterator[None]:

@@ -17,7 +17,7 @@ COST = 50
 
 @dataclass
 class TimedCheckpoints:
-    """Checkpoints of a task every `interval` seconds, or more rarely where they are dear.
+    """Checkpoints of a task every `interval` seconds, or more rarely where they are expensive.
 
     A signal to end (Ctrl-C, SIGTERM) that is `held` waits until the state after the current step is written.
     """
@@ -54,6 +54,6 @@ class TimedCheckpoints:
         self.due_at = self.clock() + self.interval
 
     def let_go(self) -> None:
-        """No steps follow for now: end where that was asked for."""
+        """No steps follow for now: end here if a signal asked for it."""
         self.held.between_steps = False
         self.held.end_if_asked()

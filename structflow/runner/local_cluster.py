@@ -1,7 +1,7 @@
 """Worker processes of this machine that nobody else can use: throwaway TLS keys, and no HTTP.
 
-Dask's `LocalCluster` takes commands from any process of the machine, so that any user of it could run code as whoever
-trains, and its scheduler and workers serve pages over HTTP even without a dashboard.
+Dask's `LocalCluster` takes commands from any process of the machine, so that any user of it could run code as the user
+who trains, and its scheduler and workers serve pages over HTTP even without a dashboard.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ SELDOM = {
     "distributed.scheduler.work-stealing-interval": "1s",
     "distributed.worker.profile.enabled": False,
 }
-"""How often a cluster of one's own looks after itself: tasks take seconds, and what wakes up takes the core, and the
+"""How often a local cluster does its housekeeping: tasks take seconds, and what wakes up takes the core, and the
 interpreter's lock, from training."""
 
 
@@ -47,10 +47,11 @@ class KeeperWithoutHttp(Nanny):  # type: ignore[misc]
 
 
 def local_cluster(options: Local) -> SpecCluster:
-    """Processes on this machine that nobody beyond it, and no other process of it, can give commands to.
+    """Processes on this machine that nobody outside it, and no other process on it, can give commands to.
 
-    The keys are made anew and are never written to a file. Each worker does one task at a time; `threads` are those of
-    torch's operations within it. Only a dashboard that is asked for is served over HTTP, by the scheduler.
+    The keys are made for each run and never written to a file. Each worker does one task at a time; `threads` is the
+    number that torch's operations use within it. Only a dashboard that is asked for is served over HTTP, by the
+    scheduler.
     """
     threads = str(options.threads)
     environment = {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads, "OPENBLAS_NUM_THREADS": threads}

@@ -15,7 +15,7 @@ from pathlib import Path
 from ..errors import CallError, ClusterError
 
 VARIABLE = "STRUCTFLOW_IMPORTED_AGAIN"
-"""Names the file by which a worker tells that it met the call again, in the environment of workers that start."""
+"""Environment variable of starting workers: the file by which one reports that it reached the call again."""
 
 MISSING_GUARD = (
     "this script starts worker processes, and each of them imports the script and reaches the same call; put the call "
@@ -43,7 +43,7 @@ def starting_workers() -> Iterator[None]:
 
 
 def leave_if_imported_again() -> None:
-    """End a worker process that meets the call which started it, and leave word of it."""
+    """End a worker process that reaches the call which started it, and leave a note of that."""
     mark = os.environ.get(VARIABLE)
     if mark is not None:
         Path(mark).touch()

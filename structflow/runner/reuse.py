@@ -1,7 +1,7 @@
-"""Members that an earlier opening of the run has trained: which they are, and how they are taken over.
+"""Members that an earlier revision of the run has trained: which they are, and how they are reused.
 
-A member is taken over where its training key is that of an earlier record. Everything that follows from its parameters
-(scores, complexities) is computed anew, since it may depend on what else is possible now.
+A member is reused where its training key is that of an earlier record. Everything that follows from its parameters
+(scores, complexities) is recomputed, since it may depend on what else is possible now.
 """
 
 from __future__ import annotations
@@ -104,7 +104,7 @@ def earlier_members(context: RunContext) -> EarlierMembers:
 
 
 def stamps(context: RunContext) -> tuple[tuple[str, int], ...]:
-    """Path and time of every earlier opening, the newest first; what was set aside doesn't change any more."""
+    """Path and time of every earlier revision, the newest first; what was archived doesn't change any more."""
     openings = [opening.path for opening in earlier_openings(context.directory)]
     return tuple((str(path), (path / PLAN).stat().st_mtime_ns) for path in openings)
 
@@ -131,7 +131,7 @@ def read_members(openings: tuple[tuple[str, int], ...]) -> EarlierMembers:
 
 
 def earlier_opening(path: str) -> RunDirectory:
-    """An earlier opening by its path."""
+    """An earlier revision of the run by its path."""
     return RunDirectory(Path(path), Path(path).parent.parent)
 
 

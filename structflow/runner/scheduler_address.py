@@ -1,7 +1,8 @@
-"""Whether a Dask scheduler may be at an address: asked before Dask's client, which would wait for ever or run amok.
+"""Whether a Dask scheduler may be at an address: checked before Dask's client connects, which would wait for ever or
+run out of memory.
 
-Of something else that listens there the client believes whatever it says: a silent one is waited for without end, and
-the first bytes of a page are taken for the length of a message, which needs 3 EiB of memory.
+The client trusts whatever listens there: it waits for a silent server without end, and takes the first bytes of a page
+for the length of a message, which would need 3 EiB of memory.
 """
 
 from __future__ import annotations
@@ -58,7 +59,7 @@ def refuse_what_is_no_scheduler(address: str, security: Any, seconds: float) -> 
 
 
 def greeting_of(address: str, place: Place, context: ssl.SSLContext | None, deadline: float) -> bytes:
-    """The first bytes that are said at a place; raises `ClusterError` where nobody listens or nothing is said."""
+    """The first bytes that a place sends; raises `ClusterError` where nothing listens or nothing is sent."""
     with connection_to(address, place, deadline) as plain:
         try:
             plain.settimeout(max(0.01, deadline - time.monotonic()))
@@ -91,7 +92,7 @@ def connection_to(address: str, place: Place, deadline: float) -> socket.socket:
     while True:
         try:
             return socket.create_connection(place, timeout=max(0.01, deadline - time.monotonic()))
-        except (OSError, UnicodeError) as error:  # a name may be none
+        except (OSError, UnicodeError) as error:  # a name may be invalid
             reason = getattr(error, "strerror", None) or error
             now = time.monotonic()
             for_good = isinstance(error, UnicodeError)

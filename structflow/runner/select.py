@@ -38,7 +38,7 @@ class Trained:
 def select(context: RunContext, task: Task) -> Found:
     """For every structure trained in any round, and for the last relaxation, the restart with the highest score.
 
-    Pruned networks are picked by themselves: what a structure is compared with others by is its whole network.
+    Pruned networks are picked separately: structures are compared by their unpruned networks.
     """
     members: dict[str, list[Trained]] = {}
     structures: dict[str, Any] = {}
@@ -119,7 +119,7 @@ def is_pruned(member: Mapping[str, Any]) -> bool:
 
 
 def canonical(structure: Mapping[str, Any], pruned: bool = False) -> str:
-    """The canonical text of a structure in JSON form; another one of its network without some of its weights."""
+    """The canonical text of a structure in JSON form; another one for its network with pruned weights."""
     from ..spec.structures import Structure
 
     return ("pruned " if pruned else "") + Structure.from_dict(dict(structure)).canonical

@@ -45,7 +45,7 @@ def without_failing(
     """`work` on those of the starts that don't make it raise; None where all do. `set_aside` hears of those left out.
 
     After an error of `work` every one of the `trials` is given ever smaller parts of the starts, until one trial raises
-    for some start alone. Those starts are set aside, with the error in one line, and `work` begins anew without them.
+    for some start alone. Those starts are excluded, with the error in one line, and `work` begins again without them.
     Errors of the machine go on to the caller at once, and so does one that no start raises alone, or one after
     `MOST_ATTEMPTS` attempts, or unless `all_may_fail` one that all of several starts raise.
     """
@@ -54,7 +54,7 @@ def without_failing(
         attempts += 1
         try:
             return work(left)
-        except Exception as error:  # a stranger's basis function may raise anything
+        except Exception as error:  # a third-party basis function may raise anything
             if attempts == MOST_ATTEMPTS or not may_be_of_a_member(error):
                 raise
             traceback.clear_frames(error.__traceback__)  # what it was computed with needn't stay in memory

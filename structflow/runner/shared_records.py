@@ -1,7 +1,7 @@
 """Records that every task of a round or of a setting needs: what was decided, and which restarts were picked.
 
 They name every batch, so reading them in each task would take time that grows with the square of the tasks. A process
-reads each of them once, and again where the file has changed. What is handed out is shared: nobody may change it.
+reads each of them once, and again where the file has changed. What is returned is shared and must not be changed.
 """
 
 from __future__ import annotations

@@ -90,7 +90,7 @@ class Tracking:
             try:
                 with Calling(plugin, "__init__"):
                     self.trackers.append(plugin(options))
-            except Exception as error:  # a stranger's tracker may raise anything
+            except Exception as error:  # a third-party tracker may raise anything
                 self._leave_out(plugin, error)
         if self.trackers:
             run = tracked_run(study, self.directory, self.plan)
@@ -126,7 +126,7 @@ class Tracking:
             try:
                 with Calling(type(tracker), method):
                     getattr(tracker, method)(*told)
-            except Exception as error:  # a stranger's tracker may raise anything
+            except Exception as error:  # a third-party tracker may raise anything
                 self.trackers.remove(tracker)
                 self._leave_out(type(tracker), error)
 

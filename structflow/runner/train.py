@@ -57,7 +57,7 @@ def train_batch(
 ) -> Found:
     """Train the task's batch, or some of its members as a batch, warm-started from the stage before.
 
-    What an earlier opening of the run trained is taken over.
+    What an earlier revision of the run trained is reused.
     """
     stages = context.round_stages(task.setting, task.round)
     spec = stages[task.stage]

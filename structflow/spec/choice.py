@@ -72,7 +72,7 @@ class PluginChoice:
 
 
 def validated(plugin: type[Any], value: Any, validate: Callable[[Any], Any]) -> Any:
-    """The options of a plugin; whatever its validators raise beside errors of pydantic is told of by its name."""
+    """The options of a plugin; what its validators raise besides pydantic's errors names the plugin."""
     try:
         return validate(value)
     except (ValidationError, PydanticCustomError, PydanticOmit, PydanticUseDefault):

@@ -1,4 +1,4 @@
-"""What a regime is asked: its rounds and the members of one, which are checked before anything is made of them."""
+"""What a regime is asked: its rounds and the members of one, which are checked before they are used."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ def validate_data(data: dict[str, Any]) -> tuple[Spec | None, list[Problem]]:
         spec = Spec.model_validate(data, by_name=False)
     except ValidationError as error:
         return None, problems_of(error, Spec, data)
-    except Exception as error:  # a stranger's options model may raise anything
+    except Exception as error:  # a third-party options model may raise anything
         return None, [Problem("", f"the options of a plugin can't be checked: {type(error).__name__}: {error}")]
     problems = conversions(data, spec.model_dump(by_alias=True))
     return (None, problems) if problems else (spec, [])

@@ -15,11 +15,11 @@ from .own_folder import OwnFolder, digest_of_file
 FORMAT = "structflow manifest 2"
 
 EARLIER_FORMATS = ("structflow manifest 1",)
-"""Of runs whose arrays were stored otherwise."""
+"""Formats of runs whose arrays were stored differently."""
 
 
 class EarlierVersionError(StorageError):
-    """A run was made by a version of structflow that stored arrays otherwise; nothing in it is damaged."""
+    """A run was made by a version of structflow that stored arrays differently; nothing in it is damaged."""
 
 
 @dataclass(frozen=True)

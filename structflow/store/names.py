@@ -1,19 +1,19 @@
-"""The exact names of what structflow writes in a run directory: nothing else is ever taken for its own and deleted."""
+"""The exact names of what structflow writes in a run directory: nothing else is ever deleted as one of its files."""
 
 from __future__ import annotations
 
 import re
 
 PLAN = "plan.json"
-"""Comes last when a run is opened, and goes first when it is archived: without a plan a run isn't open."""
+"""Written last when a run is started, and moved first when it is archived: without a plan a run isn't started."""
 
 SETTINGS, RUN = "settings.json", "run.json"
 
 OPENING = ("spec.yaml", "resolved.yaml", SETTINGS, "environment.json", RUN, PLAN)
-"""Files that are written once, when a run is opened."""
+"""Files that are written once, when a run is started."""
 
 OPENING_MANIFEST = "opening.manifest.json"
-"""The manifest of what a run was opened with."""
+"""The manifest of what a run was started with."""
 
 DATA, DATA_MANIFEST = "data.npz", "data.manifest.json"
 """The prepared data, and their manifest."""
@@ -32,7 +32,7 @@ LOCK = "run.lock"
 """The file that is locked; it says who holds the lock, and stays when nobody does."""
 
 RECORDS, ATTEMPTS, CHECKPOINTS, EARLIER = "records", "attempts", "checkpoints", "earlier"
-"""Folders: of records, of the arrays that they name, of what is half done, and of what was before an extension."""
+"""Folders: of records, of the arrays that they name, of what is half done, and of the revisions before an extension."""
 
 TASK = r"setting\d+-(?:select|round\d+-(?:decide|batch\d+-(?:evaluate|stage\d+-train)))"
 """Names of tasks, as `Task.name` makes them."""

@@ -38,7 +38,7 @@ MOVED = (
     *(name for name in OPENING if name != PLAN),
     OPENING_MANIFEST,
 )
-"""Everything of one opening, in the order it is moved; without its plan, nothing half moved is taken for a run."""
+"""Everything of one revision, in the order it is moved; without its plan, nothing half moved is taken for a run."""
 
 
 def earlier_openings(directory: RunDirectory) -> list[RunDirectory]:
@@ -93,7 +93,7 @@ def damage_of_earlier(directory: RunDirectory) -> Iterator[Damage]:
 
 
 def drop_opening(opening: RunDirectory) -> None:
-    """Remove an earlier opening: structflow's own files, and the folders where nothing else is left."""
+    """Remove an earlier revision: structflow's own files, and the folders where nothing else is left."""
     files = opening.files
     for leftover in unfinished(opening):
         leftover.remove()

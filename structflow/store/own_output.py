@@ -13,7 +13,7 @@ def refuse_own_file(run: Path, target: Path) -> None:
     """Raise `CallError` where writing `target` would overwrite a file of the run in directory `run`.
 
     Raises `StorageError` where a name in the run directory, such as that of a figure, is a link or no regular file.
-    What is elsewhere is the user's word: a link is followed there, and a device is written to.
+    Elsewhere the user decides: a link is followed there, and a device is written to.
     """
     top = run.resolve()
     for path in (target.parent.resolve() / target.name, target.resolve()):

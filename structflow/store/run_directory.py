@@ -119,11 +119,11 @@ class RunDirectory:
 
     @property
     def remedy(self) -> str:
-        """What an error about a damaged file says last, where it can be made again."""
+        """What an error about a damaged file says last, where it can be repaired."""
         return f"repair it with: structflow verify {self.top or self.path} --repair"
 
     def cant_be_repaired(self, error: Exception) -> StorageError:
-        """The error for damage to what the run was opened with."""
+        """The error for damage to what the run was started with."""
         return StorageError(
             f"{error}; the run was started with it, so it can't be recomputed: put back a copy of the file, or run the "
             f"spec in a new directory (-o); everything damaged is listed by: structflow verify {self.top or self.path}"
@@ -160,7 +160,7 @@ class RunDirectory:
             raise StorageError(f"{self.path / name} is damaged: {error}") from error
 
     def read_opened(self, name: str) -> Any:
-        """Read a JSON file of those the run was opened with; raises `StorageError` unless it is what was written."""
+        """Read a JSON file of those the run was started with; raises `StorageError` unless it is what was written."""
         try:
             return json.loads(read_listed(self.files, OPENING_MANIFEST, name))
         except EarlierVersionError:
@@ -179,7 +179,7 @@ class RunDirectory:
         return summary
 
     def refuse_earlier_version(self) -> None:
-        """Raise `EarlierVersionError` where the run was made by a version that stored arrays otherwise."""
+        """Raise `EarlierVersionError` where the run was made by a version that stored arrays differently."""
         try:
             read_manifest(self.files, OPENING_MANIFEST)
         except EarlierVersionError:

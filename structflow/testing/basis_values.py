@@ -89,7 +89,7 @@ def rows_do_not_mix(subject: BasisSubject) -> None:
 
 @rule(REMEDY)
 def stays_in_double_precision(subject: BasisSubject) -> None:
-    """`forward` of weights and inputs in float64 takes no numbers in single precision in."""
+    """`forward` of weights and inputs in float64 computes nothing in single precision."""
     weights, x = subject.weights(), subject.rows()
     expect_double(lambda: subject.forward(weights, x), "forward")
 

@@ -21,7 +21,7 @@ ALLOWED = 1e-5
 def expect_gradients(value: Callable[[Weights], Tensor], points: Mapping[int, Weights], what: str) -> None:
     """Complain where the gradient of a number isn't that of central differences, by name, at any of the points.
 
-    A kink within the step is bad luck and hardly comes twice: the complaint is of a name that is wrong at all points.
+    A kink within the step is bad luck that hardly occurs twice: a name is reported only if it is wrong at all points.
     `points` are tensors by name, by the seed of the direction.
     """
     wrong: dict[str, list[str]] = {}
@@ -52,6 +52,6 @@ def is_right(value: Callable[[Weights], Tensor], points: Mapping[int, Weights]) 
 
 
 def flattened(tensor: Tensor) -> Tensor:
-    """A smooth number that every part of a tensor has part in: Σ a_i v_i with a_i = cos i."""
+    """A smooth number that depends on every element of a tensor: Σ a_i v_i with a_i = cos i."""
     a = torch.arange(tensor.numel(), dtype=tensor.dtype, device=tensor.device).cos().reshape(tensor.shape)
     return (a * tensor).sum()

@@ -46,7 +46,7 @@ def gradients_are_derivatives(subject: Subject) -> None:
 
 @rule(REMEDY)
 def stays_in_double_precision(subject: Subject) -> None:
-    """Samples and densities of numbers in float64 take none in single precision in."""
+    """Samples and densities of float64 arguments compute nothing in single precision."""
     plugin = subject.plugin
     for case in CASES:
         log_s, c = case.concentration(), torch.tensor(0.8, dtype=DOUBLE)

@@ -68,7 +68,7 @@ def neither_calls_nor_numbers_of_rows_matter(subject: LikelihoodSubject) -> None
 
 @rule(REMEDY)
 def stays_in_double_precision(subject: LikelihoodSubject) -> None:
-    """`log_prob`, `moments` and `expected_log_prob` of numbers in float64 take none in single precision in."""
+    """`log_prob`, `moments` and `expected_log_prob` of float64 arguments compute nothing in single precision."""
     likelihood, parameters, y, f = subject.likelihood, subject.parameters(), subject.targets(), subject.outputs()
     expect_double(lambda: likelihood.log_prob(parameters, y, f), "log_prob")
     expect_double(lambda: likelihood.moments(parameters, f), "moments")

@@ -1,4 +1,4 @@
-"""Options at their bounds: what a spec may say has to work, also where nobody tries it."""
+"""Options at their bounds: what a spec may say has to work, even where nobody tried it."""
 
 from __future__ import annotations
 

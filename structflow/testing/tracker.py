@@ -51,7 +51,7 @@ def story() -> Story:
 
 @contextmanager
 def told(subject: Subject, continued: bool = False) -> Iterator[tuple[Tracker, Story]]:
-    """A tracker that was told of the start of a run in a folder of its own, and what there is to tell, its own copy."""
+    """A tracker that has followed the start of a run in a folder of its own, and its own copy of what is to follow."""
     whole = deepcopy(story())
     with TemporaryDirectory(prefix="structflow-") as folder:
         tracker: Tracker = subject.plugin(subject.options)
@@ -110,7 +110,7 @@ def follows_diverged_members(subject: Subject) -> None:
 
 @rule("copy what you want to change, as in `dict(run.spec)`: other trackers get the same spec, plan and batches")
 def changes_nothing(subject: Subject) -> None:
-    """Spec, settings, plan, batches and summary are the same after a run was followed as before."""
+    """Following a run leaves spec, settings, plan, batches and summary unchanged."""
     whole = story()
     heard = deepcopy(whole)
     with TemporaryDirectory(prefix="structflow-") as folder:

@@ -33,8 +33,8 @@ def user_cache() -> Path | None:
 def temporary_cache() -> Path:
     """A folder of this user alone, in the one for temporary files.
 
-    What is in it is loaded as code. So one that somebody else made under this name is not used, but one of a name that
-    nobody can foresee; its programs last as long as the folder for temporary files.
+    Its contents are loaded as code. So if somebody else made a folder of this name, one with an unpredictable name is
+    used instead; its programs last as long as the folder for temporary files.
     """
     user = str(os.getuid()) if hasattr(os, "getuid") else ""
     folder = Path(tempfile.gettempdir()) / f"structflow-inductor-{user}"

@@ -42,7 +42,7 @@ def end_at_posterior(
     """The trained parameters with linear members at the best of where training started and ended.
 
     With `moved` the maximum isn't that of the start any more, because h, c_reg or the weights in use changed on the
-    way: it is found anew, from where training ended. Second come the nats that each member has still to gain from
+    way: it is recomputed, from where training ended. Second come the nats that each member has still to gain from
     there, (M,), NaN for members that were left as they were trained.
     """
     ended, before = in_double(trained, level.x.device), in_double(started, level.x.device)

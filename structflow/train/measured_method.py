@@ -115,7 +115,7 @@ def measured(problem: Problem, method: Method) -> Row | None:
         peaks = [None if each is None else peak_bytes(each, method) for each in (problem, tenth)]
     except StructflowError:
         raise
-    except Exception as error:  # a stranger's plugin may raise anything
+    except Exception as error:  # a third-party plugin may raise anything
         raise CallError(f"hypergradient {method.name} failed: {type(error).__name__}: {error}") from error
     report = {name: value.double().cpu().numpy() for name, value in found.report.items()}
     gradient = found.gradient.detach().double().cpu().numpy()

@@ -80,7 +80,7 @@ class Minibatching:
 class StageInputs:
     """Metaparameters, noise and rows of every step, and what is the same in all of them (`rest`).
 
-    Noise comes from counters, so the inputs of a step can be had again at any time; a block of steps is drawn at once.
+    Noise comes from counters, so the inputs of a step can be recomputed at any time; a block of steps is drawn at once.
     """
 
     normals: NoiseSource

@@ -157,7 +157,7 @@ def test_columns_in_names_of_folders_are_asked_for(tmp_path: Path) -> None:
     """A partitioned table has a column that no file has; without it other rows would look alike."""
     HOUSES.to_parquet(tmp_path / "t", partition_cols=["rooms"], index=False)
     message = refused("parquet", tmp_path, path="t", target="price")
-    assert "column 'rooms' stands in the names of folders alone" in message
+    assert "column 'rooms' exists only in the names of folders" in message
     assert read("parquet", tmp_path, path="t", target="price", inputs="cost").input_names == ("cost",)
 
 

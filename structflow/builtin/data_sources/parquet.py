@@ -127,7 +127,7 @@ def columns_in_use(schema: Any, options: Any) -> tuple[tuple[str, ...], tuple[st
     """Names of the input columns and of the target columns.
 
     Where the spec lists no inputs, row labels without a name that pandas has saved are no input, and those with a name
-    are refused: only the user knows whether they are one.
+    are refused: only the user knows whether they are inputs.
     """
     from ...data.columns import choose_columns
 

@@ -69,7 +69,7 @@ class AnnealedImportance(EvidenceEstimator):
     The mean over chains of the weights is unbiased for the evidence, so its logarithm is a lower bound in expectation,
     which closes as temperatures are added. From the prior all modes count; from q (`from: posterior`) fewer
     temperatures do, but chains seldom leave the mode of q. Transitions are Hamiltonian Monte Carlo, their step sizes
-    found for every member and temperature by 16 chains of their own. Slow: (leapfrogs + 1) × temperatures gradients of
+    tuned for every member and temperature by 16 separate chains. Slow: (leapfrogs + 1) × temperatures gradients of
     every chain. The standard error is the jackknife's over chains, and there is none where few chains carry the weight;
     a mode that all chains missed doesn't show in it.
     """
@@ -81,7 +81,7 @@ class AnnealedImportance(EvidenceEstimator):
 
     @staticmethod
     def estimate(options: AnnealedImportanceOptions, trained: TrainedMembers, samples: int) -> Estimate:
-        """The log of the mean weight; `samples` is of no account. Raises `CallError` from a point."""
+        """The log of the mean weight; `samples` is ignored. Raises `CallError` from a point."""
         import torch
 
         path = AnnealedPath(trained.weights, options.start == "posterior")
@@ -140,9 +140,9 @@ def anneal(
 def of_log_weights(log_weights: Tensor) -> Estimate:
     """log of the mean weight of C chains, from log weights (M, C), and its jackknife standard error where it is known.
 
-    It isn't where few chains carry the weight: their effective sample size (Σ w)² / Σ w² is below 2, or the upper tail
-    of the log weights is spread as that of a normal with a deviation s above √log C. Weights whose logarithms are
-    N(·, s²) have a relative variance of e^{s²} − 1, for which C chains are too few if s² > log C.
+    It is unknown where few chains carry the weight: their effective sample size (Σ w)² / Σ w² is below 2, or the upper
+    tail of the log weights is spread like that of a normal with a deviation s above √log C. Weights whose logarithms
+    are N(·, s²) have a relative variance of e^{s²} − 1, for which C chains are too few if s² > log C.
     """
     import torch
 

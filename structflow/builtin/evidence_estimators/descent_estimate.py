@@ -128,7 +128,7 @@ def chosen(before: DescentBound, now: DescentBound) -> DescentBound:
 
 
 def with_reasons(bound: DescentBound, rate: Tensor) -> Estimate:
-    """The estimate with NaN in place of what is no bound or not known, and why."""
+    """The estimate with NaN in place of what isn't a bound or isn't known, and why."""
     import torch
 
     states = zip(bound.valid.tolist(), bound.largest_step.tolist(), rate.tolist(), strict=True)

@@ -24,9 +24,10 @@ class Exact(EvidenceEstimator):
 
     It is −U(z*) + ½ gᵀH⁻¹g + n/2 log 2π − ½ log|H| + Σ log d, in coordinates z = w ∘ √A = w / d, of which nothing
     depends on q. That f is linear and log p(y | f) quadratic is checked row by row at points as far from z* as the
-    prior is wide and as the posterior is, and at w = 0. Members of which it isn't true have no value. The standard
-    error is 0, or what rounding may change where that is more than 0.01 nats: members whose numbers are of such
-    different sizes that it is more than a share of 1e-8 have no value either. For at most 2,000 weights a member.
+    prior is wide and as the posterior is, and at w = 0. Members for which it isn't true have no value. The standard
+    error is 0, or what rounding may change where that is more than 0.01 nats; members for which it is more than a
+    share of 1e-8, because their numbers differ too much in size, have no value either. For at most 2,000 weights a
+    member.
     """
 
     type = "exact"

@@ -45,7 +45,7 @@ class Laplace(EvidenceEstimator):
 
     @staticmethod
     def estimate(options: LaplaceOptions, trained: TrainedMembers, samples: int) -> Estimate:
-        """The approximation at the modes; `samples` is of no account. Raises `CallError` for too many weights."""
+        """The approximation at the modes; `samples` is ignored. Raises `CallError` for too many weights."""
         import torch
 
         check_size(trained.weights, "laplace")

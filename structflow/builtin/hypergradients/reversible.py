@@ -1,4 +1,4 @@
-"""The exact derivative through every step of θ, with the path had again from checkpoints."""
+"""The exact derivative through every step of θ, with the path recomputed from checkpoints."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Reversible(Hypergradient):
     """dQ(θ_η(h), h)/dh through all η steps of θ since the last step of h, exact for gradient steps with momentum.
 
     Maclaurin, Duvenaud and Adams (2015) run the steps backwards with a buffer of the bits that momentum rounds away.
-    Here noise and minibatches can be had again for any step, so the path is run forwards once more instead, ⌈√η⌉
+    Here noise and minibatches can be recomputed for any step, so the path is run forwards once more instead, ⌈√η⌉
     steps at a time from ⌈√η⌉ checkpoints: exact to rounding, for any momentum, for the memory of 2 √η states and
     the time of two further runs.
     """

@@ -41,8 +41,8 @@ class Growth(Regime):
     """Starts with the simplest structure and trains the neighbours of the best ones, with weights inherited.
 
     A neighbour differs in one choice: another function on an edge of `one`, a function more or less on an edge of
-    `any`, the next smaller or larger shape of a node; a node that comes into use by that begins with the fewest weights
-    that pass something on, or with one choice that differs from them. Continuous: relaxed rounds with ever less
+    `any`, the next smaller or larger shape of a node; a node that thereby comes into use gets the choices with the
+    fewest weights that pass something on, or differs from them in one choice. Continuous: relaxed rounds with ever less
     regularisation, each from where the one before ended, then every structure that any of them rounded to.
     """
 

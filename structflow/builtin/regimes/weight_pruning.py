@@ -43,13 +43,13 @@ class WeightPruningOptions(RegimeOptions):
 
 
 class WeightPruning(Regime):
-    """Trains every structure, then removes the weights of least relevance from the best ones, and trains them on.
+    """Trains every structure, then removes the least relevant weights from the best ones, and trains these further.
 
-    Every restart goes on from where it stood, without a growing share of its weights; the order is made anew in every
-    round, of the weights that are left. It stops when the best score falls by more than the tolerance. The ranking, and
-    predictions with it, are of the whole networks. Pruned ones have a table of their own, where of all rounds the one
-    with the highest score stands for its structure: which weights were removed was chosen from the data, so that its
-    score is no evidence beside theirs.
+    Every restart continues from where it was, without a growing share of its weights; the weights that are left are
+    ordered again in every round. It stops when the best score falls by more than the tolerance. The ranking, and
+    predictions with it, are of unpruned networks. Pruned ones have a table of their own, in which each structure is
+    represented by the round with the highest score: which weights were removed was chosen from the data, so this score
+    can't be compared with their evidence.
     LeCun, Denker and Solla, "Optimal brain damage" (1990).
     """
 
