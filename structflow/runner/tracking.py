@@ -115,7 +115,7 @@ class Tracking:
         try:
             batch = trained_batch(self.directory, self.plan, self.training[name], replayed)
         except StorageError as error:
-            self._warn(f"trackers were not told of {name}: {in_one_line(error)}")
+            self._warn(f"trackers were not given {name}: {in_one_line(error)}")
             return
         if batch is not None:
             self._tell("trained", batch)

@@ -18,7 +18,7 @@ from .names import PackageName
 TEMPLATES = files("structflow.scaffold") / "templates"
 
 COMPILED = ("basis_functions", "likelihoods")
-"""Kinds of which the kit has a check that compiles; pytest fails where it selects nothing."""
+"""Kinds with a check in the kit that compiles; pytest fails where it selects nothing."""
 
 COMPILED_STEP = "      - run: pytest -m compile_together"
 

@@ -456,7 +456,7 @@ def test_a_late_task_of_an_earlier_opening_commits_nothing(finished, monkeypatch
 
     inspection.withdraw_record(RunDirectory(finished), task)
     monkeypatch.setattr(run_task, "perform", extend_meanwhile)
-    with pytest.raises(StorageError, match=f"was opened anew while {task} was done"):
+    with pytest.raises(StorageError, match=f"was started again during {task}"):
         run_task.run_task(str(finished), task, [])
     assert len(structflow.Run(finished).ranking) == 3
 
