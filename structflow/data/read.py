@@ -29,7 +29,7 @@ def load_dataset(
 ) -> Dataset:
     """Read the table that `options` describe and prepare it; relative paths start at `base`.
 
-    A table that is streamed is passed over once, unless it is the one that the run in `earlier` was opened with. Raises
+    A table that is streamed is read once, unless it is the one that the run in `earlier` was started with. Raises
     `SpecError` for data that can't be read or used, `PluginError` for a source that breaks its contract.
     """
     try:
@@ -56,7 +56,7 @@ def load_dataset(
 def stored_stream(
     run: Path, options: StreamOptions, table: ChunkedTable, target_kind: TargetKind, base: Path
 ) -> Dataset | None:
-    """The dataset that a run was opened with, where the source has the fingerprint that it had; None elsewhere."""
+    """The dataset that a run was started with, where the source has the fingerprint that it had; None elsewhere."""
     directory = RunDirectory(run)
     if not directory.has(PLAN) or not directory.has(LOCATION):
         return None

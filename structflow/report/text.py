@@ -111,7 +111,7 @@ def print_unranked(console: Console, unranked: Sequence[dict[str, Any]], ranking
 
 
 def print_extension(console: Console, extension: dict[str, Any]) -> None:
-    """What changed since the run was opened before, how many members were trained then, and why the others are."""
+    """What changed since the run was started before, how many members were trained then, and why the others are."""
     for change in extension["changes"]:
         console.print(f"extended by {change}", highlight=False)
     reasons = "".join(f"; {number:,}: {reason}" for reason, number in extension["reasons"].items())

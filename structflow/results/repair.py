@@ -21,7 +21,7 @@ from .read import refuse_no_run
 
 
 def inspect(path: Path) -> list[Damage]:
-    """What is damaged in a run directory and in its earlier openings; raises `CallError` where there is none."""
+    """What is damaged in a run directory and in its earlier revisions; raises `CallError` where there is none."""
     refuse_no_run(path)
     directory = RunDirectory(path)
     refuse_foreign_lock(path)
@@ -34,16 +34,16 @@ def inspect(path: Path) -> list[Damage]:
 
 
 def opening_damage(found: Sequence[Damage]) -> list[Damage]:
-    """What is damaged of that which the run was opened with."""
+    """What is damaged of the files that the run was started with."""
     return [each for each in found if each.part == "opened"]
 
 
 def repair(path: Path, cluster: ClusterOptions | None, listener: Listener) -> list[str]:
-    """Do the damaged tasks again and build the results anew; returns the tasks that were done again.
+    """Recompute the damaged tasks and rebuild the results; returns the tasks that were recomputed.
 
     A task gives the same numbers again on the same kind of machine. Where it doesn't, all that follows from it is
-    done again, too. Raises `StorageError` where what the run was opened with is damaged, since nothing can be made
-    from that. What is damaged of earlier openings is dropped: the run has its own copy of what it took over.
+    recomputed, too. Raises `StorageError` where what the run was started with is damaged, since nothing can be computed
+    from that. What is damaged in earlier revisions is dropped: the run has its own copy of what it reused.
     """
     from .run import finish
 
@@ -54,7 +54,7 @@ def repair(path: Path, cluster: ClusterOptions | None, listener: Listener) -> li
         opening = opening_damage(inspect(path))
         if opening:
             raise StorageError(
-                f"{opening[0].message}; the run was opened with it, so it can't be made again: run the spec in a new "
+                f"{opening[0].message}; the run was started with it, so it can't be recomputed: run the spec in a new "
                 "directory (-o)"
             )
         drop_damage_of_earlier(directory)
@@ -84,7 +84,7 @@ def repair(path: Path, cluster: ClusterOptions | None, listener: Listener) -> li
 
 
 def drop_damage_of_earlier(directory: RunDirectory) -> None:
-    """Remove damaged records and results of earlier openings, and openings whose own files are damaged."""
+    """Remove damaged records and results of earlier revisions, and revisions whose own files are damaged."""
     for opening in earlier_openings(directory):
         found = list(damage(opening))
         if any(each.part == "opened" and not each.is_of_data for each in found):

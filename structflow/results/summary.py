@@ -77,7 +77,7 @@ def summarise(context: RunContext, seconds: float) -> dict[str, Any]:
 
 
 def extension(context: RunContext) -> dict[str, Any] | None:
-    """How the run extends an earlier opening: what changed, and who was trained why; None where there is none.
+    """How the run extends an earlier revision: what changed, and why members were trained; None where it extends none.
 
     `members` counts all, `taken_over` those that were trained before, `reasons` the others.
     """

@@ -1,4 +1,4 @@
-"""The certificate of a study: its first members opened as a run would open them, and every hypergradient tried."""
+"""The certificate of a study: its first members set up as a run would set them up, and every hypergradient tried."""
 
 from __future__ import annotations
 

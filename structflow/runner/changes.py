@@ -1,4 +1,4 @@
-"""What differs between the spec that a run was opened with and another, and whether the run can be extended to it."""
+"""What differs between the spec that a run was started with and another, and whether the run can be extended to it."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def spec_as_json(spec: Spec) -> dict[str, Any]:
 
 
 def changes_of(opening: RunDirectory, study: Study) -> Changes:
-    """What differs between the spec and data of an opening and those of a study."""
+    """What differs between the spec and data of a run's revision and those of a study."""
     stored = opening.read_opened(RUN)
     found = differences(with_defaults(stored["spec"]), spec_as_json(study.spec)) if "spec" in stored else None
     if found is None:
@@ -86,7 +86,7 @@ def change_of_data(opening: RunDirectory, study: Study) -> str:
 
 
 def older_format(opening: RunDirectory, study: Study) -> list[tuple[str, str]]:
-    """Of a run that an earlier version opened, whose records know no training keys: only what is finished is the same.
+    """Of a run that an earlier version started, whose records know no training keys: only what is finished is the same.
 
     All that was kept of its spec is the hash.
     """

@@ -258,7 +258,7 @@ def open_context(path: str) -> RunContext:
 
 @lru_cache(maxsize=2)
 def context_of_opening(path: str, opening: tuple[int, int, int], location: str | None) -> RunContext:
-    """The context of the run that was opened at a path, as `RunDirectory.opening` tells it from others there.
+    """The context of the run that was started at a path, as `RunDirectory.opening` tells it from others there.
 
     `location` is where the rows of a streamed table are found, as JSON.
     """

@@ -27,7 +27,7 @@ from .reuse import parted_by_reuse, places_as_json
 def decide(context: RunContext, task: Task) -> Found:
     """Ask the regime for the members of the round, given the records of the rounds before, and cut them.
 
-    In a run that was extended `known` says for the batches, by number, how many of their stages an earlier opening has
+    In a run that was extended `known` says for the batches, by number, how many of their stages an earlier revision has
     trained, and where; `reasons` why the other members are trained, with their numbers.
     """
     spec = context.stages(task.setting)[0]

@@ -34,7 +34,7 @@ from .machine import environment
 from .progress import Listener
 
 OURS = (LOCK, RECORDS, ATTEMPTS, "spec.yaml", "resolved.yaml")
-"""What an opening that was interrupted may have left in a run directory, before its settings."""
+"""What a start that was interrupted may have left in a run directory, before its settings."""
 
 
 def plan_study(
@@ -42,7 +42,7 @@ def plan_study(
 ) -> Plan:
     """The plan of a study for the place where it will run, by default this process, with its threads or others.
 
-    Where it extends an `earlier` opening, tasks run as they did there, and each batch is of what is known alike.
+    Where it extends an `earlier` revision, tasks run as they did there, and each batch is of what is known alike.
     """
     site = site or site_here(study.spec.compute.device)
     threads = threads or site.threads
@@ -98,7 +98,7 @@ def newest_opening(directory: RunDirectory) -> RunDirectory | None:
 
 
 def run_as_json(study: Study, changes: Changes) -> dict[str, Any]:
-    """What identifies an opening, and how its spec differs from that of the opening before."""
+    """What identifies a revision, and how its spec differs from that of the revision before."""
     return {
         "spec_hash": spec_hash(study.spec),
         "data_digest": study.dataset.digest,
@@ -177,7 +177,7 @@ def settings_as_json(study: Study) -> list[dict[str, Any]]:
 
 
 def refuse_another_study(opening: RunDirectory, study: Study) -> Changes:
-    """How the spec of a study differs from that of an opening; raises `CallError` where a run can't be extended so."""
+    """How the spec of a study differs from that of a revision; raises `CallError` where a run can't be extended so."""
     changes = changes_of(opening, study)
     if changes.kind == "another study":
         raise CallError(f"{opening.top or opening.path} holds a run of another study:\n  {changes.refusal}\n{SENTENCE}")

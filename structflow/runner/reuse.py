@@ -42,7 +42,7 @@ UNFINISHED = "its later stages were not trained before"
 """Why a member is trained of which only the first stages are known."""
 
 NEW = "not trained before"
-"""Why a member is trained that no earlier opening knows at all."""
+"""Why a member is trained that no earlier revision knows at all."""
 
 PARTS = {
     "torch": "torch was {0} and is {1}",
@@ -58,12 +58,12 @@ PARTS = {
     "removed": "which of its weights are removed has changed",
     "start": "what it starts from has changed",
 }
-"""Why a member is trained again that an earlier opening knows, by the first part of its key that differs."""
+"""Why a member is trained again that an earlier revision knows, by the first part of its key that differs."""
 
 
 @dataclass(frozen=True)
 class TrainedBefore:
-    """Where a member was trained: the number of the earlier opening, the batch there, and its number in the batch."""
+    """Where a member was trained: the number of the earlier revision, the batch there, and its number in the batch."""
 
     opening: str
     setting: int
@@ -74,7 +74,7 @@ class TrainedBefore:
 
 @dataclass(frozen=True)
 class EarlierMembers:
-    """All members of earlier openings: where they are by the digest of their key, and all keys by noise key."""
+    """All members of earlier revisions: where they are by the digest of their key, and all keys by noise key."""
 
     places: Mapping[str, TrainedBefore]
     by_noise: Mapping[str, tuple[TrainingKey, ...]]
@@ -99,7 +99,7 @@ class Part:
 
 
 def earlier_members(context: RunContext) -> EarlierMembers:
-    """The members that earlier openings of a run have trained; records that can't be read are passed over."""
+    """The members that earlier revisions of a run have trained; records that can't be read are skipped."""
     return read_members(stamps(context))
 
 
@@ -111,7 +111,7 @@ def stamps(context: RunContext) -> tuple[tuple[str, int], ...]:
 
 @lru_cache(maxsize=2)
 def read_members(openings: tuple[tuple[str, int], ...]) -> EarlierMembers:
-    """The members of openings, the newest first, by path and time."""
+    """The members of revisions, the newest first, by path and time."""
     places: dict[str, TrainedBefore] = {}
     by_noise: dict[str, list[TrainingKey]] = {}
     for path, _ in openings:
@@ -136,7 +136,7 @@ def earlier_opening(path: str) -> RunDirectory:
 
 
 def tasks_of(directory: RunDirectory) -> list[Task]:
-    """The tasks of an earlier opening; none where its plan can't be read."""
+    """The tasks of an earlier revision; none where its plan can't be read."""
     try:
         return list(Plan.from_json(directory.read_opened(PLAN)).tasks())
     except (StorageError, KeyError, TypeError):
@@ -144,13 +144,13 @@ def tasks_of(directory: RunDirectory) -> list[Task]:
 
 
 def earlier_evaluations(context: RunContext) -> dict[str, dict[str, Any]]:
-    """What earlier openings found of members, by the key of the evaluation."""
+    """What earlier revisions found for members, by the key of the evaluation."""
     return read_evaluations(stamps(context))
 
 
 @lru_cache(maxsize=2)
 def read_evaluations(openings: tuple[tuple[str, int], ...]) -> dict[str, dict[str, Any]]:
-    """The evaluations of openings, the newest first, by path and time."""
+    """The evaluations of revisions, the newest first, by path and time."""
     found: dict[str, dict[str, Any]] = {}
     for path, _ in openings:
         directory = earlier_opening(path)
@@ -213,7 +213,7 @@ def places_as_json(part: Part, batch: Batch) -> dict[str, Any] | None:
 
 
 def taken_over(context: RunContext, task: Task, bound: Bound, fresh: Parameters) -> TrainingResult | None:
-    """What an earlier opening trained the task's members to; None where some of them weren't, or can't be read.
+    """What an earlier revision trained the task's members to; None where some of them weren't, or can't be read.
 
     `fresh` are the parameters that they would start with.
     """
@@ -255,7 +255,7 @@ def taken_over(context: RunContext, task: Task, bound: Bound, fresh: Parameters)
 
 @dataclass(frozen=True)
 class EarlierBatch:
-    """A batch that an earlier opening trained through a stage; `pairs` gives for new members their numbers in it."""
+    """A batch that an earlier revision trained through a stage; `pairs` gives for new members their numbers in it."""
 
     bound: Bound
     arrays: Mapping[str, np.ndarray]
@@ -275,7 +275,7 @@ class EarlierBatch:
         try:
             earlier = context_of(directory, context.study.dataset)
         except (ValueError, KeyError, TypeError, StructflowError) as error:  # such as a plugin that is gone
-            raise StorageError(f"what {directory.path} was opened with can't be read any more: {error}") from error
+            raise StorageError(f"what {directory.path} was started with can't be read any more: {error}") from error
         task = Task("train", place.setting, place.round, stage, place.slot)
         record = directory.record(task.name)
         batch, survivors = trained_in_slot(earlier, task), trained_in_slot(earlier, replace(task, stage=last))

@@ -37,9 +37,9 @@ from .run_directory import Record, RunDirectory, json_text, record_digest
 
 @dataclass(frozen=True)
 class Damage:
-    """A part of a run that isn't what was written: a `task`, the `results`, or what the run was `opened` with.
+    """A part of a run that isn't what was written: a `task`, the `results`, or what the run started with (`opened`).
 
-    Or something of an `earlier` opening, which the run doesn't depend on.
+    Or something of an `earlier` revision, which the run doesn't depend on.
     """
 
     part: str
@@ -72,7 +72,7 @@ class Leftover:
 
 
 def seal_opening(directory: RunDirectory, plan: str) -> None:
-    """Write the manifest of what the run is opened with, whose plan, which comes last, will have this text."""
+    """Write the manifest of what the run is started with, whose plan, which comes last, will have this text."""
     others = [name for name in OPENING if name != PLAN]
     directory.write_text(OPENING_MANIFEST, manifest_text(directory.files, others, {PLAN: plan}))
 

@@ -42,12 +42,12 @@ MOVED = (
 
 
 def earlier_openings(directory: RunDirectory) -> list[RunDirectory]:
-    """The earlier openings of a run, the newest first."""
+    """The earlier revisions of a run, the newest first."""
     return [opening for opening in folders(directory) if opening.has(PLAN)]
 
 
 def folders(directory: RunDirectory) -> list[RunDirectory]:
-    """The folders of earlier openings, the newest first; nothing may have been moved into that one yet."""
+    """The folders of earlier revisions, the newest first; nothing may have been moved into that one yet."""
     names = [entry.name for entry in directory.files.entries(EARLIER)]
     numbers = [int(name) for name in names if name.isdecimal() and name == str(int(name))]
     return [directory.earlier(number) for number in sorted(numbers, reverse=True)]
@@ -61,7 +61,7 @@ def is_set_aside(directory: RunDirectory) -> bool:
 def set_aside(directory: RunDirectory) -> None:
     """Move what is open into a folder of `earlier/`, to make room for an extension; raises `StorageError`.
 
-    Every move is one rename. Where they are cut short, the next call finishes them: all that is needed for an opening
+    Every move is one rename. Where they are cut short, the next call finishes them: all that is needed for a revision
     was there before the first, so what isn't in the folder yet is still to be moved, and anything else is newer.
     """
     there = folders(directory)
@@ -87,7 +87,7 @@ def set_aside(directory: RunDirectory) -> None:
 
 
 def damage_of_earlier(directory: RunDirectory) -> Iterator[Damage]:
-    """Everything in earlier openings that isn't what was written."""
+    """Everything in earlier revisions that isn't what was written."""
     for opening in earlier_openings(directory):
         yield from (found for found in damage(opening) if not (found.part == "opened" and found.is_of_data))
 

@@ -77,7 +77,7 @@ class RunDirectory:
     `attempts/` the arrays of each attempt, `checkpoints/` of tasks that aren't finished, `result.zarr`, `summary.json`,
     `run.lock`, which whoever carries the run out holds, and `earlier/`, what there was before the run was extended.
 
-    `top` is the run directory that holds this one among its earlier openings. Every name below it, or below the run
+    `top` is the run directory that holds this one among its earlier revisions. Every name below it, or below the run
     directory itself, is structflow's own, and no link is followed there.
     """
 
@@ -90,7 +90,7 @@ class RunDirectory:
         return OwnFolder(self.path) if self.top is None else OwnFolder(self.top, f"{EARLIER}/{self.path.name}")
 
     def earlier(self, number: int | str) -> RunDirectory:
-        """The directory of one of its earlier openings."""
+        """The directory of one of its earlier revisions."""
         return RunDirectory(self.path / EARLIER / str(number), self.path)
 
     @property
@@ -111,7 +111,7 @@ class RunDirectory:
 
     @property
     def data(self) -> Path:
-        """The prepared data, which an earlier opening has in common with the present one."""
+        """The prepared data, which an earlier revision has in common with the present one."""
         if self.top is not None:
             return self.top / DATA
         is_earlier = self.path.parent.name == EARLIER and not self.has(DATA)

@@ -426,7 +426,7 @@ def test_damaged_data_cost_no_earlier_opening(finished):
     studies.run(with_sine(), finished)
     file = finished / "data.npz"
     file.write_bytes(file.read_bytes() + b" ")
-    with pytest.raises(StorageError, match="the run was opened with it"):
+    with pytest.raises(StorageError, match="the run was started with it"):
         repair(finished, None, lambda progress: None)
     assert (finished / "earlier" / "0" / "plan.json").exists()
 
