@@ -39,5 +39,5 @@ def warn_of_broken_packages() -> None:
 
 
 def continues(arguments: list[str]) -> str:
-    """What to say of a command that was stopped: only `run` and `resume` go on where they were."""
+    """What to say about a command that was stopped: only `run` and `resume` continue where they were."""
     return "; the same command continues the run" if {"run", "resume"} & set(arguments[1:3]) else ""

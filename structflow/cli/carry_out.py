@@ -30,5 +30,5 @@ def carry_out_study(study: Study, path: Path, written: str | None, where: Cluste
             finished = run_opened(study, directory, plan, place, listener)
     if not quiet:
         print_summary(finished.summary, most=10)
-        click.echo(f"stored in {path}; look again with: structflow show {path}")
+        click.echo(f"stored in {path}; show it again with: structflow show {path}")
     return 0 if is_whole(finished.summary) else 1

@@ -39,7 +39,7 @@ class Ending:
 
     @property
     def continues(self) -> str:
-        """What to say of a command that can be continued."""
+        """What to say about a command that can be continued."""
         from . import continues
 
         return continues(sys.argv)

@@ -141,7 +141,7 @@ def is_formatted(value: object) -> bool:
 
 
 def kind_of(value: object) -> str:
-    """What a value that is no number is called in a message."""
+    """What a value that isn't a number is called in a message."""
     if isinstance(value, str | bytes):
         return "text"
     name = type(value).__name__

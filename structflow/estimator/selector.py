@@ -144,7 +144,7 @@ class StructureSelector(BaseEstimator, ABC):  # type: ignore[misc]
 
 
 def not_converged(best: RankedStructure, study: Study) -> str:
-    """What to say of a best structure that has not converged."""
+    """What to say about a best structure that has not converged."""
     steps = study.spec.optimizer.inner.steps
     return (
         f"the best structure had not converged after {steps:,} steps: as many again would gain about "

@@ -124,7 +124,7 @@ class Network:
     def _lift(
         self, block: FunctionBlock, weights: Weights, x: Tensor, part: Tensor | None, slots: int, variance: bool = False
     ) -> Tensor:
-        """`lift`, with an error of the function's own named after it, and its value checked."""
+        """`lift`, with errors that name the function, and its value checked."""
         name, method = named_function(self.layout, block), "output_variance" if variance else "forward"
         with Calling(type(block.function), method, name, FunctionError):
             value = lift(block.function, weights, x, part, slots, variance)
@@ -143,7 +143,7 @@ class Network:
 
 
 def named_function(layout: Layout, block: FunctionBlock) -> Callable[[], str]:
-    """How a function is named in a message, should there be one."""
+    """How a function is named in a message."""
     edge = layout.graph.edges[block.edge].key
     return lambda: f"basis function {block.name!r} on edge {edge} ({origin_of(type(block.function))})"
 
@@ -153,7 +153,7 @@ def checked_value(
 ) -> None:
     """Raise `FunctionError` unless a value of a function has the shape, dtype and device that those after it rely on.
 
-    A wrong shape would be broadcast in silence, and a wrong dtype raise in the function that comes next. `x` are rows
+    A wrong shape would be broadcast silently, and a wrong dtype would raise in the next function. `x` are rows
     (rows, …) beside it, and the first `leading` axes of the value are those of members and samples.
     """
     if isinstance(value, Tensor):

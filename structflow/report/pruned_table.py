@@ -1,4 +1,4 @@
-"""The table of networks that lost single weights, for the terminal."""
+"""The table of networks with pruned weights, for the terminal."""
 
 from __future__ import annotations
 
@@ -29,4 +29,4 @@ def pruned_table(entries: Sequence[dict[str, Any]], most: int) -> NumberTable:
         ]
         for entry in entries[:most]
     ]
-    return NumberTable(titles, cells, title=f"without some of their weights; the score is {CONDITIONAL}")
+    return NumberTable(titles, cells, title=f"networks with pruned weights; the score is {CONDITIONAL}")

@@ -87,7 +87,7 @@ def print_summary(summary: dict[str, Any], most: int) -> None:
 
 
 def print_pruned(console: Console, found: dict[str, Any], most: int) -> None:
-    """The networks that lost weights, where there are some: runs of earlier versions have them in the ranking."""
+    """The networks with pruned weights, where there are some: runs of earlier versions have them in the ranking."""
     if found.get("pruned"):
         console.print()
         pruned_table(found["pruned"], most).print(console)

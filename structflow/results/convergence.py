@@ -64,13 +64,13 @@ def judged_alone(
 def limit_of(gap: float, error: float | None) -> float:
     """Nats below which what a member may still gain doesn't matter, given the gap to its nearest neighbour.
 
-    What is less than the score's own standard error isn't told from noise by the ranking either.
+    The ranking can't tell less than the score's own standard error from noise either.
     """
     return max(min(LIMIT, SHARE_OF_GAP * gap), LEAST_LIMIT, error or 0.0)
 
 
 def judged(values: Mapping[str, float | None], limit: float, is_measured: bool) -> tuple[bool | None, str | None]:
-    """Whether a member has converged, or None and why that can't be told."""
+    """Whether a member has converged, or None and why that isn't known."""
     still, error = values["still_gaining"], values["still_gaining_se"]
     if not is_measured:
         return None, NOT_MEASURED

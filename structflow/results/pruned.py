@@ -1,4 +1,4 @@
-"""Networks without some of their weights: a table of their own beside the ranking."""
+"""Networks with pruned weights: a table of their own beside the ranking."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ CONDITIONAL = (
 def pruned_networks(
     members: Sequence[Mapping[str, Any]], selection: Sequence[Mapping[str, Any]]
 ) -> list[dict[str, Any]]:
-    """An entry for every structure that lost single weights, by score; of all shares removed, the one with the highest.
+    """An entry for every structure with pruned weights, by score; of all shares removed, the one with the highest.
 
     They have no probability. The score is conditional on a mask of weights that was chosen from the same data, so that
     it can't be compared with those of the ranking. `pruned` says by which criterion what share was removed, how many

@@ -49,7 +49,7 @@ class RankedStructure:
 
     @property
     def converged(self) -> bool | None:
-        """Whether more steps would hardly raise the objective; None where that can't be told from its noise.
+        """Whether more steps would hardly raise the objective; None where its noise hides that.
 
         `entry["still_gaining"]` says what as many steps again would gain, in nats.
         """

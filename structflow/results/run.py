@@ -85,7 +85,7 @@ class Run:
         return self.ranked(1)
 
     def pruned(self, place: int = 1) -> RankedStructure:
-        """The network without some of its weights at a place of the table of pruned networks; the first is 1.
+        """The network with pruned weights at a place of the table of pruned networks; the first is 1.
 
         Only the regime `weight_pruning` makes some. Its `score` is conditional on which weights were removed, a choice
         made from the same data; it has no probability among the structures of the ranking.

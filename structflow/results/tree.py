@@ -223,7 +223,7 @@ def posteriors(context: RunContext, setting: int, found: Mapping[str, Any]) -> d
     """Mean and standard deviation of every weight of the best restart, for the first structures of the ranking.
 
     `structure_0` is the first of the ranking, and so on: names of structures can be longer than names of files;
-    `pruned_0` is the first of the networks that lost weights.
+    `pruned_0` is the first of the networks with pruned weights.
     """
     places = {
         canonical(entry["structure"], pruned): f"{'pruned' if pruned else 'structure'}_{index}"

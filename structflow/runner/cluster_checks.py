@@ -74,7 +74,7 @@ def other_versions(there: Mapping[str, str], here: Mapping[str, str]) -> list[st
 def versions_here() -> dict[str, str]:
     """Versions of what numbers depend on: Python, the packages, and every package that offers plugins.
 
-    Of structflow and of these packages a digest of the code, too: who works on one changes it and not its version.
+    Of structflow and of these packages a digest of the code, too: development changes code but not its version.
     """
     from ..plugins.packages import plugin_sources, plugin_versions
 

@@ -101,7 +101,7 @@ def task_graph(submission: Submission, plan: Plan, given_up: Collection[str]) ->
 
 
 def taken_by(resources: Mapping[str, float], key: str) -> dict[str, float]:
-    """What the task of a key takes of its worker: only training and evaluation do, so that a GPU has one at a time."""
+    """Resources that a task takes on its worker: only training and evaluation take any, so a GPU has one at a time."""
     return dict(resources) if key.startswith(("train-", "evaluate-")) else {}
 
 

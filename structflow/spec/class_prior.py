@@ -84,7 +84,7 @@ class ClassPrior:
 
     Edges and shapes are independent, shapes equally probable, and the prior is that among the combinations that the
     space allows. The probability of a structure is the sum over all combinations with its canonical form: of choices
-    without an effect the sum is 1 where their nodes are out of use whatever they are, and it runs over the ways in
+    without an effect the sum is 1 where their nodes are unused whatever they are, and it runs over the ways in
     which a node is 0 where functions that keep zero are fed by it.
     """
 
@@ -124,9 +124,9 @@ class ClassPrior:
         return total + self._out_of_use[place]
 
     def _log_chance(self, edges: Sequence[Chosen], live: frozenset[str], zeros: frozenset[str]) -> float:
-        """log of the probability that the edges from nodes out of use into others are reduced as they are.
+        """log of the probability that the edges from unused nodes into others are reduced as they are.
 
-        It depends on which of the nodes out of use are 0: from the inputs on, the sum over all sets of them.
+        It depends on which of the unused nodes are 0: from the inputs on, the sum over all sets of them.
         """
         graph, done = self.space.graph, set[str]()
         states: dict[frozenset[str], float] = {zeros: 0.0}
@@ -150,7 +150,7 @@ class ClassPrior:
         return {node: {graph.edges[number].ends[1] for number in graph.out_of(node)} for node in graph.nodes}
 
     def _is_uncertain(self, number: int, live: frozenset[str]) -> bool:
-        """Whether an edge comes from a node that is out of use."""
+        """Whether an edge comes from an unused node."""
         source = self.space.edges[number].ends[0]
         return source not in live and bool(self.space.graph.into(source))
 

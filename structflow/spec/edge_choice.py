@@ -17,7 +17,7 @@ Chosen = tuple[str, ...]
 
 @dataclass(frozen=True)
 class FunctionFacts:
-    """What a basis function says of itself, for all weights, inputs and shapes.
+    """What a basis function says about itself, for all weights, inputs and shapes.
 
     `is_zero`: g(x; w) = 0. `keeps_zero`: g(0; w) = 0. `ignores_input`: neither g nor its weights depend on x or its
     shape. `kind` is the same text for functions of equal type and options, `share` the name of the weights that it has
@@ -37,7 +37,7 @@ class EdgeChoice:
 
     `sizes` holds the number of weights of every function for the shapes of the edge's ends, None for an end whose
     shape isn't a choice. A space built without them takes every function for one weight. `facts` are what the functions
-    say of themselves; without them nothing is known of any, and each is another function. `all_names` are those of all
+    say about themselves; without them nothing is known about any, and all differ. `all_names` are those of all
     functions of the edge, where `names` are only those that are open.
 
     What is chosen is *reduced* to the functions that contribute: `zero` is left out, and of functions that are the same
@@ -67,7 +67,7 @@ class EdgeChoice:
 
     @cached_property
     def facts_by_name(self) -> dict[str, FunctionFacts]:
-        """What every function says of itself."""
+        """What every function says about itself."""
         facts = self.facts or tuple(FunctionFacts(name) for name in self.names)
         return dict(zip(self.names, facts, strict=True))
 

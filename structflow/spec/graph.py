@@ -33,7 +33,7 @@ class GraphFunction:
 
     @cached_property
     def facts(self) -> FunctionFacts:
-        """What it says of all its values, and what tells it from other functions; raises `PluginError`."""
+        """What it says about all its values, and what distinguishes it from other functions; raises `PluginError`."""
         options = self.options.model_dump(mode="json", exclude={"name", "share"})
         plugin = self.plugin
         return FunctionFacts(
@@ -45,7 +45,7 @@ class GraphFunction:
         )
 
     def _promised(self, method: str, ask: Callable[[Any], Any]) -> bool:
-        """What a method of the contract says of the options."""
+        """What a method of the contract says about the options."""
         with Calling(self.plugin, method):
             found = ask(self.options)
         if not isinstance(found, bool):

@@ -108,8 +108,8 @@ def load_arrays(
 ) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """The wanted arrays of a file, and its labels; only what is returned is read.
 
-    `expected` is what its writer said of it, where that is known. Raises `StorageError` naming the file, and the entry
-    if it is one that isn't what was written.
+    `expected` is what its writer recorded, where that is known. Raises `StorageError` naming the file, and the entry if
+    it is one that isn't what was written.
     """
     with folder.open(name) as file:
         size = os.fstat(file.fileno()).st_size
@@ -132,7 +132,7 @@ def load_arrays(
 
 
 def checked_contents(archive: zipfile.ZipFile, expected: str | None) -> dict[str, Any]:
-    """What the archive says of itself, once that is what was written; raises `ValueError`."""
+    """What the archive says about itself, once that is what was written; raises `ValueError`."""
     if archive.getinfo(CONTENTS).compress_type != zipfile.ZIP_STORED:
         raise ValueError("its contents are compressed")
     text = archive.read(CONTENTS)

@@ -25,8 +25,8 @@ def locked(folder: Path) -> Iterator[None]:
     """Hold the run directory; raises `StorageError` naming process and host where another driver holds it.
 
     The lock is `flock`'s: it ends with the process, however that ends, so nobody needs to remove anything. Its file is
-    the only one that is written in place. So it has to be a regular file with a single name, and empty or what a lock
-    says: anything else that stands at its name, or is linked to it, is never overwritten.
+    the only one that is written in place. So it has to be a regular file with a single name, empty or with the content
+    of a lock: anything else that stands at its name, or is linked to it, is never overwritten.
     """
     path = folder / LOCK
     refuse_foreign_lock(folder)

@@ -37,7 +37,7 @@ class CsvOptions(ColumnOptions):
 
 
 class Csv(DataSource):
-    """A text file in UTF-8 whose first line names the columns; compressed if its name ends so (`.gz`, `.xz`, ...).
+    """A text file in UTF-8 whose first line names the columns; compressed if its name ends in `.gz`, `.xz`, etc.
 
     Empty fields and the words of `missing_values` are missing values, which are refused.
     """

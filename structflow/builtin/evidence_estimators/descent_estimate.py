@@ -22,7 +22,7 @@ FIRST_STEP = 0.2
 """βλ_max at the start where the rate isn't given: small steps lose little to the quadratic bound of log(1 − βλ)."""
 
 LEAST_RESTARTS = 50
-"""Restarts from which their spread tells the error of their mean."""
+"""Number of restarts from which their spread gives the error of their mean."""
 
 MOST_REPEATS = 12
 """Times that trajectories begin again with smaller steps."""

@@ -13,10 +13,10 @@ if TYPE_CHECKING:
     from .linear_model import LinearModel
 
 LEAST_ROUNDING = 0.01
-"""Nats that rounding may change without being told as an error."""
+"""Nats that rounding may change without being reported as an error."""
 
 MOST_ROUNDING = 1e-8
-"""Share of a log evidence beyond these that rounding may change where it is given at all: −1e15 tells enough."""
+"""Share of the log evidence, beyond these nats, that rounding may change at most where a value is given."""
 
 
 class Exact(EvidenceEstimator):

@@ -18,7 +18,7 @@ CHUNK_NUMBERS = 4_000_000
 """Numbers of one node's values that are held at a time: it bounds memory, never what is computed."""
 
 LEAST_REPETITIONS = 8
-"""Repetitions whose spread tells the error of their mean: Student's t with 7 degrees of freedom has variance 1.4."""
+"""Repetitions whose spread gives the error of their mean: Student's t with 7 degrees of freedom has variance 1.4."""
 
 
 class ImportanceWeightedOptions(Options):
@@ -51,7 +51,7 @@ class ImportanceWeighted(EvidenceEstimator):
         if repetitions >= LEAST_REPETITIONS:
             return found
         reason = (
-            f"it is the mean of {repetitions} repetitions, too few to tell its error; set evidence.samples to "
+            f"it is the mean of {repetitions} repetitions, too few to know its error; set evidence.samples to "
             f"{LEAST_REPETITIONS * options.k} or more, or a smaller k"
         )
         unknown = torch.full_like(found.value, torch.nan)
