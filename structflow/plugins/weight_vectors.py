@@ -51,7 +51,7 @@ class WeightVectors(Protocol):
     def row_log_likelihood(self, outputs: Tensor, rows: Tensor | None = None) -> Tensor:
         """log p(y_i | f_i) for outputs as above: (M, S, rows).
 
-        Rows of a sample count as often as all training rows are more than they, so that sums are those of all rows.
+        Rows of a sample are multiplied by the ratio of all training rows to those in it, so that sums are those of all.
         """
 
     def log_likelihood(self, weights: Tensor, rows: Tensor | None = None) -> Tensor:
