@@ -15,7 +15,7 @@ from ..runner.progress import Listener
 from ..store.inspection import Damage, damage, recorded, withdraw_record, withdraw_results
 from ..store.names import OWN_NAMES, PLAN, RESULT_MANIFEST, SUMMARY
 from ..store.openings import damage_of_earlier, drop_opening, earlier_openings
-from ..store.run_directory import RunDirectory
+from ..store.run_directory import WITHOUT_REPAIR, RunDirectory
 from ..store.run_lock import locked, refuse_foreign_lock
 from .read import refuse_no_run
 
@@ -38,6 +38,16 @@ def opening_damage(found: Sequence[Damage]) -> list[Damage]:
     return [each for each in found if each.part == "opened"]
 
 
+def advice(found: Sequence[Damage], path: Path) -> str:
+    """What to do about damage in the run at `path`: repair it, unless nothing can be recomputed from what is left."""
+    command = f"structflow verify {path} --repair"
+    lost = opening_damage(found)
+    if not lost:
+        return f"repair it with: {command}"
+    rest = f"\nonce it is put back, repair the rest with: {command}" if len(lost) < len(found) else ""
+    return f"{lost[0].message}; {WITHOUT_REPAIR}{rest}"
+
+
 def repair(path: Path, cluster: ClusterOptions | None, listener: Listener) -> list[str]:
     """Recompute the damaged tasks and rebuild the results; returns the tasks that were recomputed.
 
@@ -53,10 +63,7 @@ def repair(path: Path, cluster: ClusterOptions | None, listener: Listener) -> li
             directory.has(name)  # refuses a link before anything is removed
         opening = opening_damage(inspect(path))
         if opening:
-            raise StorageError(
-                f"{opening[0].message}; the run was started with it, so it can't be recomputed: run the spec in a new "
-                "directory (-o)"
-            )
+            raise StorageError(f"{opening[0].message}; {WITHOUT_REPAIR}")
         drop_damage_of_earlier(directory)
         found = inspect(path)
         refuse_older_records(directory)

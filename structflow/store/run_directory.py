@@ -30,6 +30,12 @@ from .names import (
 from .own_folder import OwnFolder
 from .sealed_json import sealed, unsealed
 
+WITHOUT_REPAIR = (
+    "the run was started with it, so it can't be recomputed: put back a copy of the file, or run the spec in a new "
+    "directory (-o)"
+)
+"""What an error about a damaged file says last, where it is one that nothing can be recomputed without."""
+
 
 @dataclass(frozen=True)
 class Found:
@@ -125,8 +131,7 @@ class RunDirectory:
     def cant_be_repaired(self, error: Exception) -> StorageError:
         """The error for damage to what the run was started with."""
         return StorageError(
-            f"{error}; the run was started with it, so it can't be recomputed: put back a copy of the file, or run the "
-            f"spec in a new directory (-o); everything damaged is listed by: structflow verify {self.top or self.path}"
+            f"{error}; {WITHOUT_REPAIR}; everything damaged is listed by: structflow verify {self.top or self.path}"
         )
 
     def create(self) -> None:

@@ -99,11 +99,27 @@ def test_what_a_run_was_opened_with_cant_be_made_again(cli, run, name):
     assert "new directory (-o)" in called.err
 
 
-def test_damaged_data_is_refused(cli, run):
-    flip(run / "data.npz")
+@pytest.mark.parametrize("name", ["data.npz", "settings.json"])
+def test_verify_advises_what_repair_and_show_do(cli, run, name):
+    """Nothing can be recomputed from damaged data, so `--repair` isn't offered; a copy of the file mends the run."""
+    before = (run / name).read_bytes()
+    flip(run / name)
     called = cli("verify", run)
     assert called.code == 3
-    assert f"{run / 'data.npz'} no longer holds what was written" in called.out
+    assert f"{run / name} no longer holds what was written" in called.out
+    remedy = "can't be recomputed: put back a copy of the file, or run the spec in a new directory (-o)"
+    assert remedy in called.out
+    assert "--repair" not in called.out
+    repaired = cli("verify", run, "--repair")
+    assert repaired.code == 3
+    assert remedy in repaired.err
+    record = sorted((run / "records").glob("*-train.json"))[0]
+    flip(record)
+    called = cli("verify", run)
+    assert remedy in called.out
+    assert called.out.endswith(f"once it is put back, repair the rest with: structflow verify {run} --repair\n")
+    (run / name).write_bytes(before)
+    assert cli("verify", run).out.endswith(f"\nrepair it with: structflow verify {run} --repair\n")
 
 
 def test_leftovers_are_listed_and_removed(cli, run):

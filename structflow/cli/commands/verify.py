@@ -19,7 +19,7 @@ def command(
     run: Path, mend: bool, workers: int | None, scheduler: str | None, cluster: Path | None, as_json: bool
 ) -> int:
     """Check every file of RUN against the hashes it was written with; exit code 3 where one differs."""
-    from ...results.repair import inspect, repair
+    from ...results.repair import advice, inspect, repair
     from ...runner.cluster_options import cluster_of
 
     found = inspect(run)
@@ -32,7 +32,7 @@ def command(
         click.echo(f"{run} is intact")
         return 0
     if not mend:
-        click.echo(f"repair it with: structflow verify {run} --repair")
+        click.echo(advice(found, run))
         return 3
     done = repair(run, cluster_of(workers, scheduler, cluster), lambda progress: None)
     left = inspect(run)
