@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from ..results.marginals import choice_label
 from .narrow import NumberTable
 from .numbers import with_error
 
@@ -14,17 +15,31 @@ def estimates_table(
 ) -> NumberTable:
     """Log evidence ± standard error of the first structures, a column for each estimator; the first one ranks.
 
-    Below them so many of those that have no rank, with a dash in its place.
+    Below them so many of those that have no rank, with a dash in its place: then every row names its structure.
     """
     shown = [*ranking[:most], *unranked[:most]]
-    names = list(dict.fromkeys(name for entry in shown for name in entry["evidence"]))
-    titles = ["rank", *(name.replace("(", "\n(").replace(", ", ",\n") for name in names)]
+    estimators = list(dict.fromkeys(name for entry in shown for name in entry["evidence"]))
+    keys = ["rank", "structure"] if unranked else ["rank"]
+    titles = [*keys, *(name.replace("(", "\n(").replace(", ", ",\n") for name in estimators)]
+    differing = differing_choices([entry["structure"] for entry in [*ranking, *unranked]])
     rows = []
     for entry in shown:
         errors = entry.get("evidence_se", {})  # runs of earlier versions have none
-        cells = (estimate_text(entry["evidence"].get(name), errors.get(name, 0.0)) for name in names)
-        rows.append([str(entry.get("rank", "–")), *cells])
-    return NumberTable(titles, rows)
+        cells = (estimate_text(entry["evidence"].get(name), errors.get(name, 0.0)) for name in estimators)
+        about = [str(entry.get("rank", "–")), structure_lines(entry["structure"], differing)]
+        rows.append([*about[: len(keys)], *cells])
+    return NumberTable(titles, rows, names=len(keys))
+
+
+def differing_choices(structures: Sequence[dict[str, Any]]) -> list[str]:
+    """Edges and nodes whose choices differ between structures, which tell them apart; all of them for a single one."""
+    differing = [key for key in structures[0] if len({choice_label(key, each[key]) for each in structures}) > 1]
+    return differing or list(structures[0])
+
+
+def structure_lines(structure: dict[str, Any], keys: Sequence[str]) -> str:
+    """What a structure chose for these edges and nodes, a line for each."""
+    return "\n".join(f"{key} {choice_label(key, structure[key])}" for key in keys)
 
 
 def estimate_text(value: float | None, error: float | None) -> str:

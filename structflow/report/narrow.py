@@ -43,7 +43,12 @@ class NumberTable:
         )  # fmt: skip
         chosen = [*range(self.names), *range(start, end)]
         for index in chosen:
-            table.add_column(self.titles[index], justify="left" if index < self.names else "right", no_wrap=True)
+            table.add_column(
+                self.titles[index],
+                justify="left" if index < self.names else "right",
+                no_wrap=index != self.names - 1,  # where a name is too long even beside one column, it is folded
+                overflow="fold",
+            )
         for row in self.rows:
             table.add_row(*(row[index] for index in chosen))
         return table

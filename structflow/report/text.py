@@ -58,7 +58,7 @@ def print_summary(summary: dict[str, Any], most: int) -> None:
         print_extension(console, summary["extension"])
     if settings and (ranking or unranked):
         console.print(setting_title(settings[0]["values"]))
-    print_unranked(console, unranked, ranking)
+    print_unranked(console, unranked, ranking, most)
     if ranking:
         print_ranking(console, ranking, most, summary["n_structures"], summary["criterion"], unranked)
         print_choices(console, ranking, len(ranking) < summary["n_structures"])
@@ -73,9 +73,9 @@ def print_summary(summary: dict[str, Any], most: int) -> None:
         unranked = setting.get("unranked", [])
         if setting["ranking"] or unranked:
             console.print(f"\n{setting_title(setting['values'])}")
-        print_unranked(console, unranked, setting["ranking"])
+        shown_rows = min(most, 3)
+        print_unranked(console, unranked, setting["ranking"], shown_rows)
         if setting["ranking"]:
-            shown_rows = min(most, 3)
             possible = summary["n_structures"]
             print_ranking(console, setting["ranking"], shown_rows, possible, setting["criterion"], unranked)
             print_robustness(console, setting["ranking"][0])
@@ -101,13 +101,19 @@ def headlines(summary: dict[str, Any]) -> tuple[str, ...]:
     return tuple(filter(None, found))
 
 
-def print_unranked(console: Console, unranked: Sequence[dict[str, Any]], ranking: Sequence[dict[str, Any]]) -> None:
+def print_unranked(
+    console: Console, unranked: Sequence[dict[str, Any]], ranking: Sequence[dict[str, Any]], most: int
+) -> None:
     """Before a ranking, which structures aren't in it and why; where there is none, what other estimators say."""
     headline = unranked_warning(unranked, ranking)
     if headline is not None:
         console.print(Text("warning:", "bold yellow"), headline)
     if unranked and not ranking and any(entry["evidence"] for entry in unranked):
-        estimates_table([], len(unranked), unranked).print(console)
+        estimates_table([], most, unranked).print(console)
+        if len(unranked) > most:
+            console.print(
+                f"{most:,} of {len(unranked):,} structures without a rank are shown; structflow show --json lists all"
+            )
 
 
 def print_extension(console: Console, extension: dict[str, Any]) -> None:

@@ -70,7 +70,7 @@ def unranked_warning(unranked: Sequence[Mapping[str, Any]], ranking: Sequence[Ma
     for estimator, reason in reasons:
         same = [entry for entry in unranked if (entry["estimator"], entry["reason"]) == (estimator, reason)]
         names = " | ".join(structure_name(entry["structure"]) for entry in same[:MOST_NAMED])
-        more = f" and {len(same) - MOST_NAMED} more" if len(same) > MOST_NAMED else ""
+        more = f" and {len(same) - MOST_NAMED:,} more of {len(same):,}" if len(same) > MOST_NAMED else ""
         why = f"{estimator} has no value ({reason})" if estimator else reason
         parts.append(f"{names}{more}: {why}")
     best = (

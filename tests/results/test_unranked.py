@@ -73,7 +73,8 @@ def test_where_it_lacks_all_there_is_nothing_to_rank(cli, tmp_path):
     assert called.code == 1
     assert "warning: no structure has a rank. x->y dense:sin | x->y dense:tanh: exact has no value" in called.out
     assert "list elbo first in evidence.estimators" in called.out
-    assert sum(line.split()[:2] == ["–", "–"] for line in called.out.splitlines() if line.strip()) == 2
+    rows = [line.split() for line in called.out.splitlines() if line.strip().startswith("–")]
+    assert [row[:4] for row in rows] == [["–", "x->y", "dense:sin", "–"], ["–", "x->y", "dense:tanh", "–"]]
     refused = cli("predict", tmp_path / "run", tmp_path / "none.csv")
     assert refused.code == 2
 
@@ -133,6 +134,37 @@ def test_memory_is_no_members_fault(tmp_path, monkeypatch):
     raising_for(monkeypatch, "laplace", "dense:tanh", MemoryError("all is used up"))
     with pytest.raises(Exception, match="all is used up"):
         studies.run(document("elbo", "laplace"), tmp_path / "run")
+
+
+def without_rank(name):
+    shared = {"x->h": ["linear"], "h->y": [name, "skip"], "h": [5]}
+    return {
+        "structure": shared, "reason": NOT_LINEAR, "estimator": "exact", "restarts": 1,
+        "evidence": {"exact": None, "elbo": -338.3}, "evidence_se": {"elbo": 0.64},
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("columns", [30, 80, 200])
+def test_values_without_a_rank_stand_beside_their_structure(capsys, monkeypatch, columns):
+    """What differs is named in every row, also where it is folded; then how many rows are left out."""
+    monkeypatch.setenv("COLUMNS", str(columns))
+    unranked = [without_rank(f"dense:{letter * 12}") for letter in "abcdef"]
+    summary = {
+        "run": "run", "status": "finished", "n_structures": 6, "seconds": 1.0, "ranking": [], "unranked": unranked,
+        "settings": [], "stages": [], "warnings": [], "criterion": "evidence",
+    }  # fmt: skip
+    print_summary(summary, 4)
+    out = capsys.readouterr().out
+    joined = "".join(out.split())
+    table = joined.partition("rankstructure")[2]
+    for letter in "abcd":
+        assert f"dense:{letter * 12}" in (table if columns > 30 else joined)
+    assert "eeeeee" not in joined
+    assert "x->h linear" not in out.rpartition("structure ")[2]
+    assert table.count("-338.30±0.64") == 4
+    words = " ".join(out.split())
+    assert "4 of 6 structures without a rank are shown; structflow show --json lists all" in words
+    assert "and 3 more of 6: exact has no value" in words
 
 
 def item(name, *scores):
