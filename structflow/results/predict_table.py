@@ -25,12 +25,13 @@ def predict_table(
 ) -> int:
     """Write mean and standard deviation of every target, or the probability of every class; returns the rows.
 
-    The table is read as `read_new_table` says. Raises `CallError` for a missing file or columns, and for inputs that
-    aren't finite numbers.
+    The table is read as `read_new_table` says. Raises `CallError` for a missing file or columns, for inputs that
+    aren't finite numbers, and where `output` is the table itself, or a file of it.
     """
     import pandas
 
     refuse_own_file(run, output)
+    refuse_input(table, output)
     if not read_summary(run)["ranking"]:
         raise CallError(f"the run in {run} has no ranking to predict with: no structure has a rank; see its warnings")
     opened = Run(run)
@@ -52,3 +53,19 @@ def predict_table(
             columns[f"{name} standard deviation"] = prediction.standard_deviation[:, index]
     pandas.DataFrame(columns).to_csv(output, index=False)
     return len(inputs)
+
+
+def refuse_input(table: str, output: Path) -> None:
+    """Raise `CallError` where writing `output` would overwrite the table, under whatever name, or a part of it."""
+    try:
+        read = Path(table).expanduser().resolve()
+    except RuntimeError:  # a home directory that isn't known: reading the table says so
+        return
+    written = output.resolve()
+    is_same = read == written or (read.exists() and output.exists() and read.samefile(output))  # or a hard link
+    is_part = read in written.parents and output.exists()  # of a table that is a folder
+    if is_same or is_part:
+        raise CallError(
+            f"{output} would overwrite the table {table}, which holds the inputs; choose another name for the "
+            "predictions (-o)"
+        )
