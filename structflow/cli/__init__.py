@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 
+from ..store.names import PLAN
 from .signals import end_on_signals
+
+run_path: Path | None = None
+"""The directory of the run that the command is about, as soon as it is known."""
 
 
 def main() -> None:
@@ -39,5 +44,15 @@ def warn_of_broken_packages() -> None:
 
 
 def continues(arguments: list[str]) -> str:
-    """What to say about a command that was stopped: only `run` and `resume` continue where they were."""
-    return "; the same command continues the run" if {"run", "resume"} & set(arguments[1:3]) else ""
+    """What to say about a command that was stopped: only `run` and `resume` continue, and only what has a plan."""
+    if not {"run", "resume"} & set(arguments[1:3]):
+        return ""
+    is_begun = run_path is not None and (run_path / PLAN).exists()
+    return f"; the same command {'continues the run' if is_begun else 'starts it again'}"
+
+
+def note_run_path(path: Path) -> Path:
+    """Remember the directory of the run that the command is about, for `continues`; returns it."""
+    global run_path
+    run_path = path
+    return path

@@ -180,7 +180,10 @@ def refuse_another_study(opening: RunDirectory, study: Study) -> Changes:
     """How the spec of a study differs from that of a revision; raises `CallError` where a run can't be extended so."""
     changes = changes_of(opening, study)
     if changes.kind == "another study":
-        raise CallError(f"{opening.top or opening.path} holds a run of another study:\n  {changes.refusal}\n{SENTENCE}")
+        unfinished = opening.top is None and not opening.has(SUMMARY)
+        going_on = f"; to continue it as it was begun: structflow resume {opening.path}" if unfinished else ""
+        whose = f"{opening.top or opening.path} holds {'an unfinished' if unfinished else 'a'} run of another study"
+        raise CallError(f"{whose}:\n  {changes.refusal}\n{SENTENCE}{going_on}")
     return changes
 
 

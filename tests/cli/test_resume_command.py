@@ -34,6 +34,7 @@ def interrupted(cli, monkeypatch, tmp_path) -> Path:
         patched.setattr(executors, "run_task", then_interrupted)
         called = cli("run", spec, "-o", "run", *OVERRIDES)
     assert called.code == 130
+    assert called.err.endswith("interrupted; the same command continues the run\n")
     spec.unlink()
     table.unlink()
     return Path("run")
@@ -46,6 +47,15 @@ def test_what_show_suggests_can_be_followed(cli, interrupted, tmp_path):
     assert called.code == 0, called.err
     assert "run run: finished, 2 structures" in called.out
     assert structflow.Run(interrupted).ranking[0]["restarts"] == 3
+
+
+def test_another_spec_on_an_unfinished_run_hears_of_resume(interrupted, cli, tmp_path):
+    """The command without the `--set` of the first call: what differs, and what continues the run as it is."""
+    spec = studies.write(studies.spec(seed=1), tmp_path)
+    err = cli("run", spec, "-o", interrupted).err
+    assert err.startswith("error: run holds an unfinished run of another study:\n")
+    assert "seed: 0 → 1" in err
+    assert err.endswith("; to continue it as it was begun: structflow resume run\n")
 
 
 def test_from_python(interrupted):
@@ -63,6 +73,22 @@ def test_the_numbers_are_those_of_a_run_that_nobody_stopped(interrupted, cli, tm
     assert cli("run", spec, "-o", "whole", *OVERRIDES, "--quiet").code == 0
     assert cli("resume", interrupted, "--quiet").code == 0
     assert studies.digests(interrupted) == studies.digests(Path("whole"))
+
+
+@pytest.mark.parametrize("at", ["load_study", "opened"])
+def test_before_there_is_a_plan_nothing_is_continued(cli, monkeypatch, tmp_path, at):
+    """Interrupted while the data are read, or while workers start: no run directory is there yet."""
+
+    def interrupted_there(*arguments, **options):
+        raise KeyboardInterrupt
+
+    module = "structflow.spec.load" if at == "load_study" else "structflow.results.run"
+    monkeypatch.setattr(f"{module}.{at}", interrupted_there)
+    for output in [["-o", "run"], []]:
+        called = cli("run", studies.write(studies.spec(), tmp_path), *output)
+        assert called.code == 130
+        assert called.err.endswith("interrupted; the same command starts it again\n")
+    assert not Path("run").exists()
 
 
 def test_of_a_folder_without_a_run(tmp_path, cli):
