@@ -53,11 +53,22 @@ def choose_columns(names: Sequence[str], options: ColumnOptions) -> tuple[tuple[
 
 def choose_inputs(names: Sequence[str], wanted: Sequence[str]) -> Sequence[str]:
     """The `wanted` input columns of a table to predict for; raises `SpecError` for duplicate or missing ones."""
-    repeated = duplicate_columns([name for name in names if name in wanted])
-    problems = repeated + unknown_columns(names, wanted, "data.inputs")
+    problems = duplicate_columns([name for name in names if name in wanted])
+    for name in wanted:
+        if name not in names or not name:
+            message = f"there is no column {name!r}, which the run was trained with; the table has {listing(names)}"
+            remedy = header_hint(names) or rename_hint(name, names, wanted)
+            problems.append(Problem("data.inputs", message, remedy))
     if problems:
         raise SpecError(problems)
     return wanted
+
+
+def rename_hint(name: str, names: Sequence[str], wanted: Sequence[str]) -> str:
+    """What to do where a table to predict for lacks one of the `wanted` columns."""
+    likely = did_you_mean(name, [each for each in names if each not in wanted])
+    hint = f"{likely} " if likely else ""
+    return f"{hint}add it, or rename the column that holds it; the inputs of the training table are {listing(wanted)}"
 
 
 def duplicate_columns(names: Sequence[str]) -> list[Problem]:
@@ -74,12 +85,22 @@ def unknown_columns(names: Sequence[str], wanted: Sequence[str], key: str) -> li
     problems = []
     for name in wanted:
         if name not in names or not name:
-            hint = "the first line must hold the names of the columns" if names and all(map(is_number, names)) else None
-            if len(names) == 1 and (marks := [mark for mark in ";\t|," if mark in names[0]]):
-                hint = f"set `separator: {json.dumps(marks[0])}`, which seems to separate the columns"
             message = f"there is no column {name!r}; expected one of {listing(names)}"
-            problems.append(Problem(key, message, hint or did_you_mean(name, names)))
+            problems.append(Problem(key, message, header_hint(names) or did_you_mean(name, names)))
     return problems
+
+
+def header_hint(names: Sequence[str]) -> str | None:
+    """What to do where the first line can't be the names of the columns, or is one name made of several."""
+    mark = likely_separator(names)
+    if mark is not None:
+        return f"set `separator: {json.dumps(mark)}`, which seems to separate the columns"
+    return "the first line must hold the names of the columns" if names and all(map(is_number, names)) else None
+
+
+def likely_separator(names: Sequence[str]) -> str | None:
+    """The character that seems to separate the columns of a text table that was read as a single one."""
+    return next((mark for mark in ";\t|," if mark in names[0]), None) if len(names) == 1 else None
 
 
 def repeated_choices(wanted: Sequence[str], key: str) -> list[Problem]:

@@ -12,8 +12,8 @@ import numpy as np
 from ..errors import CallError, Problem
 from ..plugins import Shape
 from .checks import Columns, finite_values, to_numbers
-from .columns import stack_columns
-from .nearest import did_you_mean, listing
+from .columns import rename_hint, stack_columns
+from .nearest import listing
 
 REMEDY = "correct these values, or leave out their rows"
 
@@ -123,8 +123,8 @@ def by_name(found: NamedColumns, names: Sequence[str], shape: Shape) -> np.ndarr
     ]
     for name in names:
         if counts[name] == 0:
-            hint = did_you_mean(name, present, "expected the input columns of the training table")
-            problems.append(f"there is no column {name!r} among {listing(present)}: {hint}")
+            remedy = rename_hint(name, present, names)
+            problems.append(f"there is no column {name!r} among {listing(present)}: {remedy}")
     if problems:
         raise CallError("\n".join(f"new inputs: {problem}" for problem in problems))
     columns = [column_values_of(found, present.index(name)) for name in names]

@@ -129,8 +129,26 @@ def test_predict_without_table(cli, finished):
 
 def test_predict_with_missing_columns(cli, finished):
     Path("table.csv").write_text("x1,z\n1,2\n")
-    assert_refused(cli("predict", finished, "table.csv", "-o", "out.csv"), "there is no column 'x0'")
+    assert_refused(
+        cli("predict", finished, "table.csv", "-o", "out.csv"),
+        "there is no column 'x0', which the run was trained with; the table has 'x1', 'z'",
+        "add it, or rename the column that holds it; the inputs of the training table are 'x0', 'x1'",
+    )
     assert not Path("out.csv").exists()
+
+
+@pytest.mark.parametrize("name", ["table.csv", "./table.csv", "symbolic.csv", "hard.csv"])
+def test_predict_onto_its_own_input(cli, finished, name):
+    """The table is left as it is, by whatever name it is written to."""
+    table = Path("table.csv")
+    table.write_text("x0,x1\n1,2\n")
+    Path("symbolic.csv").symlink_to("table.csv")
+    Path("hard.csv").hardlink_to("table.csv")
+    called = cli("predict", finished, table, "-o", name)
+    assert_refused(called, f"{Path(name)} would overwrite the table table.csv", "another name", "-o")
+    assert table.read_text() == "x0,x1\n1,2\n"
+    other = cli("predict", finished, name, "-o", table)
+    assert_refused(other, f"table.csv would overwrite the table {name if name != './table.csv' else './table.csv'}")
 
 
 @pytest.mark.parametrize("value", ["text", ""])
@@ -176,6 +194,7 @@ def test_another_spec_on_a_run_directory(cli, finished, tmp_path):
     spec = studies.write(studies.wide(), tmp_path)
     called = cli("run", spec, "-o", copy, "--set", "optimizer.inner.steps=31", "--set", "seed=4")
     assert_refused(called, "another study", "optimizer.inner.steps: 30 → 31", "seed: 0 → 4", "-o")
+    assert "structflow resume" not in called.err  # it is finished
 
 
 def test_other_data_on_a_run_directory(cli, tmp_path):

@@ -217,6 +217,30 @@ def test_malformed_csv(content: str, path: str, message: str, tmp_path: Path) ->
     assert (found[0].path, message in found[0].message) == (path, True), found
 
 
+@pytest.mark.parametrize(
+    ("content", "remedy"),
+    [
+        ("a;b;t\n1,5;2,25;3\n", 'set `separator: ";"` and `decimal: ","`, as the file seems to be written'),
+        ("a\tt\n-1.234,5\t3\n", 'set `separator: "\\t"`, `decimal: ","` and `thousands: "."`, as'),
+        ("a;t\nx,y;3\n", 'set `separator: ";"`, as the file seems to be written'),
+        ("a;t\n1,5;3;4\n", 'set `separator: ";"`, as the file seems to be written'),
+        ("a,t\n1,2,3\n", "give every line as many fields as the first one has"),
+        ("note\n1,5\n", "give every line as many fields as the first one has"),
+    ],
+)
+def test_how_a_file_seems_to_be_written(content: str, remedy: str, tmp_path: Path) -> None:
+    """Commas that are no separators make more fields than the header has."""
+    (tmp_path / "t.csv").write_text(content)
+    (problem,) = problems("csv", tmp_path, path="t.csv", target="t")
+    assert str(problem.suggestion).startswith(remedy)
+
+
+def test_what_the_hint_says_reads_the_file(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("a;t\n1.234,5;3\n-2,25;4\n")
+    table = read("csv", tmp_path, path="t.csv", target="t", separator=";", decimal=",", thousands=".")
+    assert table.inputs.tolist() == [[1234.5], [-2.25]]
+
+
 def test_csv_without_header_says_so(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("1,2,3\n4,5,6\n")
     (problem,) = problems("csv", tmp_path, path="t.csv", target="t")

@@ -44,7 +44,7 @@ def test_columns_stand_where_their_names_say(form: Callable[[pandas.DataFrame], 
 @pytest.mark.parametrize(
     ("raw", "message"),
     [
-        (FRAME[["age"]], "there is no column 'area' among 'age'"),
+        (FRAME[["age"]], "there is no column 'area' among 'age': add it, or rename .* are 'area', 'age'"),
         (FRAME.rename(columns={"price": "age"}), "2 columns are named 'age'"),
         (FRAME.assign(age=[1, None]), "'age' is nan in row 2"),
         (FRAME.assign(age=[1, np.inf]), "'age' is inf in row 2"),

@@ -60,8 +60,13 @@ def test_a_csv_is_read_with_the_options_of_the_run(text: str, keys: dict[str, st
     [
         ("area,age,price\n10,1,0,\n20,2,0,\n", "Expected 3 fields in line 2, saw 4"),
         ("area,age,age\n10,1,0\n", "2 columns are named 'age'"),
+        ("area;age\n10,5;1\n", 'set `separator: ";"` and `decimal: ","`, as the file seems to be written'),
         ("area;age\n10;1\n", 'set `separator: ";"`, which seems to separate the columns'),
-        ("area,Age\n10,1\n", "there is no column 'age'; expected one of 'area', 'Age'\n  → did you mean 'Age'?"),
+        ("area,Age\n10,1\n", "the table has 'area', 'Age'\n  → did you mean 'Age'? add it, or rename the column"),
+        (
+            "area\n10\n",
+            "there is no column 'age', which the run was trained with; the table has 'area'\n  → add it, or",
+        ),
         ("area,age\n", "new.csv has no rows"),
     ],
 )

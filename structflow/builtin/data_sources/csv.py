@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -12,6 +14,12 @@ from ...plugins import ColumnOptions, DataSource, InputTable, Table
 
 if TYPE_CHECKING:
     import pandas
+
+
+DECIMAL_COMMA = re.compile(r"[+-]?(\d+|\d{1,3}(\.\d{3})+),\d+")
+"""Numbers such as -1,5 and 1.234,5."""
+
+GIVE_ALL_FIELDS = "give every line as many fields as the first one has, or correct `separator`"
 
 
 class CsvOptions(ColumnOptions):
@@ -110,10 +118,40 @@ def read_frame(
         remedy = "save it in UTF-8, or choose the source for its format"
         raise not_the_format(options.path, "a text table", reason, remedy) from error
     except pandas.errors.ParserError as error:
-        remedy = "give every line as many fields as the first one has, or correct `separator`"
+        remedy = likely_format(path, how) or GIVE_ALL_FIELDS
         raise not_the_format(options.path, "a text table", error, remedy) from error
     except (ValueError, TypeError, EOFError, OSError, zlib.error, LZMAError) as error:
         raise not_the_format(options.path, "a text table", error) from error
     texts.columns = pandas.Index(names)
     first = {name: str(texts[name].iloc[int(frame[name].isna().to_numpy().argmax())]) for name in gaps}
     return frame, {name: text for name, text in first.items() if text}
+
+
+def likely_format(path: Path, how: Mapping[str, Any]) -> str | None:
+    """The options that fit a file whose header is a single field as it is read, and whose rows are several.
+
+    So is a table with semicolons and decimal commas, where each comma was taken for a separator. None for another file.
+    """
+    import pandas
+
+    from ...data.columns import likely_separator
+
+    as_text: dict[str, Any] = {**how, "header": None, "dtype": str, "keep_default_na": False}
+    try:
+        mark = likely_separator([str(name) for name in pandas.read_csv(path, nrows=1, **as_text).iloc[0]])
+    except ValueError:  # not even that line is text
+        return None
+    if mark in (None, how["sep"]):
+        return None
+    options = {"separator": mark}
+    try:
+        values = [str(value) for value in pandas.read_csv(path, nrows=2, **{**as_text, "sep": mark}).iloc[-1]]
+    except ValueError:  # the rows differ in their number of fields, whatever separates them
+        values = []
+    numbers = [text for text in values if DECIMAL_COMMA.fullmatch(text)]
+    if numbers:
+        options["decimal"] = ","
+    if any("." in text for text in numbers):
+        options["thousands"] = "."
+    *others, last = (f"`{key}: {json.dumps(value)}`" for key, value in options.items())
+    return f"set {', '.join(others)}{' and ' if others else ''}{last}, as the file seems to be written"
