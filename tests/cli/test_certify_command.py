@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 import studies
 
+from structflow.store.run_directory import RunDirectory
+
 SHORT = ["--steps", 3, "--method", "greedy", "--method", "reversible", "--method", "one_level"]
 
 
@@ -48,7 +50,7 @@ def test_json_and_what_is_stored_and_shown(cli, run, tmp_path):
     called = cli("certify", run / "spec.yaml", *SHORT, "--store", copy, "--json")
     assert called.code == 0, called.err
     printed = json.loads(called.out)
-    assert json.loads((copy / "certificate.json").read_text()) == printed
+    assert RunDirectory(copy).read_sealed("certificate.json") == printed
     assert json.loads(cli("show", copy, "--json").out)["certificate"] == printed
     shown = cli("show", copy).out
     assert shown.startswith(before.out)
