@@ -49,7 +49,8 @@ class PopulationWeights:
     def places(self) -> Tensor:
         """Where each number of a member's vector stands among the weights of all groups, (M, n); behind them if unused.
 
-        The order is that of the groups, so that it depends on the member alone.
+        The order is that of the groups, so that it depends on the member alone. Members without weights have one number
+        that is unused, so that n ≥ 1.
         """
         population = self.bound.population
         ranges = np.cumsum([0, *(group.size for group in population.layout.groups)])
@@ -65,7 +66,7 @@ class PopulationWeights:
             )
             for member in range(population.size)
         ]
-        longest = max(len(row) for row in rows)
+        longest = max(1, *(len(row) for row in rows))
         filled = [np.concatenate([row, np.full(longest - len(row), total)]) for row in rows]
         return torch.from_numpy(np.stack(filled).astype(np.int64)).to(self.x.device)
 
@@ -99,8 +100,10 @@ class PopulationWeights:
     @cached_property
     def factor(self) -> Tensor | None:
         """L of a full covariance L Lᵀ, (M, n, n)."""
-        posterior = self.bound.weights
-        return cholesky_factor(self.parameters["cholesky"]) if isinstance(posterior, FullPosterior) else None
+        if not isinstance(self.bound.weights, FullPosterior):
+            return None
+        factor = cholesky_factor(self.parameters["cholesky"])
+        return factor if self.total else torch.ones((len(factor), 1, 1)).to(factor)
 
     @property
     def covariance(self) -> Tensor | None:
@@ -211,6 +214,8 @@ class PopulationWeights:
         numbers = torch.arange(samples, device=self.x.device)
         noise = layout.unpack(source.normals(numbers, 1, torch.float64, compiled=False)[:, 0])
         columns = []
+        if not fields:
+            return torch.zeros((self.bound.population.size, samples, self.places.shape[1])).to(self.mean)
         for sample in range(samples):
             means = [
                 started(group, {name: noise[f"{group.name}/{name}"][:, sample] for name in group.shapes})

@@ -82,7 +82,7 @@ def left_to_gain(problem: LinearProblem, fit: LinearFit) -> float:
         slopes = objective.slopes(fit.q)
         gain += 0.5 * promised(objective, fit.q, slopes, objective.newton(fit.q, slopes))
         if fit.q.spread is not None:
-            gain += changed(precision_from(fit.q), objective.precision_of(slopes), problem.c)
+            gain += changed(precision_from(fit.q), objective.precision_of(slopes), objective.c_of_spread)
     if problem.learns_own or problem.moves_precisions:
         gain += 0.5 * float(problem.gradient(fit).square() @ problem.scales(fit))
     return gain

@@ -102,8 +102,13 @@ class LinearProblem:
         return torch.cat([value.flatten() for value in found])
 
     def scales(self, fit: LinearFit) -> Tensor:
-        """Inverse curvatures to begin with: of the logarithm of a noise 1 / 2N, of log A of n weights 2 / (c n)."""
+        """Inverse curvatures to begin with: of the logarithm of a noise 1 / 2N, of log A of n weights 2 / (c n).
+
+        0 of what doesn't move.
+        """
         own = [torch.full_like(value.flatten(), 0.5 / float(self.model.counts.sum())) for value in fit.own.values()]
+        if not self.moves_precisions:
+            return torch.cat([*own, torch.zeros_like(fit.log_precisions)])
         number = torch.zeros_like(fit.log_precisions).index_add(0, self.owner, torch.ones_like(self.kept))
         return torch.cat([*own, 2 / (self.c * number.clamp(min=1))])
 

@@ -134,22 +134,59 @@ class LinearModel:
         Of one output whose C is the same for rows that count the same, it is a multiple of one matrix.
         """
         features = self.features.flatten(1)
+        multiple = self.multiple_of_counts(curvature)
+        if multiple is not None:
+            if "counted" not in self.grams:
+                self.grams["counted"] = (features * self.counts) @ features.mT
+            return multiple * self.grams["counted"]
         if curvature.shape[1] == 1:
-            ratio = torch.where(self.counts > 0, curvature.flatten() / self.counts, 0.0)
-            largest = ratio.max()
-            if bool((ratio[self.counts > 0] == largest).all()):
-                if "counted" not in self.grams:
-                    self.grams["counted"] = (features * self.counts) @ features.mT
-                return largest * self.grams["counted"]
             return (features * curvature.flatten()) @ features.mT
         weighed = torch.einsum("rop,nrp->nro", curvature, self.features).flatten(1)
         return weighed @ features.mT
+
+    def multiple_of_counts(self, curvature: Tensor) -> Tensor | None:
+        """C / counts of one output where it is the same for all rows."""
+        if curvature.shape[1] > 1:
+            return None
+        ratio = torch.where(self.counts > 0, curvature.flatten() / self.counts, 0.0)
+        largest = ratio.max()
+        return largest if bool((ratio[self.counts > 0] == largest).all()) else None
+
+    def least_squares(self, curvature: Tensor, gradient: Tensor) -> Tensor:
+        """The shortest v with Φ C Φᵀ v = `gradient` (n,), as far as there is one, from the singular values of Φ C^½.
+
+        Lengths are of v ∘ d with d² the diagonal of Φ C Φᵀ, so that units of the features don't matter. Φ C Φᵀ, whose
+        condition number is a square, isn't formed.
+        """
+        multiple = self.multiple_of_counts(curvature)
+        if multiple is None:
+            return shortest(self._decomposed(square_root(curvature)), gradient)
+        if "left" not in self.grams:  # one decomposition serves every noise
+            root = self.counts.sqrt().reshape(-1, 1, 1)
+            self.grams["left"], self.grams["size"], self.grams["inverse"] = self._decomposed(root)
+        known = (self.grams["left"], self.grams["size"], self.grams["inverse"])
+        return shortest(known, gradient) / multiple
+
+    def _decomposed(self, root: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """U (n, k), d (n,) and 1/s² (k,) of Φ C^½ = d ∘ U S Vᵀ; 0 for those s that are rounding."""
+        weighed = torch.einsum("nro,rop->nrp", self.features, root).flatten(1)
+        size = weighed.norm(dim=1)
+        size = torch.where(size > 0, size, 1.0)
+        left, values, _ = torch.linalg.svd(weighed / size.unsqueeze(1), full_matrices=False)
+        least = torch.finfo(values.dtype).eps * max(weighed.shape) * values.amax()
+        return left, size, torch.where(values > least, values.pow(-2), 0.0)
 
     def diagonal_curvature(self, curvature: Tensor) -> Tensor:
         """The diagonal of Φ C Φᵀ, (n,)."""
         if curvature.shape[1] == 1:
             return (self.features.square().squeeze(2) * curvature.flatten()).sum(1)
         return (torch.einsum("rop,nrp->nro", curvature, self.features) * self.features).sum((1, 2))
+
+
+def shortest(decomposed: tuple[Tensor, Tensor, Tensor], gradient: Tensor) -> Tensor:
+    """The shortest solution by a decomposition U, d, 1/s² of Φ C^½."""
+    left, size, inverse = decomposed
+    return (left @ (inverse * (left.mT @ (gradient / size)))) / size
 
 
 def derivative(value: Tensor, by: Tensor) -> Tensor:

@@ -5,7 +5,7 @@
 has at its maximum, with g and C of `LinearModel`, Φ g = c A μ, and the precision of q is H = Φ C Φᵀ / c + A for a full
 covariance, the diagonal of H for a diagonal one. The mode of the penalised likelihood (Σ = 0) is found by
 damped Newton steps; from there H and μ are iterated, each step one that raises L itself. For a quadratic log likelihood
-the first step is exact.
+the first step is exact. With c = 0 the mean is that of maximum likelihood, and its steps are of least squares.
 """
 
 from __future__ import annotations
@@ -31,12 +31,18 @@ ENOUGH = 1e-9
 ROUNDING = 1e-14
 """A step whose gain is below so many nats, or below this share of the objective, is the last."""
 
+LEAST_FACTOR = 1e-6
+"""The factor of what the spread of q adds to the KL, in place of a smaller c, under which q would have no spread."""
+
+NO_PENALTY = 1e-12
+"""c below which the prior has no part in the steps of μ (in L it has)."""
+
 Family = Literal["diagonal", "full", "point"]
 
 
 @dataclass(frozen=True)
 class Objective:
-    """L of a model as a function of q, with log A (n,) in `log_precision` and c > 0.
+    """L of a model as a function of q, with log A (n,) in `log_precision` and c ≥ 0.
 
     Weights where `kept` (n,) is 0 have no part in it.
     """
@@ -53,21 +59,35 @@ class Objective:
         """A, (n,)."""
         return self.log_precision.exp()
 
+    @property
+    def c_of_spread(self) -> float:
+        """The factor of what the spread of q adds to the KL: c, or a little more where q would have no spread."""
+        return max(self.c, LEAST_FACTOR)
+
     def divergence(self, q: Gaussian) -> Tensor:
         """KL(q ‖ p), or −log p(w) of a point."""
-        moment = self.precision * (q.variances + q.mean.square())
+        of_mean, of_spread = self._divergences(q)
+        return of_mean + of_spread
+
+    def penalty(self, q: Gaussian) -> Tensor:
+        """c · KL(q ‖ p), or −c · log p(w) of a point; what the spread of q adds to it counts `c_of_spread` times."""
+        of_mean, of_spread = self._divergences(q)
+        return self.c * of_mean + (self.c if q.spread is None else self.c_of_spread) * of_spread
+
+    def _divergences(self, q: Gaussian) -> tuple[Tensor, Tensor]:
+        """½ Σ A μ², and the rest of the divergence."""
         if q.spread is None:
-            terms = moment - self.log_precision + math.log(2 * math.pi)
+            terms = math.log(2 * math.pi) - self.log_precision
         else:
             log_sd = (q.spread if q.spread.ndim == 1 else q.spread.diagonal()).log()
-            terms = moment - 1 - self.log_precision - 2 * log_sd
-        return 0.5 * (terms * self.kept).sum()
+            terms = self.precision * q.variances - 1 - self.log_precision - 2 * log_sd
+        return 0.5 * (self.precision * q.mean.square() * self.kept).sum(), 0.5 * (terms * self.kept).sum()
 
     def __call__(self, q: Gaussian) -> float:
         """L; −∞ where it isn't finite."""
         with torch.no_grad():
             likelihood = self.model.total(self.own, self.model.output(q.mean), self.model.output_spread(q))
-            value = float(likelihood - self.c * self.divergence(q))
+            value = float(likelihood - self.penalty(q))
         return value if math.isfinite(value) else -math.inf
 
     def slopes(self, q: Gaussian) -> Slopes:
@@ -75,18 +95,20 @@ class Objective:
         return self.model.slopes(self.own, self.model.output(q.mean), self.model.output_spread(q))
 
     def gradient(self, q: Gaussian, slopes: Slopes) -> Tensor:
-        """∂L/∂μ / c = Φ g / c − A μ, (n,)."""
-        return self.model.of_weights(slopes.gradient) / self.c - self.precision * q.mean
+        """∂L/∂μ = Φ g − c A μ, (n,)."""
+        return self.model.of_weights(slopes.gradient) - self.c * self.precision * q.mean
 
     def newton(self, q: Gaussian, slopes: Slopes) -> Tensor:
-        """The Newton step of μ, H⁻¹ ∂L/∂μ / c.
+        """The Newton step of μ, H⁻¹ ∂L/∂μ / c; without a penalty the shortest one, (Φ C Φᵀ)⁺ ∂L/∂μ.
 
         With more weights than numbers of output, by A⁻¹ Φ (1 + C Φᵀ A⁻¹ Φ / c)⁻¹ in place of H⁻¹ Φ.
         """
+        if self.c < NO_PENALTY:
+            return self.model.least_squares(slopes.curvature, self.gradient(q, slopes))
         outputs = slopes.gradient.numel()
         if self.family == "full" or self.model.size <= outputs:
-            factor = lower_factor(self.weight_precision(slopes))
-            return torch.cholesky_solve(self.gradient(q, slopes).unsqueeze(1), factor).squeeze(1)
+            factor = lower_factor(self.model.curvature(slopes.curvature) / self.c + torch.diag(self.precision))
+            return torch.cholesky_solve(self.gradient(q, slopes).unsqueeze(1) / self.c, factor).squeeze(1)
         features = self.model.features.flatten(1)
         scaled = features / self.precision.unsqueeze(1)
         rows, width = slopes.gradient.shape
@@ -99,14 +121,14 @@ class Objective:
         return scaled @ solution - q.mean if int(failed) == 0 else torch.full_like(q.mean, math.nan)
 
     def weight_precision(self, slopes: Slopes) -> Tensor:
-        """H, (n, n)."""
-        return self.model.curvature(slopes.curvature) / self.c + torch.diag(self.precision)
+        """H at `c_of_spread`, (n, n)."""
+        return self.model.curvature(slopes.curvature) / self.c_of_spread + torch.diag(self.precision)
 
     def precision_of(self, slopes: Slopes) -> Tensor:
         """What of H is the precision of q: the diagonal (n,) of a diagonal one."""
         if self.family == "full":
             return self.weight_precision(slopes)
-        return self.model.diagonal_curvature(slopes.curvature) / self.c + self.precision
+        return self.model.diagonal_curvature(slopes.curvature) / self.c_of_spread + self.precision
 
 
 def spread_of(precision: Tensor) -> Tensor:
@@ -118,10 +140,10 @@ def spread_of(precision: Tensor) -> Tensor:
 
 def best_gaussian(objective: Objective, start: Gaussian | None = None) -> Gaussian:
     """The q of the objective's family at a maximum of L, from `start`, by default from the mode."""
-    point = mode(objective) if start is None else start
     if objective.family == "point" or not objective.model.size:
-        return point
+        return mode(objective, start)
     if start is None:
+        point = mode(objective)
         precision = objective.precision_of(objective.slopes(point))
         q = narrowed(objective, Gaussian(point.mean, spread_of(precision)))
     else:
@@ -129,9 +151,9 @@ def best_gaussian(objective: Objective, start: Gaussian | None = None) -> Gaussi
     return fixed_point(objective, q)
 
 
-def mode(objective: Objective) -> Gaussian:
-    """The point that maximises L of points, by damped Newton steps from w = 0."""
-    q = Gaussian(objective.log_precision.new_zeros(objective.model.size), None)
+def mode(objective: Objective, start: Gaussian | None = None) -> Gaussian:
+    """The point that maximises L of points, by damped Newton steps from `start`, by default from w = 0."""
+    q = Gaussian(objective.log_precision.new_zeros(objective.model.size), None) if start is None else start
     value = objective(q)
     for _ in range(MOST_STEPS if objective.model.size else 0):
         slopes, before = objective.slopes(q), value
@@ -162,7 +184,7 @@ def fixed_point(objective: Objective, q: Gaussian) -> Gaussian:
     for _ in range(MOST_STEPS):
         slopes, before = objective.slopes(q), value
         step, wanted = objective.newton(q, slopes), objective.precision_of(slopes)
-        if promised(objective, q, slopes, step) + changed(precision, wanted, objective.c) <= enough(value):
+        if promised(objective, q, slopes, step) + changed(precision, wanted, objective.c_of_spread) <= enough(value):
             break
         both = Gaussian(q.mean + step, spread_of(wanted))
         of_both = objective(both)
@@ -178,7 +200,7 @@ def fixed_point(objective: Objective, q: Gaussian) -> Gaussian:
 
 def promised(objective: Objective, q: Gaussian, slopes: Slopes, step: Tensor) -> float:
     """How far L rises along a step of μ, to first order."""
-    return objective.c * float(step @ objective.gradient(q, slopes))
+    return float(step @ objective.gradient(q, slopes))
 
 
 def changed(precision: Tensor, wanted: Tensor, c: float) -> float:
@@ -215,7 +237,7 @@ def precision_step(
     def moved(share: float) -> Gaussian:
         return Gaussian(q.mean, spread_of(precision + share * (wanted - precision)))
 
-    slope = 2 * changed(precision, wanted, objective.c)
+    slope = 2 * changed(precision, wanted, objective.c_of_spread)
     if slope <= enough(value):
         return q, value, precision
     found, of_found, share = halving(objective, moved, value, min(slope, 1.0))

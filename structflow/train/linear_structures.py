@@ -26,10 +26,7 @@ from .cholesky import diagonal
 from .linear_hyperparameters import LinearFit, LinearProblem
 from .linear_members import LinearMembers, fixed_values, linear_members, rows_of
 from .linear_model import Gaussian, LinearModel, points_of
-from .linear_optimum import Family
-
-LEAST_FACTOR = 1e-6
-"""In place of a smaller c_reg, under which q would have no variance."""
+from .linear_optimum import LEAST_FACTOR, Family
 
 MOST_FEATURES = 2**25
 """Numbers of Φ, or of outputs at all points of a rule, at most (256 MiB): of more rows every second, third, … is taken,
@@ -120,7 +117,7 @@ class LinearStructure:
         owner = self.precisions(member)[1] if bound.prior.learned else torch.zeros_like(kept, dtype=torch.int64)
         determined = proper or self.members.size < int((counts > 0).sum()) * features.shape[2]
         return LinearProblem(
-            model, kept, max(level.c_reg, LEAST_FACTOR), self.family, owner, level.c_train if learned else None,
+            model, kept, level.c_reg, self.family, owner, level.c_train if learned else None,
             bound.prior.hyperprior, bool(bound.likelihood.parameters(bound.out_shape)) and determined,
         )  # fmt: skip
 

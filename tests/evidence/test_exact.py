@@ -200,3 +200,22 @@ def test_a_constant_alone_is_a_linear_model(name):
     found = registration.plugin.estimate(options, with_scales(constant, x, y, [(0.5, 2.0)]), 1)
     assert not found.missing
     assert float(found.value[0]) == pytest.approx(closed_form(np.ones((9, 1)), y.numpy(), 0.5, 2.0), abs=1e-6)
+
+
+@pytest.mark.parametrize("name", ["exact", "laplace", "ais", "sgd_entropy"])
+@pytest.mark.parametrize("posterior", [{"covariance": "diagonal"}, {"covariance": "full"}, {"type": "point"}])
+def test_the_evidence_without_weights_is_the_likelihood(name, posterior):
+    """f = 0 for all rows: Σ log N(y; 0, σ²), by every estimator, without an error where it states one."""
+    x, y = normal(9, 2, seed=13), normal(9, 1, seed=14)
+    nothing = graph({"x": (2,), "y": (1,)}, edge("x", "y", "all", fn("zero")))
+    members = population(nothing, structures(nothing))
+    bound = make_bound(members, likelihood_options={"noise": 0.5}, posterior={"weights": posterior})
+    trained = TrainedPopulation(bound, start(bound), keys_of(members), x, y, 0.7)
+    registration = registry().of_kind("evidence_estimators")[name]
+    few = {"ais": {"temperatures": 4, "chains": 2}, "sgd_entropy": {"restarts": 2}}.get(name, {})
+    options = registration.options.model_validate(few) if registration.options else None
+    found = registration.plugin.estimate(options, trained, 4)
+    assert not found.missing
+    expected = -0.5 * float(y.square().sum()) / 0.25 - 9 * (math.log(0.5) + 0.5 * math.log(2 * math.pi))
+    assert float(found.value[0]) == pytest.approx(expected, abs=1e-9)
+    assert not float(found.standard_error[0]) > 0

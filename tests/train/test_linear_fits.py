@@ -18,6 +18,7 @@ from linear_references import (
     gaussian_bound,
     poisson_rows,
 )
+from scipy.optimize import minimize
 
 from structflow.objective.bound import Bound
 from structflow.train import linear_structures as linear_structures_module
@@ -241,3 +242,119 @@ def test_rows_beyond_the_memory_for_features_are_thinned(monkeypatch):
     ended, left = end_at_posterior(bound, found, start(bound), whole, moved=True)
     assert bool(left.isnan().all())
     assert all(torch.equal(ended[name], value) for name, value in start(bound).items())
+
+
+def greatest_log_likelihood(design: np.ndarray, y: np.ndarray) -> float:
+    """Least squares by numpy: −n/2 (log 2πσ̂² + 1), σ̂² the mean square of the residuals."""
+    residual = y - design @ np.linalg.lstsq(design, y, rcond=None)[0]
+    return -0.5 * len(y) * (math.log(2 * math.pi * float(np.mean(residual**2))) + 1)
+
+
+def likelihood_of(bound: Bound, parameters: Mapping[str, torch.Tensor], x: np.ndarray, y: np.ndarray) -> float:
+    """E_q log p(y | w)."""
+    noise = noise_of(bound, keys_of(bound.population), 1)
+    targets = torch.from_numpy(y.reshape(len(y), -1))
+    terms = bound.terms(dict(parameters), noise, torch.from_numpy(x), targets, ONE, bound.population.indices, ONE)
+    return float(terms.log_likelihood[0])
+
+
+POINT = {"weights": {"type": "point"}}
+POSTERIORS = [POINT, {"weights": {"covariance": "diagonal"}}, {"weights": {"covariance": "full"}}]
+
+
+@pytest.mark.parametrize("precision", [1.0, 1e6])
+@pytest.mark.parametrize(
+    "posterior", [POINT, {"weights": {"covariance": "diagonal"}}, {"weights": {"covariance": "full"}}]
+)
+@pytest.mark.parametrize(("offset", "scale", "inputs"), [(4e4, 1e3, [1.0, 1.0]), (0.0, 1.0, [1e-4, 500.0])])
+def test_maximum_likelihood_has_no_penalty(precision, posterior, offset, scale, inputs):
+    """c_reg = 0, targets near 40,000, or inputs of 1e-4 beside 500: least squares by numpy, whatever A is."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(30, 2)) * inputs
+    y = offset + scale * (x @ [1.0 / inputs[0], 0.5 / inputs[1]] + 0.5 * rng.normal(size=30))
+    bound = linear_bound("gaussian", 2, prior={"weights": {"precision": precision}}, posterior=posterior)
+    level = Level(torch.from_numpy(x), torch.from_numpy(y[:, None]), c_reg=0.0)
+    found = start_at_posterior(bound, start(bound), level)
+    expected = greatest_log_likelihood(np.column_stack([x, np.ones(30)]), y)
+    assert likelihood_of(bound, found, x, y) == pytest.approx(expected, abs=1e-4)
+
+
+def test_maximum_likelihood_keeps_what_was_trained_to_be_better():
+    """The end is judged by log p(y | w) alone: the ridge fit with c_reg = 1e-6 gives way to least squares, -225.29."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(30, 1))
+    y = 40000 + 1000 * (x[:, 0] + 0.5 * rng.normal(size=30))
+    bound = linear_bound("gaussian", 1, prior={"weights": {"precision": 1.0}}, posterior=POINT)
+    level = Level(torch.from_numpy(x), torch.from_numpy(y[:, None]), c_reg=0.0)
+    ridge = start_at_posterior(bound, start(bound), Level(level.x, level.y, c_reg=1e-6))
+    best = start_at_posterior(bound, start(bound), level)
+    assert likelihood_of(bound, ridge, x, y) == pytest.approx(-359.90, abs=0.05)
+    for before, after in [(ridge, best), (best, ridge)]:
+        ended, left = end_at_posterior(bound, before, after, level, moved=False)
+        assert likelihood_of(bound, ended, x, y) == pytest.approx(-225.28544, abs=1e-4)
+        assert float(left[0]) < 1e-4
+    _, left = end_at_posterior(bound, ridge, ridge, level, moved=False)
+    assert float(left[0]) > 1
+
+
+@pytest.mark.parametrize(("rows", "columns"), [(30, 3), (6, 20)])
+def test_weights_that_the_data_leave_open_are_the_shortest(rows, columns):
+    """Equal columns, or more weights than rows, under maximum likelihood with σ = 1: numpy's least squares."""
+    rng = np.random.default_rng(3)
+    x = rng.choice([-1.0, 1.0], size=(rows, columns))  # columns of one length, as lengths are relative to them
+    x[:, 1] = x[:, 0]
+    y = x[:, 0] + 0.3 * rng.normal(size=rows)
+    options = {"likelihood_options": {"noise": 1.0}, "prior": {"weights": {"precision": 1e6}}, "posterior": POINT}
+    bound = linear_bound("gaussian", columns, bias=False, **options)
+    level = Level(torch.from_numpy(x), torch.from_numpy(y[:, None]), c_reg=0.0)
+    found = start_at_posterior(bound, start(bound), level)
+    mean = found["mean/x->y/linear/weight"].flatten().numpy()
+    np.testing.assert_allclose(mean, np.linalg.lstsq(x, y, rcond=None)[0], atol=1e-9)
+
+
+@pytest.mark.parametrize("c_reg", [0.0, 1e-9, 1e-3])
+def test_labels_by_maximum_likelihood(c_reg):
+    """A point of a logistic regression with inputs near 1e3, A = 1e6, and c_reg log p(w) as a part of L: scipy's."""
+    rng = np.random.default_rng(4)
+    x = 1e3 * rng.normal(size=(40, 1))
+    y = (rng.random(40) < 1 / (1 + np.exp(-2e-3 * x[:, 0] - 0.5))).astype(float)
+    bound = linear_bound("bernoulli", 1, prior={"weights": {"precision": 1e6}}, posterior=POINT)
+    level = Level(torch.from_numpy(x), torch.from_numpy(y[:, None]), c_reg=c_reg)
+    found = start_at_posterior(bound, start(bound), level)
+    design, signs = np.column_stack([x / 1e3, np.ones(40)]), 2 * y - 1
+
+    def loss(w: np.ndarray) -> float:
+        penalty = 5e5 * c_reg * ((w[0] / 1e3) ** 2 + w[1] ** 2)
+        return float(np.logaddexp(0, -signs * (design @ w)).sum() + penalty)
+
+    best = minimize(loss, np.zeros(2), tol=1e-12)
+    w = np.array([1e3, 1.0]) * [float(found[f"mean/x->y/linear/{name}"].flatten()[0]) for name in ("weight", "bias")]
+    assert loss(w) == pytest.approx(best.fun, abs=1e-6)
+
+
+@pytest.mark.parametrize("weight", [1.0, 1.25])
+def test_points_start_at_their_maximum_with_a_learned_noise(weight):
+    """log p(y | w) + log p(w), A = 30, σ learned, rows that count once or as often as in a fold.
+
+    w by ridge regression and σ² as the mean square of residuals, in turn, by numpy: 92.9736 for standardised columns.
+    """
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(40, 3))
+    y = x @ [1, 0.5, 0.2] + 0.02 * rng.normal(size=40)
+    x, of_y = (x - x.mean(0)) / x.std(0), y.std()
+    y = (y - y.mean()) / of_y
+    bound = linear_bound("gaussian", 3, prior={"weights": {"precision": 30.0}}, posterior=POINT)
+    level = Level(torch.from_numpy(x), torch.from_numpy(y[:, None]), row_weight=weight)
+    found = start_at_posterior(bound, start(bound), level)
+    design, noise = np.column_stack([x, np.ones(40)]), 0.1
+    for _ in range(200):
+        w = np.linalg.solve(weight * design.T @ design / noise**2 + 30 * np.eye(4), weight * design.T @ y / noise**2)
+        noise = math.sqrt(np.mean((y - design @ w) ** 2))
+    likelihood = -40 * (math.log(noise) + 0.5 * math.log(2 * math.pi) + 0.5)
+    if weight == 1:
+        joint = likelihood - 15 * w @ w + 2 * math.log(30) - 2 * math.log(2 * math.pi)
+        assert joint - 40 * math.log(of_y) == pytest.approx(92.9736, abs=1e-4)
+        assert objective_of(bound, found, x, y) == pytest.approx(joint, abs=1e-5)
+    assert likelihood_of(bound, found, x, y) == pytest.approx(likelihood, abs=1e-3)
+    mean = torch.cat([found[f"mean/x->y/linear/{name}"].flatten() for name in ("weight", "bias")]).numpy()
+    np.testing.assert_allclose(mean, w, atol=1e-5)
