@@ -156,8 +156,10 @@ class LinearModel:
         """The shortest v with Φ C Φᵀ v = `gradient` (n,), as far as there is one, from the singular values of Φ C^½.
 
         Lengths are of v ∘ d with d² the diagonal of Φ C Φᵀ, so that units of the features don't matter. Φ C Φᵀ, whose
-        condition number is a square, isn't formed.
+        condition number is a square, isn't formed. NaN where C isn't finite.
         """
+        if not bool(curvature.isfinite().all()):
+            return torch.full_like(gradient, math.nan)
         multiple = self.multiple_of_counts(curvature)
         if multiple is None:
             return shortest(self._decomposed(square_root(curvature)), gradient)

@@ -358,3 +358,13 @@ def test_points_start_at_their_maximum_with_a_learned_noise(weight):
     assert likelihood_of(bound, found, x, y) == pytest.approx(likelihood, abs=1e-3)
     mean = torch.cat([found[f"mean/x->y/linear/{name}"].flatten() for name in ("weight", "bias")]).numpy()
     np.testing.assert_allclose(mean, w, atol=1e-5)
+
+
+def test_counts_by_maximum_likelihood():
+    """Rates near 1e4, from f = 0, where one whole Newton step would overflow: ȳ is the best rate of a constant."""
+    y = np.random.default_rng(5).poisson(1e4, size=40).astype(float)
+    x = np.zeros((40, 1))
+    bound = linear_bound("poisson", 1, prior={"weights": {"precision": 1e6}}, posterior=POINT)
+    level = Level(torch.from_numpy(x), torch.from_numpy(y[:, None]), c_reg=0.0)
+    found = start_at_posterior(bound, start(bound), level)
+    assert float(found["mean/x->y/linear/bias"].flatten()[0]) == pytest.approx(math.log(y.mean()), abs=1e-6)
