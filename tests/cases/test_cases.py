@@ -18,7 +18,7 @@ import structflow
 pytestmark = pytest.mark.thorough
 
 HERE = Path(__file__).parent
-NOBODY = "unshare -U --map-user=4321 --map-group=4321 env -u HOME -u USER -u XDG_CACHE_HOME".split()
+NOBODY = [
     "unshare",
     "-U",
     "--map-user=4321",
@@ -31,6 +31,7 @@ NOBODY = "unshare -U --map-user=4321 --map-group=4321 env -u HOME -u USER -u XDG
     "-u",
     "XDG_CACHE_HOME",
 ]
+"""Runs a command as a user without a home directory and without an entry in the list of users."""
 
 
 @pytest.fixture
