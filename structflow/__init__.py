@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+
+# Threads of one operation wait asleep instead of spinning: many times faster on a busy machine, as fast on an idle one.
+# It has to be said before torch is loaded, which structflow does only when it is first used.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 if TYPE_CHECKING:
     from .estimator import StructureClassifier, StructureRegressor, StructureSelector

@@ -63,7 +63,8 @@ def spec(steps: int, restarts: int = MEMBERS, rows: int = 404, width: int = 50) 
 class PopulationTraining:
     """structflow's own training of all members, as a task of a run does it."""
 
-    def __init__(self, document: dict[str, Any]):
+    def __init__(self, document: dict[str, Any], samples: int = 1):
+        self.samples = samples
         study = study_from_mapping(document, Path.cwd())
         context = RunContext(RunDirectory(Path("none")), study, make_plan(study, "cpu", True, 1))
         self.spec = study.settings[0].stages[0]
@@ -82,7 +83,7 @@ class PopulationTraining:
         execution = Execution(torch.device("cpu"), torch.float32, compiled)
         tables = metaparameter_tables(self.spec, 0, 1, torch.float32, execution.device)
         batching = Minibatching(None, 0, "benchmark")
-        result = train(self.bound, self.start, self.keys, self.data, tables, 1, batching, execution)
+        result = train(self.bound, self.start, self.keys, self.data, tables, self.samples, batching, execution)
         terms = result.trajectory.terms
         return float((terms["log_likelihood"] - terms["kl_weights"])[-1].mean())
 

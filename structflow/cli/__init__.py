@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 
@@ -15,9 +14,6 @@ run_path: Path | None = None
 
 def main() -> None:
     """Entry point of `structflow`: runs the command and turns errors into plain words and exit codes."""
-    # Threads of one operation wait asleep instead of spinning: many times faster on a busy machine, as fast on an idle
-    # one. It has to be said before torch is loaded.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     end_on_signals()
     from .encoding import substitute_what_streams_lack
     from .errors import report_error

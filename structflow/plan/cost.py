@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 
 from ..plugins import Shape
-from ..spec.graph import INPUT, Graph
+from ..plugins.registry import registry
+from ..spec.graph import INPUT, Graph, GraphEdge
 from ..spec.models import Spec
 from ..spec.presets import fold_count
+from .function_work import FunctionWork, function_work
 
 BATCH_BYTES = 256 * 2**20
 """Memory that the values of one batch's training step may take."""
@@ -19,16 +22,26 @@ MOST_MEMBERS = 512
 COPIES = 6
 """Values of a node that a step holds at once: forward, gradients and what the activation keeps."""
 
-EAGER_SECONDS = 17e-9
-COMPILED_SECONDS = 6e-9
-"""Seconds for one value of a node in a training step, on one core; docs/benchmarks.md says how they were measured."""
 
-EAGER_OPERATIONS = 0.75e-3
-COMPILED_OPERATIONS = 0.08e-3
-"""Seconds that the operations of one basis function cost in a step of a batch, however small they are."""
+@dataclass(frozen=True)
+class Constants:
+    """Seconds on one core of what a training step counts (`StepWork`), and of compiling a program."""
 
-COMPILATION_SECONDS = 4.5
-"""Seconds that compiling a program takes at first, for each basis function in it."""
+    step: float
+    operation: float
+    number: float
+    multiplication: float
+    weight: float
+    program: float
+    program_operation: float
+
+    thread_operation: float
+    """What each operation takes more where several threads share it: they have to be woken and to meet again."""
+
+
+EAGER = Constants(1e-3, 1e-4, 1e-9, 1e-10, 1e-8, 0.3, 0.02, 4e-5)
+COMPILED = Constants(1e-4, 1e-5, 1e-9, 1e-10, 1e-8, 5.0, 0.5, 2e-5)
+"""docs/benchmarks.md says how they were measured."""
 
 
 def product(shape: Shape) -> int:
@@ -40,12 +53,33 @@ def product(shape: Shape) -> int:
 
 
 @dataclass(frozen=True)
+class StepWork:
+    """What one training step of a batch counts: see `FunctionWork`; `weights` are those of all members."""
+
+    operations: float
+    numbers: float
+    multiplications: float
+    weights: float
+
+    @property
+    def counts(self) -> tuple[float, ...]:
+        """The step itself, and its counts, in the order of `Constants`."""
+        return (1.0, self.operations, self.numbers, self.multiplications, self.weights)
+
+    def seconds(self, compiled: bool, threads: int) -> float:
+        """Seconds of the step; threads share the numbers, not the calls of operations."""
+        at = COMPILED if compiled else EAGER
+        shared = self.numbers * at.number + self.multiplications * at.multiplication + self.weights * at.weight
+        waiting = self.operations * at.thread_operation if threads > 1 else 0.0
+        return at.step + self.operations * at.operation + waiting + shared / threads
+
+
+@dataclass(frozen=True)
 class MemberCost:
-    """What one member costs: values of nodes and functions a step, weights, and functions in use."""
+    """What one member holds while it trains: values of nodes and weights."""
 
     values: int
     weights: int
-    functions: int
 
     def bytes(self, dtype: str, covariance: str) -> int:
         """Memory of one member while it trains: values, and parameters with their moments and gradients."""
@@ -55,28 +89,67 @@ class MemberCost:
 
 
 def member_cost(graph: Graph, shapes: Mapping[str, Shape], spec: Spec, rows: int, relaxed: bool) -> MemberCost:
-    """Cost of the most expensive member with these node shapes: relaxed, it uses every function of every edge.
+    """Memory of the largest member with these node shapes: relaxed, it uses every function of every edge.
 
     Where rows are held out in turn a member has inputs of its own, in the units of what it learns from.
     """
-    batch_rows = min(spec.optimizer.inner.batch_size or rows, rows)
     values = product(shapes[INPUT]) if fold_count(spec) else 0
-    weights = functions = 0
+    weights = 0
     for edge in graph.edges:
         used = len(edge.functions) if relaxed or edge.space != "one" else 1
         values += used * product(shapes[edge.target])
-        functions += used
-        sizes = sorted(
-            sum(
-                map(
-                    product,
-                    function.plugin.weight_shapes(function.options, shapes[edge.source], shapes[edge.target]).values(),
-                )
-            )
-            for function in edge.functions
-        )
-        weights += sum(sizes[-used:])
-    return MemberCost(values * batch_rows * spec.optimizer.inner.samples, weights, functions)
+        weights += sum(sorted(weight_counts(edge, shapes))[-used:])
+    return MemberCost(values * step_rows(spec, rows) * spec.optimizer.inner.samples, weights)
+
+
+def weight_counts(edge: GraphEdge, shapes: Mapping[str, Shape]) -> list[int]:
+    """The number of weights of each function of an edge."""
+    ends = shapes[edge.source], shapes[edge.target]
+    weights = [function.plugin.weight_shapes(function.options, *ends) for function in edge.functions]
+    return [sum(map(product, each.values())) for each in weights]
+
+
+def step_rows(spec: Spec, rows: int) -> int:
+    """Rows of one training step."""
+    return min(spec.optimizer.inner.batch_size or rows, rows)
+
+
+def share_in_use(edge: GraphEdge, relaxed: bool) -> float:
+    """The share of an edge's functions that a member uses, on average over structures."""
+    if relaxed or edge.space == "all":
+        return 1.0
+    return 1 / len(edge.functions) if edge.space == "one" else 0.5
+
+
+def batch_work(graph: Graph, spec: Spec, rows: int, members: float, relaxed: bool, alone: bool = False) -> StepWork:
+    """The work of a training step of a batch of so many members, on average over structures and shapes.
+
+    The program holds every function, whoever uses it, unless each structure is `alone` in its batches.
+    """
+    assignments = [dict(chosen) for chosen in graph.structure_space().shape_assignments()]
+    works = [assignment_work(graph, graph.node_shapes(chosen), relaxed, alone) for chosen in assignments]
+    evaluated = members * step_rows(spec, rows) * spec.optimizer.inner.samples
+    return StepWork(
+        fmean(work.operations for work in works),
+        evaluated * fmean(work.numbers for work in works),
+        evaluated * fmean(work.multiplications for work in works),
+        members * fmean(work.weights for work in works),
+    )
+
+
+def assignment_work(graph: Graph, shapes: Mapping[str, Shape], relaxed: bool, alone: bool) -> StepWork:
+    """The work of one member on one row, by one sample, with these node shapes, and the operations of a program."""
+    operations = numbers = multiplications = weights = 0.0
+    for edge in graph.edges:
+        share = share_in_use(edge, relaxed)
+        works: Sequence[FunctionWork] = [
+            function_work(function, shapes[edge.source], shapes[edge.target]) for function in edge.functions
+        ]
+        operations += (share if alone else 1) * sum(work.operations for work in works)
+        numbers += share * sum(work.values for work in works)
+        multiplications += share * sum(work.multiplications for work in works)
+        weights += share * sum(weight_counts(edge, shapes))
+    return StepWork(operations, numbers, multiplications, weights)
 
 
 def members_per_batch(cost: MemberCost, spec: Spec) -> int:
@@ -86,25 +159,30 @@ def members_per_batch(cost: MemberCost, spec: Spec) -> int:
     return max(1, min(MOST_MEMBERS, BATCH_BYTES // cost.bytes(spec.compute.dtype, spec.posterior.weights.covariance)))
 
 
+def steps_worth(spec: Spec) -> float:
+    """How many plain steps of θ one step takes, with its share of the steps of h."""
+    outer = spec.optimizer.outer
+    method = registry().get("hypergradients", outer.type)
+    if method.levels != 2:
+        return 1.0
+    each: float = method.cost(outer, spec.optimizer.inner.samples)
+    return 1.0 + each / float(outer.every)
+
+
 @dataclass(frozen=True)
 class Work:
-    """The work of a round for a forecast: every member counts as the most expensive; `functions` are a program's."""
+    """The work of a round for a forecast: batches of mean size, and the programs that they need."""
 
-    cost: MemberCost
-    members: int
+    step: StepWork
     batches: int
     programs: int
-    functions: int
-    steps: int
+    steps: float
 
     def training_seconds(self, compiled: bool, threads: int) -> float:
-        """Seconds of training without compilation; threads share the values, not the calls of operations."""
-        value = COMPILED_SECONDS if compiled else EAGER_SECONDS
-        operations = COMPILED_OPERATIONS if compiled else EAGER_OPERATIONS
-        return self.steps * (
-            self.members * self.cost.values * value / threads + self.batches * self.functions * operations
-        )
+        """Seconds of training without compilation."""
+        return self.steps * self.batches * self.step.seconds(compiled, threads)
 
-    def compilation_seconds(self) -> float:
-        """Seconds of compiling all programs."""
-        return COMPILATION_SECONDS * self.programs * self.functions
+    def preparation_seconds(self, compiled: bool) -> float:
+        """Seconds of tracing, and of compiling, all programs."""
+        at = COMPILED if compiled else EAGER
+        return self.programs * (at.program + at.program_operation * self.step.operations)

@@ -15,7 +15,7 @@ from ..spec.searched import open_set, searched_space
 from ..spec.structures import StructureSpace
 from ..spec.study import Setting, Study
 from .batching import make_batches, most_batches
-from .cost import Work, member_cost, members_per_batch
+from .cost import MemberCost, Work, batch_work, member_cost, members_per_batch, steps_worth
 from .tasks import Task
 
 
@@ -162,41 +162,52 @@ class Plan:
 def make_plan(study: Study, device: str, can_compile: bool, threads: int, extends: ExecutionPlan | None = None) -> Plan:
     """Plan a study for a `device`, where `can_compile` says whether native code can be made there.
 
-    `threads` are the threads of one task. Compilation is worth it where the forecast of what it saves exceeds what
-    it costs. A run that `extends` another one is executed as that was, and has more slots: members of which the same
-    stages are known share no batch with others.
+    `threads` are those of one task at most: see `fastest`. A run that `extends` another one is executed as that was,
+    and has more slots: members of which the same stages are known share no batch with others.
     """
-    settings, works = [], []
+    settings, works, costs = [], [], []
     for setting in study.settings:
         spec = setting.stages[0]
         rounds = []
         for index, bound in enumerate(regime_rounds(spec, study.space)):
-            planned, work = plan_round(study, setting, bound, index, extends is not None)
+            planned, work, cost = plan_round(study, setting, bound, index, extends is not None)
             rounds.append(planned)
             works.append(work)
+            costs.append(planned.members_per_batch * cost.bytes(spec.compute.dtype, spec.posterior.weights.covariance))
         settings.append(SettingPlan(setting.values, tuple(rounds), spec.regime.type))
-    eager = sum(work.training_seconds(False, threads) for work in works)
-    compiled = sum(work.training_seconds(True, threads) + work.compilation_seconds() for work in works)
-    wanted = study.spec.compute.compile
-    compiles = can_compile and (compiled < eager if wanted == "auto" else wanted)
-    dtype = study.spec.compute.dtype
-    covariance = study.spec.posterior.weights.covariance
+    execution = extends or fastest(works, study.spec, device, can_compile, threads)
     space = searched_space(study.space, study.settings[0].stages[0].regime)
     return Plan(
         space.count,
         tuple(settings),
-        extends or ExecutionPlan(device, dtype, compiles, threads),
-        compiled if compiles else eager,
-        max(
-            planned.members_per_batch * work.cost.bytes(dtype, covariance)
-            for planned, work in zip((each for setting in settings for each in setting.rounds), works, strict=True)
-        ),
+        execution,
+        forecast(works, execution.compile, execution.threads),
+        max(costs),
         space.count_is_exact,
     )
 
 
-def plan_round(study: Study, setting: Setting, bound: RoundBound, index: int, extends: bool) -> tuple[RoundPlan, Work]:
-    """One round with its batches, and the work it is."""
+def forecast(works: Sequence[Work], compiled: bool, threads: int) -> float:
+    """Seconds that all rounds take on an idle machine of the kind that docs/benchmarks.md describes."""
+    return sum(work.training_seconds(compiled, threads) + work.preparation_seconds(compiled) for work in works)
+
+
+def fastest(works: Sequence[Work], spec: Spec, device: str, can_compile: bool, threads: int) -> ExecutionPlan:
+    """Compiled or not, and on how many of at most `threads`: what the forecast says is the fastest.
+
+    Of small studies one thread is: two would wait for each other longer than they work.
+    """
+    wanted = spec.compute.compile
+    modes = [False, True] if wanted == "auto" else [wanted]
+    ways = [(mode and can_compile, number) for mode in modes for number in dict.fromkeys((1, threads))]
+    compiled, number = min(ways, key=lambda way: forecast(works, *way))
+    return ExecutionPlan(device, spec.compute.dtype, compiled, number)
+
+
+def plan_round(
+    study: Study, setting: Setting, bound: RoundBound, index: int, extends: bool
+) -> tuple[RoundPlan, Work, MemberCost]:
+    """One round with its batches, the work it is, and what its largest member holds."""
     spec, graph = setting.stages[0], study.graph
     space = searched_space(study.space, spec.regime)
     assignments = [dict(chosen) for chosen in space.shape_assignments()]
@@ -205,10 +216,10 @@ def plan_round(study: Study, setting: Setting, bound: RoundBound, index: int, ex
         for chosen in assignments
         for stage in setting.stages
     ]
-    dearest = max(costs, key=lambda cost: cost.values + cost.weights**0.5)
+    largest = max(costs, key=lambda cost: cost.values + cost.weights**0.5)
     copies = fold_count(spec) + 1
     bound = replace(bound, most=bound.most * copies)
-    most = max(copies, min(members_per_batch(dearest, spec), max(1, bound.most)) // copies * copies)
+    most = max(copies, min(members_per_batch(largest, spec), max(1, bound.most)) // copies * copies)
     alone = spec.posterior.weights.covariance == "full" and not bound.relaxed
     kinds = 1 if bound.relaxed else min(bound.most // copies, space.count if alone else len(assignments))
     if extends:  # in each kind members of which 0, 1, …, all stages are known
@@ -222,12 +233,12 @@ def plan_round(study: Study, setting: Setting, bound: RoundBound, index: int, ex
         slots = most_batches(bound.most, kinds, most)
     programs = min(slots, space.count if alone else len(assignments)) * len(setting.stages)
     steps = tuple(stage.optimizer.inner.steps for stage in setting.stages)
-    functions = dearest.functions if alone else sum(len(edge.functions) for edge in graph.edges)
-    work = Work(dearest, bound.most, slots, programs, functions, sum(steps))
+    step = batch_work(graph, spec, study.dataset.n_train, bound.most / max(1, slots), bound.relaxed, alone)
+    work = Work(step, slots, programs, steps_worth(spec) * sum(steps))
     planned = RoundPlan(
         bound.name, bound.relaxed, bound.most, bound.exact, most, slots, steps, dict(bound.metaparameters)
     )
-    return planned, work
+    return planned, work, largest
 
 
 def with_folds(candidates: Sequence[Candidate], spec: Spec) -> list[Candidate]:

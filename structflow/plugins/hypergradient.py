@@ -153,6 +153,11 @@ class Hypergradient(Plugin):
         return []
 
     @staticmethod
+    def cost(options: Any, samples: int) -> float:
+        """About how many steps of θ, each of so many `samples`, one hypergradient takes: for forecasts of time."""
+        return 2.0 * float(options.samples) / samples
+
+    @staticmethod
     def gradient(options: Any, point: TwoLevelPoint) -> OuterGradient:
         """The derivative of every member's Q by its h at the point."""
         raise NotImplementedError("a method with one level has no hypergradient")

@@ -36,6 +36,10 @@ class Drmad(Hypergradient):
     follows_path = True
 
     @staticmethod
+    def cost(options: DrmadOptions, samples: int) -> float:
+        return 1.2 * options.samples / samples + 1.7 * options.every / options.stride
+
+    @staticmethod
     def gradient(options: DrmadOptions, point: TwoLevelPoint) -> OuterGradient:
         return OuterGradient(through_steps(point, straight(point.path, options.skipped, options.stride)))
 

@@ -74,6 +74,10 @@ class FirstOrder(Hypergradient):
         return problems
 
     @staticmethod
+    def cost(options: FirstOrderOptions, samples: int) -> float:
+        return 1.2 * options.samples / samples
+
+    @staticmethod
     def gradient(options: FirstOrderOptions, point: TwoLevelPoint) -> OuterGradient:
         import torch
 

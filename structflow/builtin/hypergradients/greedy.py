@@ -35,6 +35,10 @@ class Greedy(Hypergradient):
     flat = True
 
     @staticmethod
+    def cost(options: GreedyOptions, samples: int) -> float:
+        return 1.4 * options.samples / samples
+
+    @staticmethod
     def gradient(options: GreedyOptions, point: TwoLevelPoint) -> OuterGradient:
         import torch
 

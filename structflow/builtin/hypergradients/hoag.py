@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 CHECK_EVERY = 8
 """Conjugate-gradient iterations between looks at whether all members have converged."""
 
+USUAL_ITERATIONS = 20
+"""Conjugate-gradient iterations that forecasts of time count on, where more are allowed."""
+
 LEAST_TOLERANCE = 100.0
 """The tolerance tightens to this, in units of the rounding error of a number."""
 
@@ -47,6 +50,10 @@ class Hoag(Hypergradient):
     type = "hoag"
     Options = HoagOptions
     levels = 2
+
+    @staticmethod
+    def cost(options: HoagOptions, samples: int) -> float:
+        return (2 + 5 * min(options.iterations, USUAL_ITERATIONS)) * options.samples / samples
 
     @staticmethod
     def gradient(options: HoagOptions, point: TwoLevelPoint) -> OuterGradient:

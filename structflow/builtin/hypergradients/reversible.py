@@ -28,6 +28,10 @@ class Reversible(Hypergradient):
     follows_path = True
 
     @staticmethod
+    def cost(options: TwoLevelOptions, samples: int) -> float:
+        return 1.2 * options.samples / samples + 3.4 * options.every
+
+    @staticmethod
     def gradient(options: TwoLevelOptions, point: TwoLevelPoint) -> OuterGradient:
         return OuterGradient(through_steps(point, backwards(point.path)))
 
