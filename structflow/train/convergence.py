@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from scipy.special import stdtrit
 from torch import Tensor
 
 from ..objective.bound import Terms
@@ -28,11 +29,14 @@ MOST_LOOKS = 64
 STRETCHES = (2.0, 8.0, 32.0)
 """How far beyond the end L is looked at, in lengths of the way from the later average to the end."""
 
-SHARE_OF_STEPS = 0.02
-"""What the measure may cost, as a share of the steps of the stage."""
+SHARE_OF_STEPS = 0.03
+"""What the measure may cost, as a share of the steps of the stage, where that is enough for `LEAST_PAIRS`."""
 
-LEAST_PAIRS, MOST_PAIRS = 2, 64
+LEAST_PAIRS, MOST_PAIRS = 3, 64
 """Pairs of samples of opposite noise that L is estimated from."""
+
+CONFIDENCE = 0.95
+"""Of the interval for a gain. Few pairs may agree by chance, so that its width is Student's and not the normal's."""
 
 ROUNDING = 4.0
 """Error of L by rounding, in units in its last place."""
@@ -111,6 +115,14 @@ def pairs_of(steps: int, is_exact: bool) -> int:
     return int(min(max(SHARE_OF_STEPS * steps / (2 * points), LEAST_PAIRS), MOST_PAIRS))
 
 
+def width(pairs: int) -> float:
+    """Half the interval for a mean of so many pairs, in standard errors: Student's t with pairs − 1 degrees of freedom.
+
+    4.3 for 3 pairs, 2.0 for 64; 2 where L is known but for rounding.
+    """
+    return 2.0 if pairs == 0 else float(stdtrit(pairs - 1, 0.5 * (1 + CONFIDENCE)))
+
+
 def measured(stepping: Stepping, keys: np.ndarray, end: Tensor, averages: ThetaAverages) -> Convergence:
     """The measure at the end (P,) of a stage whose members have Philox `keys` (M, 2)."""
     tables, exact = stepping.stage.inputs.tables, stepping.stage.objectives.bound.is_exact
@@ -132,9 +144,10 @@ def measured(stepping: Stepping, keys: np.ndarray, end: Tensor, averages: ThetaA
         error = found.std(0, ddof=1) / np.sqrt(pairs)
     error = np.hypot(error, rounding)
     times = averages.times(tables.rate.double().cpu().numpy())
-    beyond = np.max(np.nan_to_num(-mean[2:] - 2 * error[2:], nan=0.0), axis=0, initial=0.0)
+    margin = width(pairs) * error
+    beyond = np.max(np.nan_to_num(-mean[2:] - margin[2:], nan=0.0), axis=0, initial=0.0)
     likely = Trend.of(mean[0], mean[1], times)
-    highest = Trend.of(np.maximum(mean[0], mean[1]), mean[1] + 2 * error[1], times)
+    highest = Trend.of(np.maximum(mean[0], mean[1]), mean[1] + margin[1], times)
     still = np.maximum(likely.next, beyond)
     most = np.maximum(highest.next, still)
     return Convergence(mean[1], error[1], still, 0.5 * (most - still), np.maximum(highest.all, most))
