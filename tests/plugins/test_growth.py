@@ -36,14 +36,14 @@ def test_the_simplest_has_the_smallest_shapes_that_its_weights_allow():
     assert space.n_weights(space.simplest) == 4
 
 
-def test_every_neighbour_of_the_best_follows_from_its_best_restart():
+def test_every_neighbour_of_the_best_follows_from_its_best_restart_or_starts_afresh():
     """From {}: d or e brings h into use, with b, which has the fewest weights, or one step from it; restart 1 scored
-    higher."""
+    higher. Odd restarts have no parent."""
     records = [record(SIMPLEST, 0, 1.0, 0), record(SIMPLEST, 0, 2.0, 1)]
     parent = Parent(0, SIMPLEST, None, 1)
     expected = sorted([structure(one, many) for one in "abc" for many in "de"], key=canonical)
     assert decide("growth", SPACE, 2, 1, records).candidates == [
-        Candidate(each, restart, parent=parent) for each in expected for restart in (0, 1)
+        candidate for each in expected for candidate in (Candidate(each, 0, parent=parent), Candidate(each, 1))
     ]
 
 

@@ -69,7 +69,8 @@ def test_growth_trains_neighbours_of_the_best(grown):
     assert_ranking_lists_everything_trained(grown)
     assert grown.summary["relaxed"] is None
     scores = grown.context.directory.record("setting0-round0-batch0-stage0-train").payload["scores"]
-    assert {each.parent for each in second.candidates} == {Parent(0, simplest, None, int(np.argmax(scores)))}
+    parent = Parent(0, simplest, None, int(np.argmax(scores)))
+    assert {(each.restart % 2, each.parent) for each in second.candidates} == {(0, parent), (1, None)}
 
 
 def start_of(run, task: Task) -> tuple[dict[str, torch.Tensor], object]:

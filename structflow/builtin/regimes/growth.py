@@ -38,7 +38,10 @@ class GrowthOptions(PathOptions):
 
 
 class Growth(Regime):
-    """Starts with the simplest structure and trains the neighbours of the best ones, with weights inherited.
+    """Starts with the simplest structure and trains the neighbours of the best ones.
+
+    Restarts 0, 2, … inherit the weights of the best restart of the parent, which makes them good after few steps; the
+    others start afresh, so that a poor mode of the parent isn't handed on to all that follows it.
 
     A neighbour differs in one choice: another function on an edge of `one`, a function more or less on an edge of
     `any`, the next smaller or larger shape of a node; a node that thereby comes into use gets the choices with the
@@ -84,8 +87,10 @@ class Growth(Regime):
             for structure in steps:
                 if structure not in trained and len(trained) < options.max_structures:
                     trained.add(structure)
-                    origin = parent_of(parent)
-                    candidates += [Candidate(structure, restart, parent=origin) for restart in range(restarts)]
+                    origins = (parent_of(parent), None)
+                    candidates += [
+                        Candidate(structure, restart, parent=origins[restart % 2]) for restart in range(restarts)
+                    ]
         return Decision(candidates)
 
 
