@@ -183,7 +183,7 @@ def test_a_package_may_have_two_entry_points(answer: dict[str, Any]) -> None:
         ("twin-b", "basis_functions 'twin' of twin-b is refused: twin-a already registered that name", []),
         ("takes-dense", "'dense' of takes-dense is refused: structflow already registered that name", []),
         ("newer", "Function is written for plugin interface 1.99; this is 1.0: update structflow", []),
-        ("newer-hook", "hook schedulers isn't part of plugin interface 1.0", ["kept"]),
+        ("newer-hook", "hook schedulers isn't part of plugin interface 1.1", ["kept"]),
         ("newer-hook", "written for a newer structflow", ["kept"]),
         ("unfinished", "Function doesn't implement forward", []),
         ("wraps", "hook basis_functions is a wrapper; expected a function that returns a list of classes", []),
