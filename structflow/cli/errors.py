@@ -11,6 +11,9 @@ from ..errors import SpecError, StructflowError
 
 INTERRUPTED = 130
 
+SCREEN = 40
+"""Lines of a terminal's window."""
+
 NO_MEMORY = (
     "failed to map segment",
     "Cannot allocate memory",
@@ -67,12 +70,17 @@ def lacks_memory(error: BaseException) -> bool:
 
 
 def spec_error_text(error: SpecError) -> str:
-    """All problems, one paragraph each."""
+    """All problems, one paragraph each; of more than fit a screen those that do, and where the others are."""
     where = f" in {error.file}" if error.file else ""
     lines = [f"error: {len(error.problems)} problem(s){where}"]
-    for problem in error.problems:
+    for number, problem in enumerate(error.problems):
         line = f"line {problem.line}: " if problem.line is not None else ""
-        lines.append(f"  {line}{problem.path or 'spec'}: {problem.message}")
+        paragraph = [f"  {line}{problem.path or 'spec'}: {problem.message}"]
         if problem.suggestion:
-            lines.append(f"      → {problem.suggestion}")
+            paragraph.append(f"      → {problem.suggestion}")
+        left = len(error.problems) - number
+        if len(lines) + len(paragraph) + (left > 1) > SCREEN:
+            lines.append(f"  … and {left} more; `structflow validate --json` lists all")
+            break
+        lines += paragraph
     return "\n".join(lines) + "\n"

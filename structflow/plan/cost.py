@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
+from typing import TYPE_CHECKING
 
 from ..plugins import Shape
 from ..plugins.registry import registry
 from ..spec.graph import INPUT, Graph, GraphEdge
 from ..spec.models import Spec
 from ..spec.presets import fold_count
-from .function_work import FunctionWork, function_work
+
+if TYPE_CHECKING:
+    from .function_work import FunctionWork
 
 BATCH_BYTES = 256 * 2**20
 """Memory that the values of one batch's training step may take."""
@@ -139,6 +142,8 @@ def batch_work(graph: Graph, spec: Spec, rows: int, members: float, relaxed: boo
 
 def assignment_work(graph: Graph, shapes: Mapping[str, Shape], relaxed: bool, alone: bool) -> StepWork:
     """The work of one member on one row, by one sample, with these node shapes, and the operations of a program."""
+    from .function_work import function_work  # it needs torch, which commands that only show plans do without
+
     operations = numbers = multiplications = weights = 0.0
     for edge in graph.edges:
         share = share_in_use(edge, relaxed)

@@ -187,7 +187,7 @@ def test_everything_diverged(tmp_path):
     run = studies.run(document, tmp_path / "run")
     assert run.ranking == []
     assert run.summary["status"] == "failed"
-    (warning,) = run.summary["warnings"]
+    warning = next(each for each in run.summary["warnings"] if each.startswith("4 of 4 members diverged"))
     when = r"4 of 4 members diverged and were left out, the first at step [1-9]\d*"
     assert re.fullmatch(f"{when}; try a smaller optimizer.inner.lr", warning)
     payload = studies.records(run.path)["setting0-round0-batch0-stage0-train"]["payload"]
@@ -215,11 +215,11 @@ def test_one_setting_that_diverged_leaves_the_others(tmp_path):
 
 
 def test_a_member_that_diverges_leaves_the_others(tmp_path):
-    """x^40 of inputs near 10^3 overflows float32; the linear function beside it is ranked as if it were alone."""
+    """exp(w x) of inputs near 10^3 overflows; the linear function beside it is ranked as if it were alone."""
     x = np.linspace(-2000.0, 2000.0, 40)[:, None]
     np.savez(tmp_path / "table.npz", x=x, y=x[:, 0] / 2000)
     data = {"source": "npz", "path": str(tmp_path / "table.npz"), "standardize": {"inputs": False}}
-    both = [{"type": "linear"}, {"type": "polynomial", "degree": 40}]
+    both = [{"type": "linear"}, {"type": "dense", "activation": "exp"}]
     edge = {"from": "x", "to": "y", "choose": "one", "basis": both}
     run = studies.run(studies.spec(data=data, model=studies.model([edge])), tmp_path / "run")
     assert run.summary["status"] == "finished"

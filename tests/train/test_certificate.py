@@ -12,7 +12,7 @@ import torch
 from handmade import DOUBLE, edge, fn, graph, make_bound, normal, population, stage_by_hand, start, structures
 from torch import Tensor
 
-from structflow.errors import CallError
+from structflow.errors import CallError, PluginError
 from structflow.plugins.registry import registry
 from structflow.train.certificate import Certificate, certify, verdict
 from structflow.train.dense_curvature import dense_curvature
@@ -276,7 +276,7 @@ def test_a_method_that_fails_is_named():
 
     (method,) = methods("greedy")
     plugin = type("Broken", (method.plugin,), {"gradient": staticmethod(broken)})
-    with pytest.raises(CallError, match="greedy failed: ValueError: no such thing"):
+    with pytest.raises(PluginError, match="gradient raised ValueError: no such thing"):
         certify(problem(steps=2), [replace(method, plugin=plugin)], 1, 0)
 
 

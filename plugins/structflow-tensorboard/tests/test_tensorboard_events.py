@@ -236,5 +236,5 @@ def test_a_log_that_cannot_be_written_harms_nothing(tmp_path: Path, capsys: pyte
     small = {"inner": {"steps": 3}, "restarts": 1}
     run = structflow.run(document(tracker, optimizer=small), tmp_path / "run")
     assert run.summary["status"] == "finished"
-    assert "warning: tracker 'tensorboard' is left out" in capsys.readouterr().err
+    assert "warning: tracker 'tensorboard' of package structflow-tensorboard is left out" in capsys.readouterr().err
     assert (tmp_path / "taken").read_text() == "a file"
