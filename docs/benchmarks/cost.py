@@ -104,10 +104,11 @@ def seconds_of(size: Size, compiled: bool) -> tuple[float, float]:
 
     short = 4
     first = training(short)
-    once = training(short)
-    steps = max(20, min(2000, int(SECONDS / max(once / short, 1e-5))))
-    typical = median(training(steps) for _ in range(REPEATS)) / steps
-    return typical, max(0.0, first - once)
+    once = training(short)  # with what a stage does once: its measure of convergence takes longer than so few steps
+    again = training(2 * short)
+    steps = max(20, min(1000, int(SECONDS / max((again - once) / short, 1e-5))))
+    typical = median(training(short + steps) - training(short) for _ in range(REPEATS)) / steps
+    return max(typical, 1e-6), max(0.0, first - once)
 
 
 def measure() -> list[dict[str, Any]]:

@@ -192,6 +192,11 @@ def forecast(works: Sequence[Work], compiled: bool, threads: int) -> float:
     return sum(work.training_seconds(compiled, threads) + work.preparation_seconds(compiled) for work in works)
 
 
+def ways_of(modes: Sequence[bool], threads: int) -> list[tuple[bool, int]]:
+    """Compiled or not, with one thread and with all."""
+    return [(mode, number) for mode in modes for number in dict.fromkeys((1, threads))]
+
+
 def fastest(works: Sequence[Work], spec: Spec, device: str, can_compile: bool, threads: int) -> ExecutionPlan:
     """Compiled or not, and on how many of at most `threads`: what the forecast says is the fastest.
 
@@ -199,7 +204,7 @@ def fastest(works: Sequence[Work], spec: Spec, device: str, can_compile: bool, t
     """
     wanted = spec.compute.compile
     modes = [False, True] if wanted == "auto" else [wanted]
-    ways = [(mode and can_compile, number) for mode in modes for number in dict.fromkeys((1, threads))]
+    ways = ways_of([mode and can_compile for mode in modes], threads)
     compiled, number = min(ways, key=lambda way: forecast(works, *way))
     return ExecutionPlan(device, spec.compute.dtype, compiled, number)
 
