@@ -42,8 +42,8 @@ class Constants:
     """What each operation takes more where several threads share it: they have to be woken and to meet again."""
 
 
-EAGER = Constants(1e-3, 1e-4, 1e-9, 1e-10, 1e-8, 0.3, 0.02, 4e-5)
-COMPILED = Constants(1e-4, 1e-5, 1e-9, 1e-10, 1e-8, 5.0, 0.5, 2e-5)
+EAGER = Constants(6e-4, 2e-4, 4.5e-9, 3e-10, 5e-8, 0.1, 0.05, 4e-5)
+COMPILED = Constants(1e-4, 2e-5, 8e-10, 1e-10, 1e-8, 1.5, 1.05, 2e-5)
 """docs/benchmarks.md says how they were measured."""
 
 
