@@ -26,7 +26,7 @@ LEFT_OUT_WHERE_NARROW = ("mae", "calibration_error")
 
 MARKS = {
     False: ("*", "not converged, more steps would raise it"),
-    None: ("?", "more steps may raise it, within the noise of training"),
+    None: ("?", "whether more steps would raise it isn't known"),
 }
 """Signs beside scores by whether a structure has converged, and what they mean."""
 

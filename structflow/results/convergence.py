@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ..plugins.registry import registry
 from ..spec.models import Spec
 from .estimator_warnings import named
 
@@ -16,6 +17,9 @@ LIMIT = 0.1
 
 SHARE_OF_GAP = 0.1
 """The same as a share of the gap to the neighbours in the ranking."""
+
+MOST_LEFT = 10.0
+"""Times its limit without noise that a converged member may gain in the end: more is slow progress, not its end."""
 
 LEAST_LIMIT = 0.01
 """Nats below which a gain changes no probability that is shown, however small a gap is."""
@@ -30,48 +34,75 @@ NOT_MEASURED = "it was trained by a version of structflow that didn't measure it
 
 NOT_FINITE = "its objective isn't a finite number along the way"
 
+H_NOT_MEASURED = "whether the hyperparameters have arrived is not measured under two levels"
+
+NO_END = "what it gains is little, but no end of it is in sight; raise optimizer.inner.lr or steps"
 
 SHOWN = ("still_gaining", "still_gaining_se", "left_to_gain")
 """What is reported of a measure."""
 
 
-def add_convergence(ranking: Sequence[dict[str, Any]]) -> None:
+def add_convergence(ranking: Sequence[dict[str, Any]], h_is_measured: bool = True) -> None:
     """Turn `convergence` of every entry of a ranking into what is reported of it; see `judged_alone`.
 
-    The limit is also a tenth of the gap to the neighbours, where the score's own error is smaller.
+    The limit is also a tenth of the gap to the neighbours, where the noise of the score is smaller: its Monte Carlo
+    error `noise_se`, which entries scored on a sample of rows have. The error of sampling rows is left out, since
+    structures have it in common.
     """
     scores = [entry["score"] + entry["log_prior"] for entry in ranking]
     for number, entry in enumerate(ranking):
         near = [abs(scores[number] - scores[other]) for other in (number - 1, number + 1) if 0 <= other < len(scores)]
-        entry.update(judged_alone(entry.pop("convergence"), entry["score_se"], min(near, default=math.inf)))
+        noise = entry.pop("noise_se", entry["score_se"])
+        entry.update(judged_alone(entry.pop("convergence"), noise, min(near, default=math.inf), h_is_measured))
+
+
+def measures_h(spec: Spec, is_relaxed: bool = False) -> bool:
+    """Whether the measure is of all that is learned: hyperparameters of a second level, if there are any, aren't in it.
+
+    A relaxed member may learn those of the structure, too.
+    """
+    one_level: bool = registry().get("hypergradients", spec.optimizer.outer.type).levels == 1
+    return one_level or not (spec.prior.weights.is_learned or is_relaxed)
 
 
 def judged_alone(
-    measure: Mapping[str, float | None] | None, error: float | None, gap: float = math.inf
+    measure: Mapping[str, float | None] | None,
+    error: float | None,
+    gap: float = math.inf,
+    h_is_measured: bool = True,
 ) -> dict[str, Any]:
-    """What is reported of a member's measure, given the standard error of its score.
+    """What is reported of a member's measure, given the Monte Carlo error of its score.
 
     `still_gaining`, with its error `still_gaining_se`, is what the objective would gain in as many steps again,
-    `left_to_gain` an upper bound of all that it would gain in the end, None where no limit is in sight. `converged`
-    says that the first plus two errors is below its limit. It is None, with a reason in `converged_unknown`, where
-    that isn't known.
+    `left_to_gain` an extrapolation of all that it would gain in the end, no bound, and None where no end is in sight.
+    `converged` says that the first is below its limit, also two errors up, and the last below ten times the limit
+    without noise, or the noise. It is None, with a reason in `converged_unknown`, where that can't be told.
     """
     values = dict.fromkeys(SHOWN) if measure is None else {name: measure[name] for name in SHOWN}
-    converged, reason = judged(values, limit_of(gap, error), measure is not None)
+    limit = limit_of(gap, error)
+    most_left = max(MOST_LEFT * limit_of(gap, None), limit)
+    converged, reason = judged(values, limit, most_left, measure is not None)
+    if converged and not h_is_measured:
+        converged, reason = None, H_NOT_MEASURED
     return {"converged": converged, "converged_unknown": reason, **values}
 
 
 def limit_of(gap: float, error: float | None) -> float:
     """Nats below which what a member may still gain doesn't matter, given the gap to its nearest neighbour.
 
-    The ranking can't tell less than the score's own standard error from noise either.
+    What is less than the score's own Monte Carlo error isn't told from noise by the ranking either.
     """
     return max(min(LIMIT, SHARE_OF_GAP * gap), LEAST_LIMIT, error or 0.0)
 
 
-def judged(values: Mapping[str, float | None], limit: float, is_measured: bool) -> tuple[bool | None, str | None]:
-    """Whether a member has converged, or None and why that isn't known."""
-    still, error = values["still_gaining"], values["still_gaining_se"]
+def judged(
+    values: Mapping[str, float | None], limit: float, most_left: float, is_measured: bool
+) -> tuple[bool | None, str | None]:
+    """Whether a member has converged, or None and why that can't be told.
+
+    As many steps again may gain `limit`, and all to come `most_left`.
+    """
+    still, error, left = (values[name] for name in SHOWN)
     if not is_measured:
         return None, NOT_MEASURED
     if still is None or error is None:
@@ -80,6 +111,10 @@ def judged(values: Mapping[str, float | None], limit: float, is_measured: bool) 
         return False, None
     if still + 2 * error > limit:
         return None, f"within the noise of its objective it may still gain {still + 2 * error:.2g} nats"
+    if left is None or not math.isfinite(left):
+        return None, NO_END
+    if left > most_left:
+        return None, f"what it gains is little, but may add up to {left:.2g} nats; raise optimizer.inner.lr or steps"
     return True, None
 
 
@@ -88,8 +123,8 @@ def convergence_warnings(
 ) -> list[str]:
     """Warnings where structures that have not converged could change the result, and what to do about it.
 
-    They could where what is left to gain reaches an entry above; the best one matters in any case, and in a regime with
-    several `rounds`, by name, every structure that it compared. `remedy` is what to do before steps are added.
+    They could where what is left to gain reaches an entry above; the best one matters in any case, and in a regime of
+    several `rounds`, by name, everyone whom it compared. `remedy` is what is to be done in place of adding steps.
     """
     scores = [entry["score"] + entry["log_prior"] for entry in ranking]
     behind = [number for number, entry in enumerate(ranking) if entry["converged"] is False]
@@ -100,8 +135,9 @@ def convergence_warnings(
     concerned = [0] * (0 in behind) or reach_best or rising
     steps = spec.optimizer.inner.steps
     factor = max(steps_factor(ranking[number]) for number in (concerned or behind))
-    to_do = f"raise optimizer.inner.steps from {steps:,} to about {rounded(factor * steps):,}, or optimizer.inner.lr"
-    to_do = to_do if remedy is None else f"{remedy}; or {to_do}"
+    about = "at least" if factor >= MOST_STEPS else "about"
+    more = f"raise optimizer.inner.steps from {steps:,} to {about} {rounded(factor * steps):,}, or optimizer.inner.lr"
+    to_do = more if remedy is None else remedy
     found = []
     if concerned:
         first = concerned[0]

@@ -49,9 +49,10 @@ class RankedStructure:
 
     @property
     def converged(self) -> bool | None:
-        """Whether more steps would hardly raise the objective; None where its noise hides that.
+        """Whether more steps would hardly raise the objective; None where that isn't known.
 
-        `entry["still_gaining"]` says what as many steps again would gain, in nats.
+        `entry["still_gaining"]` says what as many steps again would gain, in nats, `entry["converged_unknown"]` why it
+        isn't known.
         """
         converged: bool | None = self.entry.get("converged")  # runs of earlier versions have none
         return converged

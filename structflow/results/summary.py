@@ -16,7 +16,7 @@ from ..runner.evaluate import ROW_TERMS
 from ..runner.select import canonical, of_whole_networks
 from ..spec.study import Setting
 from ..store.names import RUN
-from .convergence import add_convergence, convergence_warnings, judged_alone, scale_remedy
+from .convergence import add_convergence, convergence_warnings, judged_alone, measures_h, scale_remedy
 from .divergence import divergence_warnings
 from .estimator_warnings import disagreements, missing_estimates, unsure_estimates
 from .evaluations import evaluations
@@ -124,7 +124,7 @@ def summarise_setting(context: RunContext, index: int, setting: Setting) -> dict
     ranked: list[tuple[Task, dict[str, Any], int]] = []
     for task, member, number in evaluations(context, index):
         if member["structure"] is None:
-            relaxed = relaxed_entry(member, relaxed_selection)
+            relaxed = relaxed_entry(member, relaxed_selection, measures_h(setting.stages[-1], is_relaxed=True))
             continue
         if member.get("pruned"):
             continue
@@ -141,12 +141,13 @@ def summarise_setting(context: RunContext, index: int, setting: Setting) -> dict
                 "structure": member["structure"],
                 **{key: member.get(key, {}) for key in SHOWN},
                 "convergence": member.get("convergence"),
+                "noise_se": member.get("noise_se", member["score_se"]),
                 "restarts": len(picked["scores"]),
                 "restart_agreement": agreement,
             }
         )
     ranking = rank(entries, context.study.space, setting.stages[-1], gap_errors(context, ranked))
-    add_convergence(ranking)
+    add_convergence(ranking, measures_h(setting.stages[-1]))
     curves = relevance_entries(discrete, ranking)
     total = selected["members"]
     warnings += divergence_warnings(context, index, selected["diverged"], total)
@@ -261,14 +262,16 @@ def stage_complexities(context: RunContext, setting: int) -> list[dict[str, Any]
     return found
 
 
-def relaxed_entry(member: dict[str, Any], selection: dict[str, Any] | None) -> dict[str, Any]:
+def relaxed_entry(member: dict[str, Any], selection: dict[str, Any] | None, h_is_measured: bool) -> dict[str, Any]:
     """The relaxed result: bound, q(Γ) rounded edge by edge, entropies, and all restarts."""
     restarts = [] if selection is None else selection["scores"]
     return {
         "bound": member["log_evidence"],
         "bound_se": member["log_evidence_se"],
         "q_probability": member["q_probability"],
-        **judged_alone(member.get("convergence"), member["log_evidence_se"]),
+        **judged_alone(
+            member.get("convergence"), member.get("noise_se", member["log_evidence_se"]), h_is_measured=h_is_measured
+        ),
         **{key: member[key] for key in COMPLEXITIES},
         "hyperparameters": member["hyperparameters"],
         "metrics": member["metrics"],

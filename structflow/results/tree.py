@@ -80,7 +80,7 @@ def ranking_dataset(context: RunContext, ranking: list[dict[str, Any]]) -> xarra
         "converged": ("1: converged; 0: not; NaN: not known", {}),
         "still_gaining": ("what the objective would gain in as many steps again", NATS),
         "still_gaining_se": ("half the distance from that to its upper bound", NATS),
-        "left_to_gain": ("upper bound of what all steps to come would gain; NaN: no limit in sight", NATS),
+        "left_to_gain": ("extrapolation of what all steps to come would gain; NaN: no limit in sight", NATS),
         "restart_agreement": ("share of restarts that agree", {}),
         "restarts": ("restarts trained", {}),
     }

@@ -1,8 +1,9 @@
 """How much a stage's objective would still gain: measured at the end of the stage, for every member.
 
 L is compared, with the same random numbers, at the end and at the means of θ over two earlier parts of the steps, and
-beyond the end on the straight line along which θ has moved. Time is measured by the learning rate, τ = Σ rate: under a
-rate that decays to zero the last steps hardly move anything, so that they gain little however far away the maximum is.
+beyond the end on the straight line along which θ has moved. Time is counted in learning rate, τ = Σ rate: under a rate
+that decays to zero the last steps hardly move anything, so that they gain little however far away the maximum is.
+Under a rate that is tiny throughout nothing slows down either: so the line is also followed far enough to matter.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from torch import Tensor
 from ..objective.bound import Terms
 from ..objective.levels import Metaparameters, inner_level, one_level
 from ..objective.noise import NoiseSource, noise_source
+from .outer_level import members_of
 from .step import Inputs
 from .stepping import Moving, Stepping
 
@@ -28,6 +30,15 @@ MOST_LOOKS = 64
 
 STRETCHES = (2.0, 8.0, 32.0)
 """How far beyond the end L is looked at, in lengths of the way from the later average to the end."""
+
+DISTANCES = (0.01, 0.1, 1.0)
+"""How far L is looked at besides where that is beyond `STRETCHES`: the largest change of any number of a member.
+
+Numbers are in the coordinates of training, in which weights, their log scales and log precisions are of order 1.
+"""
+
+FLAT = 0.01
+"""Nats: a line on which L rises by less, as far as it is looked at, has no more to gain."""
 
 SHARE_OF_STEPS = 0.03
 """What the measure may cost, as a share of the steps of the stage, where that is enough for `LEAST_PAIRS`."""
@@ -41,6 +52,9 @@ CONFIDENCE = 0.95
 ROUNDING = 4.0
 """Error of L by rounding, in units in its last place."""
 
+LEAST_WAY = 1e-30
+"""Members whose numbers change by less stand still."""
+
 LEAST_TIME = 1e-12
 """In place of a shorter τ between two points, where a stage has a step or two."""
 
@@ -51,8 +65,9 @@ class Convergence:
 
     `gained` is what the end has over the mean of θ in the third quarter of the steps, with its standard error
     `gained_se`; `still_gaining` is what as many steps again would gain, and `still_gaining_se` half the distance to its
-    upper bound. `left_to_gain` is an upper bound of what all steps to come would gain, infinite where the gain
-    hasn't slowed down.
+    upper bound. `left_to_gain` is what all steps to come would gain, extrapolated from the gain as it has slowed down
+    and from L on the line ahead, and at least what L is known to be higher by there or at the means. It is no bound,
+    since the gain may slow down later than it seems, and infinite where no end of the gain is in sight.
     """
 
     gained: np.ndarray
@@ -111,7 +126,7 @@ def pairs_of(steps: int, is_exact: bool) -> int:
     """Pairs of samples that the measure takes: as many as its share of the steps allows; 0, one sample, if exact."""
     if is_exact:
         return 0
-    points = 1 + len(PARTS) + len(STRETCHES)
+    points = 1 + len(PARTS) + len(STRETCHES) + len(DISTANCES)
     return int(min(max(SHARE_OF_STEPS * steps / (2 * points), LEAST_PAIRS), MOST_PAIRS))
 
 
@@ -128,7 +143,8 @@ def measured(stepping: Stepping, keys: np.ndarray, end: Tensor, averages: ThetaA
     tables, exact = stepping.stage.inputs.tables, stepping.stage.objectives.bound.is_exact
     pairs = pairs_of(tables.steps, exact and not stepping.stage.inputs.draws_rows)
     early, late = averages.values
-    points = [early, late, *(end + stretch * (end - late) for stretch in STRETCHES)]
+    ahead, moved = lines_ahead(stepping, end, late)
+    points = [early, late, *(end + each for each in ahead)]
     values = Values.of(stepping, keys, end)
     at_end, gaps = [], []
     for sample in range(max(1, 2 * pairs)):
@@ -141,16 +157,67 @@ def measured(stepping: Stepping, keys: np.ndarray, end: Tensor, averages: ThetaA
         found = 0.5 * (found[::2] + found[1::2])
     mean, error = found.mean(0), np.zeros(found.shape[1:])
     if pairs:
-        error = found.std(0, ddof=1) / np.sqrt(pairs)
+        with np.errstate(invalid="ignore"):  # L may be −∞ far beyond the end; `Ahead` takes that for a fall
+            error = found.std(0, ddof=1) / np.sqrt(pairs)
     error = np.hypot(error, rounding)
     times = averages.times(tables.rate.double().cpu().numpy())
     margin = width(pairs) * error
-    beyond = np.max(np.nan_to_num(-mean[2:] - margin[2:], nan=0.0), axis=0, initial=0.0)
+    line = Ahead.of(-mean[2:], margin[2:], moved)
     likely = Trend.of(mean[0], mean[1], times)
     highest = Trend.of(np.maximum(mean[0], mean[1]), mean[1] + margin[1], times)
-    still = np.maximum(likely.next, beyond)
-    most = np.maximum(highest.next, still)
-    return Convergence(mean[1], error[1], still, 0.5 * (most - still), np.maximum(highest.all, most))
+    still = np.maximum(likely.next, line.near)
+    # Steps that jump about may end below the means of those before: that they rise shows in the means alone.
+    drift = np.where(mean[1] < 0, (mean[0] - mean[1]) / max(times[1] - times[0], LEAST_TIME), 0.0)
+    most = np.maximum(highest.next, np.maximum(drift, still))
+    everything = np.where(np.isinf(highest.all), line.most, highest.all)
+    passed = np.max(-mean[:2] - margin[:2], axis=0)
+    left = np.maximum.reduce([everything, most, line.far, passed])
+    return Convergence(mean[1], error[1], still, 0.5 * (most - still), left)
+
+
+def lines_ahead(stepping: Stepping, end: Tensor, late: Tensor) -> tuple[list[Tensor], np.ndarray]:
+    """Ways (P,) from the end on the line of every member from the later average, the shortest first; who moved, (M,).
+
+    They are of `STRETCHES`, then of `DISTANCES`, but no shorter than the longest stretch.
+    """
+    stage, members = stepping.stage, stepping.stage.objectives.bound.population.size
+    way = end - late if stepping.levels == 1 else torch.where(stage.of_h, torch.zeros_like(end), end - late)
+    owner = members_of(stage.objectives.bound, stage.layout).to(end.device)
+    largest = way.new_zeros(members).scatter_reduce_(0, owner, way.abs(), "amax")
+    moved = largest > LEAST_WAY
+    far = [(distance / largest.clamp(min=LEAST_WAY)).clamp(min=STRETCHES[-1]) for distance in DISTANCES]
+    ways = [*(stretch * way for stretch in STRETCHES), *(each.index_select(0, owner) * way for each in far)]
+    return ways, moved.cpu().numpy()
+
+
+@dataclass(frozen=True)
+class Ahead:
+    """What L has over the end on the line ahead, (M,) each: for certain at `STRETCHES` (`near`) or anywhere (`far`).
+
+    `most` is the most that it may have, infinite where the line goes on to rise, or where a member hasn't moved.
+    """
+
+    near: np.ndarray
+    far: np.ndarray
+    most: np.ndarray
+
+    @classmethod
+    def of(cls, gain: np.ndarray, margin: np.ndarray, moved: np.ndarray) -> Ahead:
+        """From the gain at each way from the end, (ways, M), and the half-width of its interval; `moved` is (M,).
+
+        The line has an end where L falls for certain, or isn't finite any more, or where even the longest way has
+        nothing of note to gain.
+        """
+        finite = np.isfinite(gain) & np.isfinite(margin)
+        lowest, highest = (np.where(finite, each, 0.0) for each in (gain - margin, gain + margin))
+        falls = ~finite | (highest < 0)
+        ends = moved & (falls.any(0) | (highest[-1] < FLAT))
+        before = ~np.logical_or.accumulate(falls, axis=0)
+        certain = np.maximum(lowest, 0.0)
+        near = certain[: len(STRETCHES)].max(0)
+        far = np.where(before, certain, 0.0).max(0)
+        most = np.where(ends, np.where(before, highest, 0.0).max(0), np.inf)
+        return cls(near, far, most)
 
 
 @dataclass

@@ -344,7 +344,7 @@ def members_of(bound: Bound, layout: FlatLayout) -> Tensor:
         owner = owners.get(name)
         members = np.arange(bound.population.size) if owner is None else bound.population.groups[owner].slots
         parts.append(np.broadcast_to(members.reshape(-1, *(1,) * (len(shape) - 1)), shape).reshape(-1))
-    return torch.from_numpy(np.concatenate(parts).astype(np.int64))
+    return torch.from_numpy(np.concatenate([np.zeros(0), *parts]).astype(np.int64))
 
 
 def representatives(bound: Bound, layout: FlatLayout, tied: Sequence[int]) -> Tensor:

@@ -6,11 +6,18 @@ import numpy as np
 import pytest
 import studies
 
-from structflow.results.convergence import add_convergence, convergence_warnings, scale_remedy
+from structflow.results.convergence import (
+    H_NOT_MEASURED,
+    add_convergence,
+    convergence_warnings,
+    measures_h,
+    scale_remedy,
+)
 from structflow.spec.models import Spec
 
 
 def entry(score: float, still: float | None, error: float = 0.0, left: float | None = None, **more) -> dict:
+    """With nothing said of `left` there is no end in sight."""
     measure = {"still_gaining": still, "still_gaining_se": error, "left_to_gain": left}
     found = {"structure": {"x->y": [f"f{score}"]}, "score": score, "log_prior": 0.0, "score_se": 0.0}
     return {**found, "convergence": measure, **more}
@@ -37,7 +44,7 @@ def spec(**sections) -> Spec:
     ],
 )
 def test_limits(still, error, gap, score_se, expected):
-    first, second = judged(entry(-10, still, error, score_se=score_se), entry(-10 - gap, 0.0))
+    first, second = judged(entry(-10, still, error, still, score_se=score_se), entry(-10 - gap, 0.0))
     assert first["converged"] is expected
     assert (first["converged_unknown"] is None) == (expected is not None)
     assert "convergence" not in second
@@ -48,6 +55,44 @@ def test_what_can_t_be_known():
     assert unmeasured["converged"] is endless["converged"] is None
     assert "version" in unmeasured["converged_unknown"]
     assert "finite" in endless["converged_unknown"]
+
+
+def test_rows_that_structures_have_in_common_are_no_reason_for_a_larger_limit():
+    """±1e4 by sampling rows, of which ±0.2 is Monte Carlo noise: 0.15 nats are within that, 103 are not."""
+    low, high = judged(
+        entry(-10, 0.15, left=0.15, score_se=1e4, noise_se=0.2), entry(-900, 103, left=719, score_se=1e4, noise_se=0.2)
+    )
+    assert (low["converged"], high["converged"]) == (True, False)
+    assert "noise_se" not in low
+
+
+@pytest.mark.parametrize(
+    ("left", "noise", "expected"), [(0.9, 0.0, True), (1.1, 0.0, None), (1.1, 1.2, True), (None, 0.0, None)]
+)
+def test_little_at_a_time_is_not_the_end(left, noise, expected):
+    """Ten times the limit of 0.1 nats, or the noise of the score."""
+    (found,) = judged(entry(-10, 0.003, left=left, score_se=noise))
+    assert found["converged"] is expected
+    assert expected or "raise optimizer.inner.lr" in found["converged_unknown"]
+
+
+@pytest.mark.parametrize(
+    ("outer", "precision", "expected"),
+    [("one_level", "shared", True), ("hoag", "shared", None), ("random_search", "shared", None), ("hoag", 1.0, True)],
+)
+def test_hyperparameters_of_a_second_level_are_not_measured(outer, precision, expected):
+    starts = {"start_range": [0.01, 100]} if precision == "shared" else {}
+    asked = spec(optimizer={"outer": {"type": outer}}, prior={"weights": {"precision": precision, **starts}})
+    entries = [entry(-10, 0.0, left=0.0), entry(-20, 5.0, left=9.0)]
+    add_convergence(entries, measures_h(asked))
+    assert [each["converged"] for each in entries] == [expected, False]
+    assert expected or entries[0]["converged_unknown"] == H_NOT_MEASURED
+
+
+def test_steps_that_may_not_be_enough_are_a_least():
+    """No end in sight, so ten times the steps are no forecast."""
+    (warning,) = convergence_warnings(judged(entry(-90, 8.0)), spec(optimizer={"inner": {"steps": 500}}), None, [])
+    assert "from 500 to at least 5,000" in warning
 
 
 def test_a_structure_that_may_rise_past_the_best():
@@ -77,7 +122,7 @@ def test_rounds_that_were_decided_too_early():
     assert warning.endswith("optimizer.restarts")
 
 
-def test_the_scale_of_the_data_is_named_first():
+def test_the_scale_of_the_data_is_named_in_place_of_steps():
     inputs, large = np.ones((5, 2)), np.full((5, 1), 3e5)
     data = {"source": "synthetic", "rows": 9, "inputs": 2, "formula": "x0", "standardize": {"targets": False}}
     asked = spec(data=data)
@@ -85,4 +130,4 @@ def test_the_scale_of_the_data_is_named_first():
     assert remedy == "set data.standardize.targets: true, since targets of size 3e+05 are used without scaling"
     assert scale_remedy(asked, inputs, inputs) is None
     (warning,) = convergence_warnings(judged(entry(-90, 8.0)), asked, remedy, [])
-    assert warning.index("standardize") < warning.index("steps from")
+    assert warning.endswith(remedy)  # steps don't help

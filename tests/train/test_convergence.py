@@ -8,7 +8,7 @@ import torch
 from handmade import edge, fn, graph, keys_of, make_bound, normal, population, start, structures
 
 from structflow.spec.models import Spec
-from structflow.train.convergence import Convergence, ThetaAverages, Trend
+from structflow.train.convergence import Ahead, Convergence, ThetaAverages, Trend
 from structflow.train.metaparameters import metaparameter_tables
 from structflow.train.stage_inputs import Execution, Minibatching, TrainingData
 from structflow.train.trainer import train
@@ -88,3 +88,33 @@ def test_a_rate_that_is_too_small_is_not_taken_for_the_maximum():
     assert found.gained[0] < 1
     assert found.still_gaining[0] > 1
     assert found.left_to_gain[0] > 5 * found.still_gaining[0]
+
+
+def test_a_rate_that_moves_nothing_is_told_by_the_line_ahead():
+    """200 steps of 1e-9 change no number by more than 2e-7 and L by next to nothing; a change of 1 gains nats."""
+    found = measure(200, 1e-9, 300)
+    assert found.still_gaining[0] < 0.1
+    assert found.left_to_gain[0] > 5
+
+
+def ahead(*gains: float, margin: float = 0.01, moved: bool = True) -> Ahead:
+    values = np.array(gains, dtype=float).reshape(-1, 1)
+    return Ahead.of(values, np.full_like(values, margin), np.array([moved]))
+
+
+def test_a_line_ends_where_it_falls():
+    found = ahead(0.05, 0.2, -1, -5, -9, 7)
+    assert found.near[0] == found.far[0] == pytest.approx(0.19)  # beyond the fall there is another maximum
+    assert found.most[0] == pytest.approx(0.21)
+
+
+def test_a_line_without_an_end():
+    assert ahead(0, 0, 0, 0, 1, 2).most[0] == np.inf
+    assert ahead(0, 0, 0, 0, 0, 0, margin=1e-9).most[0] == pytest.approx(1e-9)  # flat
+    assert ahead(0, 0, 0, 0, 0, 0, margin=1e-9, moved=False).most[0] == np.inf
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_line_to_where_the_objective_is_not_finite_ends_there():
+    found = ahead(0.05, 0.2, -np.inf, np.nan, np.nan, np.nan)
+    assert found.most[0] == pytest.approx(0.21)
