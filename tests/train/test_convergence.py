@@ -7,6 +7,7 @@ import pytest
 import torch
 from handmade import edge, fn, graph, keys_of, make_bound, normal, population, start, structures
 
+from structflow.results.convergence import judged_alone
 from structflow.spec.models import Spec
 from structflow.train.convergence import Ahead, Convergence, ThetaAverages, Trend
 from structflow.train.metaparameters import metaparameter_tables
@@ -66,6 +67,14 @@ def measure(
     return result.convergence
 
 
+def is_converged(found: Convergence) -> bool | None:
+    """What is said of the first member."""
+    said: bool | None = judged_alone({name: float(value[0]) for name, value in found.arrays().items()}, 0.0)[
+        "converged"
+    ]
+    return said
+
+
 def test_far_from_the_maximum():
     """300 columns of noise, which the precision has yet to prune: as many steps again would still gain nats."""
     short, twice = measure(500, 0.01, 300), measure(1000, 0.01, 300)
@@ -80,6 +89,7 @@ def test_at_the_maximum():
     assert found.still_gaining[0] + 2 * found.still_gaining_se[0] < 0.01
     assert found.left_to_gain[0] < 0.01
     assert found.gained_se[0] < 1e-8  # nothing is sampled
+    assert is_converged(found) is True
 
 
 def test_a_rate_that_is_too_small_is_not_taken_for_the_maximum():
@@ -95,6 +105,7 @@ def test_a_rate_that_moves_nothing_is_told_by_the_line_ahead():
     found = measure(200, 1e-9, 300)
     assert found.still_gaining[0] < 0.1
     assert found.left_to_gain[0] > 5
+    assert is_converged(found) is None
 
 
 def ahead(*gains: float, margin: float = 0.01, moved: bool = True) -> Ahead:
