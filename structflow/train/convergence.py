@@ -1,8 +1,8 @@
 """How much a stage's objective would still gain: measured at the end of the stage, for every member.
 
 L is compared, with the same random numbers, at the end and at the means of θ over two earlier parts of the steps, and
-beyond the end on the straight line along which θ has moved. Time is counted in learning rate, τ = Σ rate: under a rate
-that decays to zero the last steps hardly move anything, so that they gain little however far away the maximum is.
+beyond the end on the straight line along which θ has moved. Time is measured by the learning rate, τ = Σ rate: under a
+rate that decays to zero the last steps hardly move anything, so that they gain little however far away the maximum is.
 Under a rate that is tiny throughout nothing slows down either: so the line is also followed far enough to matter.
 """
 
