@@ -44,7 +44,7 @@ class Constants:
 
 EAGER = Constants(6e-4, 2e-4, 4.5e-9, 3e-10, 5e-8, 0.1, 0.05, 4e-5)
 COMPILED = Constants(1e-4, 2e-5, 8e-10, 1e-10, 1e-8, 1.5, 1.05, 2e-5)
-"""docs/benchmarks.md says how they were measured."""
+"""docs/benchmarks.md says where they are from."""
 
 
 def product(shape: Shape) -> int:

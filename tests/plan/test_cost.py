@@ -1,0 +1,90 @@
+"""Forecasts count what functions do: operations, numbers and multiplications, whoever wrote them."""
+
+from __future__ import annotations
+
+import pytest
+import studies
+
+from structflow.plan.cost import StepWork, batch_work, steps_worth
+from structflow.plan.function_work import FunctionWork, function_work
+from structflow.plan.plan import make_plan
+from structflow.plugins.registry import registry
+from structflow.spec.graph import GraphFunction
+
+
+def function(name: str, **options: object) -> GraphFunction:
+    plugin = registry().get("basis_functions", name)
+    return GraphFunction(name, plugin, plugin.Options(**options))
+
+
+def two_layers(width: int, outer: dict | None = None, steps: int = 1000) -> dict:
+    """13 → width → width → 1 on 400 rows, eight members."""
+    edges = [
+        {"from": "x", "to": "h", "basis": [{"type": "dense"}]},
+        {"from": "h", "to": "k", "basis": [{"type": "dense"}]},
+        {"from": "k", "to": "y", "basis": ["linear"]},
+    ]
+    return studies.spec(
+        data={"source": "synthetic", "rows": 400, "inputs": 13, "formula": "tanh(x0)", "noise": 0.2},
+        model=studies.model(edges, h={"shape": [width]}, k={"shape": [width]}),
+        optimizer={"inner": {"steps": steps}, "restarts": 8, **({} if outer is None else {"outer": outer})},
+    )
+
+
+def work_of(document: dict, members: int) -> StepWork:
+    study = studies.study(document)
+    return batch_work(study.graph, study.settings[0].stages[0], study.dataset.n_train, members, relaxed=False)
+
+
+def test_a_dense_function_multiplies_inputs_by_outputs():
+    """x Wᵀ + b and an activation: 13 · 50 multiplications a row; views of W aren't operations."""
+    work = function_work(function("dense"), (13,), (50,))
+    assert work.multiplications == 13 * 50
+    assert 2 <= work.operations <= 4
+    assert 2 * 50 <= work.values <= 4 * 50
+
+
+def test_a_function_that_cannot_be_evaluated_counts_as_its_output():
+    class Broken(registry().get("basis_functions", "dense")):
+        type = "broken"
+
+        def forward(self, weights, x):
+            raise RuntimeError("no")
+
+    assert function_work(GraphFunction("broken", Broken, Broken.Options()), (3,), (4,)) == FunctionWork(1, 4.0, 0.0)
+
+
+@pytest.mark.parametrize("width", [5, 50, 200])
+def test_two_layers_multiply_most_between_them(width):
+    """13 w + w² + w for each of 8 members and 400 rows; counting values of nodes alone, it would be 2 w + 1."""
+    assert work_of(two_layers(width), 8).multiplications == 8 * 400 * (13 * width + width**2 + width)
+
+
+def test_minibatches_and_samples_count():
+    document = two_layers(20)
+    document["optimizer"]["inner"].update(batch_size=100, samples=3)
+    whole, part = work_of(two_layers(20), 8), work_of(document, 8)
+    assert part.multiplications == whole.multiplications * 3 * 100 / 400
+    assert part.weights == whole.weights
+
+
+@pytest.mark.parametrize(
+    ("outer", "expected"),
+    [
+        ({"type": "one_level"}, 1.0),
+        ({"type": "greedy"}, 1 + 1.4),  # the table in docs/benchmarks.md: a hypergradient is 1.3 to 1.5 steps
+        ({"type": "hoag", "every": 20, "samples": 1, "iterations": 20}, 1 + 102 / 20),  # 84 eager, 120 compiled
+    ],
+)
+def test_steps_of_the_hyperparameters_are_in_the_forecast(outer, expected):
+    study = studies.study({**two_layers(20, outer), "objective": {"c_prior": 1}})
+    assert steps_worth(study.settings[0].stages[0]) == pytest.approx(expected)
+    plain, found = (make_plan(each, "cpu", False, 1).seconds for each in (studies.study(two_layers(20)), study))
+    assert found == pytest.approx(expected * plain, rel=0.1)  # tracing programs takes as long in both
+
+
+def test_small_studies_take_one_thread():
+    """Two threads that share some thousand numbers wait for each other; of a large batch each does half."""
+    assert make_plan(studies.study(studies.spec()), "cpu", False, 2).execution.threads == 1
+    large = studies.study(two_layers(200))
+    assert make_plan(large, "cpu", False, 2).execution.threads == 2
