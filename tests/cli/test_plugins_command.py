@@ -77,7 +77,7 @@ def function(type_name: str, marker: str = "") -> str:
     return FUNCTION.format(type=type_name, marker=marker)
 
 
-def install(folder: Path, name: str, version: str = "1.0", **sources: str) -> None:
+def install(folder: Path, name: str, version: str = "1.1", **sources: str) -> None:
     """Put a distribution into a folder, with an entry point for every module; module names begin with the name."""
     module = name.replace("-", "_").lower()
     metadata = folder / f"{module}-{version}.dist-info"
@@ -142,7 +142,7 @@ def types(answer: Mapping[str, Any], origin: str) -> list[str]:
 
 
 def test_a_plugin_is_listed_with_where_it_comes_from(answer: dict[str, Any]) -> None:
-    assert answer["interface"] == "1.0"
+    assert answer["interface"] == "1.1"
     (listed,) = (plugin for plugin in answer["plugins"] if plugin["type"] == "good")
     assert listed == {
         "kind": "basis_functions",
@@ -150,7 +150,7 @@ def test_a_plugin_is_listed_with_where_it_comes_from(answer: dict[str, Any]) -> 
         "origin": "good-one",
         "version": "2.5",
         "hook": "good_one_functions:basis_functions",
-        "interface": "1.0",
+        "interface": "1.1",
         "description": "g(x) = x, under the name good.",
         "status": "loaded",
     }
@@ -182,7 +182,7 @@ def test_a_package_may_have_two_entry_points(answer: dict[str, Any]) -> None:
         ("lacks-import", "written for another version of structflow", []),
         ("twin-b", "basis_functions 'twin' of twin-b is refused: twin-a already registered that name", []),
         ("takes-dense", "'dense' of takes-dense is refused: structflow already registered that name", []),
-        ("newer", "Function is written for plugin interface 1.99; this is 1.0: update structflow", []),
+        ("newer", "Function is written for plugin interface 1.99; this is 1.1: update structflow", []),
         ("newer-hook", "hook schedulers isn't part of plugin interface 1.1", ["kept"]),
         ("newer-hook", "written for a newer structflow", ["kept"]),
         ("unfinished", "Function doesn't implement forward", []),
@@ -194,7 +194,7 @@ def test_what_is_broken_is_reported_with_its_reason(
 ) -> None:
     (package,) = packages(answer, origin)
     assert package["status"] == "broken"
-    assert package["version"] == "1.0"
+    assert package["version"] == "1.1"
     assert reason in package["reason"]
     assert "\n" not in package["reason"]
     assert types(answer, origin) == usable
@@ -230,7 +230,7 @@ def test_only_the_packages_named_are_imported(site: Path) -> None:
     assert packages(answer, "raises") == [
         {
             "origin": "raises",
-            "version": "1.0",
+            "version": "1.1",
             "entry_point": "raises_hooks",
             "status": "disabled",
             "reason": "not named in STRUCTFLOW_PLUGINS",

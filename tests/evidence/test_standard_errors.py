@@ -32,7 +32,7 @@ def test_one_chain_with_all_the_weight_has_no_error():
     found = of_log_weights(logs)
     assert found.value.tolist() == pytest.approx([-math.log(64), -300 - math.log(64)])
     assert found.standard_error.isnan().all()
-    assert found.unsure[0].startswith("100% of the weight is that of one chain of 64 (effective sample size 1.0)")
+    assert found.unsure[0].startswith("one of 64 chains has 100% of the weight (effective sample size 1.0)")
     assert "raise temperatures, or chains" in found.unsure[0]
 
 

@@ -84,18 +84,21 @@ def start_of(run, task: Task) -> tuple[dict[str, torch.Tensor], object]:
 
 
 def test_children_start_at_their_parent_s_arrays(grown):
-    """To the last bit: the weights into y of all children are those the simplest structure ended with."""
+    """To the last bit: the weights into y of children with a parent are those the simplest structure ended with."""
     context = grown.context
     parent = parameters_in(context.directory.arrays(context.directory.record("setting0-round0-batch0-stage0-train")))
     started, bound = start_of(grown, Task("train", 0, 1))
     origin = decisions(grown)[1].candidates[0].parent.restart
+    members = bound.population.members
+    children = [number for number, each in enumerate(members) if each.parent is not None]
+    assert len(children) == len(members) // 2  # the others start afresh
     for name in ("mean/h->y/linear/weight", "log_sd/h->y/linear/weight"):
-        for value in started[name]:
-            torch.testing.assert_close(value, parent[name][origin], rtol=0, atol=0)
-    for value in started["log_precision"]:
-        assert value == parent["log_precision"][origin]
+        for number in children:
+            torch.testing.assert_close(started[name][number], parent[name][origin], rtol=0, atol=0)
+    for number in children:
+        assert started["log_precision"][number] == parent["log_precision"][origin]
     relu = bound.population.groups[[group.name for group in bound.population.layout.groups].index("x->h/dense:relu")]
-    slots = [int(relu.positions[number]) for number, each in enumerate(bound.population.members) if "relu" in str(each)]
+    slots = [int(relu.positions[number]) for number in children if "relu" in str(members[number])]
     assert slots
     kept = [slot for slot in slots if slot < len(relu.slots)]
     for slot in kept:

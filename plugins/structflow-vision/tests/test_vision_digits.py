@@ -34,7 +34,7 @@ def test_the_spec_runs_from_images_to_a_ranked_cell(tmp_path: Path) -> None:
     chosen = run.best.structure
     assert chosen["x->stem"] == ["convolution:3"]
     assert chosen["stem->b"] == ["identity"]
-    assert all(len(names) == 1 for names in chosen.values())
+    assert all(len(names) <= 1 for names in chosen.values())
     probabilities = run.summary["relaxed"]["q_probability"]
     assert len(probabilities["stem->a"]) == 7
     for chances in probabilities.values():
