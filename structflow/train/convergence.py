@@ -26,7 +26,7 @@ PARTS = ((0.25, 0.5), (0.5, 0.75))
 """Shares of the steps over which θ is averaged."""
 
 MOST_LOOKS = 64
-"""Steps that an average is taken over, at most."""
+"""The largest number of steps that are averaged."""
 
 STRETCHES = (2.0, 8.0, 32.0)
 """How far beyond the end L is looked at, in lengths of the way from the later average to the end."""

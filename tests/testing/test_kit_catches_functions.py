@@ -6,30 +6,14 @@ from typing import Any, ClassVar
 
 import pytest
 import torch
+from good_function import EXAMPLES, Good
 from kit import messages
 from pydantic import Field
 
 from structflow.errors import ShapeMismatch
-from structflow.plugins import BasisFunction, BasisOptions
+from structflow.plugins import BasisOptions
 from structflow.testing import BasisExample
 from structflow.train.program import can_compile
-
-EXAMPLES = [BasisExample({}, (3,), (2,))]
-
-
-class Good(BasisFunction):
-    """g(x; W, b) = tanh(xᵀW + b)."""
-
-    type = "good"
-
-    @classmethod
-    def weight_shapes(cls, options, in_shape, out_shape):
-        if len(in_shape) != 1 or len(out_shape) != 1:
-            raise ShapeMismatch(f"good maps vectors; got {in_shape} to {out_shape}")
-        return {"weight": (*in_shape, *out_shape), "bias": out_shape}
-
-    def forward(self, weights, x):
-        return (x @ weights["weight"] + weights["bias"]).tanh()
 
 
 def test_a_good_function_passes(monkeypatch):

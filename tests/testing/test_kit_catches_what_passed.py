@@ -9,13 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from good_function import EXAMPLES, Good
 from kit import messages
 from laplace_likelihood import Laplace
 from pydantic import Field
 
-from structflow.errors import ShapeMismatch
 from structflow.plugins import (
-    BasisFunction,
     BasisOptions,
     ChunkedTable,
     DataSource,
@@ -27,24 +26,7 @@ from structflow.plugins import (
     Table,
 )
 from structflow.plugins.registry import registry
-from structflow.testing import BasisExample, DataSourceExample, LikelihoodExample
-
-EXAMPLES = [BasisExample({}, (3,), (2,))]
-
-
-class Good(BasisFunction):
-    """g(x; W, b) = tanh(xᵀW + b)."""
-
-    type = "good"
-
-    @classmethod
-    def weight_shapes(cls, options, in_shape, out_shape):
-        if len(in_shape) != 1 or len(out_shape) != 1:
-            raise ShapeMismatch(f"good maps vectors; got {in_shape} to {out_shape}")
-        return {"weight": (*in_shape, *out_shape), "bias": out_shape}
-
-    def forward(self, weights, x):
-        return (x @ weights["weight"] + weights["bias"]).tanh()
+from structflow.testing import DataSourceExample, LikelihoodExample
 
 
 class DetachedInputs(Good):
