@@ -252,7 +252,7 @@ def test_a_worker_with_other_versions(tmp_path, dask, sabotage):
     with submitted(tmp_path, dask, sabotage) as process:
         err = ended(process, 4)
     assert worker.poll() is None
-    assert "error: workers have other versions than this process, and would train other numbers:\n" in err
+    assert "error: workers have other versions than this process, and would compute other numbers:\n" in err
     rows = [line.partition(": ")[2] for line in err.splitlines() if line.startswith("  tcp://")]
     assert [row.partition(";")[0] for row in rows] == ["structflow-saboteur 0.9", "torch 2.0.0", "zarr 3.0.0"]
     assert all("; here " in row for row in rows)

@@ -127,6 +127,7 @@ COMMANDS = {
     "certify": ["spec.yaml", "--method", "hoag", "--steps", "2", "--members", "1", "--coordinates", "1"],
     "list": ["."],
     "show": ["run"],
+    "resume": ["run"],
     "verify": ["run"],
     "gc": ["run"],
     "plot": ["run", "-o", "ranking.png"],

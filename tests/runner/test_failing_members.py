@@ -341,7 +341,7 @@ def test_checkpoints_of_the_others_stand_apart(undisturbed, tmp_path, monkeypatc
         train_survivors(context, task, stop, StopAfter(slots, 0.0, stop=4))
     assert [path.name for path in slots.folder.glob("step-*")] == []
     (kept,) = slots.folder.glob("without-*")
-    assert sorted(path.name for path in kept.iterdir()) == ["step-000000000003", "step-000000000004"]
+    assert sorted(path.name for path in kept.iterdir()) == ["step-000000000003.npz", "step-000000000004.npz"]
     begun = TimedCheckpoints(slots, 1000.0)
     found = train_survivors(context, task, lambda steps: None, begun)
     run_task(str(directory.path), TRAIN, [])

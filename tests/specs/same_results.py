@@ -90,13 +90,9 @@ def main() -> int:
             FILE.write_text(json.dumps(stored, indent=1) + "\n", encoding="utf-8")
             print(f"{name}: {len(found['ranking'])} structures {took}", flush=True)
             continue
-        before = stored.get(name)
-        changed = (
-            ["not recorded"] if before is None else list(differences(before["ranking"], found["ranking"], "ranking"))
-        )
-        arrays = (
-            0 if before is None else sum(found["arrays"].get(key) != value for key, value in before["arrays"].items())
-        )
+        before = stored.get(name, {"ranking": [], "arrays": {}})
+        changed = list(differences(before["ranking"], found["ranking"], "ranking"))
+        arrays = sum(found["arrays"].get(key) != value for key, value in before["arrays"].items())
         different += bool(changed)
         print(f"{name}: {'different' if changed else 'the same'}; {arrays} arrays in other bits {took}", flush=True)
         for line in changed[:20]:

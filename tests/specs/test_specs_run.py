@@ -72,6 +72,7 @@ def small_settings(spec: dict) -> list[str]:
     if "sweep" in spec:
         small.append(f"sweep={[{key: values[:1] for key, values in block.items()} for block in spec['sweep']]}")
     regime = spec.get("regime", {})
+    regime = {"type": regime} if isinstance(regime, str) else regime
     return small + [FEWER_ROUNDS[kind] for kind in (regime.get("form"), regime.get("type")) if kind in FEWER_ROUNDS]
 
 
