@@ -42,8 +42,8 @@ class Constants:
     """What each operation takes more where several threads share it: they have to be woken and to meet again."""
 
 
-EAGER = Constants(6e-4, 2e-4, 4.5e-9, 3e-10, 5e-8, 0.1, 0.05, 4e-5)
-COMPILED = Constants(1e-4, 2e-5, 8e-10, 1e-10, 1e-8, 1.5, 1.05, 2e-5)
+EAGER = Constants(7.5e-4, 1.3e-4, 3.8e-9, 7.8e-11, 0.0, 0.14, 0.03, 4e-5)
+COMPILED = Constants(4.4e-5, 1.8e-5, 1e-9, 3.5e-11, 2.7e-8, 2.1, 1.0, 2e-5)
 """docs/benchmarks.md says where they are from."""
 
 
@@ -75,6 +75,28 @@ class StepWork:
         shared = self.numbers * at.number + self.multiplications * at.multiplication + self.weights * at.weight
         waiting = self.operations * at.thread_operation if threads > 1 else 0.0
         return at.step + self.operations * at.operation + waiting + shared / threads
+
+
+SELECTION_SHARE = 8
+"""Restarts are compared by so many times fewer samples than structures."""
+
+LEAST_SAMPLES = 16
+"""Samples that restarts are compared by, at least."""
+
+STARTUP_SECONDS = 3.0
+"""What a run takes beside its tasks: loading libraries and data, writing results."""
+
+TASK_SECONDS = 0.1
+"""What a batch takes beside its training and its evaluation."""
+
+EVALUATION_SHARE = 2 / 3
+"""What an evaluation takes of a training step on as many rows: it has no gradients, a third of the work, but is in
+double precision."""
+
+
+def selection_samples(spec: Spec) -> int:
+    """Samples of q that restarts are compared by."""
+    return max(LEAST_SAMPLES, spec.evidence.samples // SELECTION_SHARE)
 
 
 @dataclass(frozen=True)
@@ -174,14 +196,28 @@ def steps_worth(spec: Spec) -> float:
     return 1.0 + each / float(outer.every)
 
 
+def evaluation_work(step: StepWork, spec: Spec, rows: tuple[int, int], members: int, structures: int) -> StepWork:
+    """What is evaluated of a round after its training, from the work `step` of a step of one member.
+
+    `rows` are those of training and of test. Every member's complexities and score are estimated from a few samples;
+    those of the best restart of every structure, and its evidence and metrics, from `evidence.samples`.
+    """
+    train, test = rows
+    each = 2 * train * selection_samples(spec) * members
+    best = (3 * train + test) * spec.evidence.samples * structures
+    share = EVALUATION_SHARE * (each + best) / (step_rows(spec, train) * spec.optimizer.inner.samples)
+    return StepWork(0.0, share * step.numbers, share * step.multiplications, 0.0)
+
+
 @dataclass(frozen=True)
 class Work:
-    """The work of a round for a forecast: batches of mean size, and the programs that they need."""
+    """The work of a round for a forecast: batches of mean size, the programs that they need, and all evaluations."""
 
     step: StepWork
     batches: int
     programs: int
     steps: float
+    evaluation: StepWork
 
     def training_seconds(self, compiled: bool, threads: int) -> float:
         """Seconds of training without compilation."""
@@ -191,3 +227,7 @@ class Work:
         """Seconds of tracing, and of compiling, all programs."""
         at = COMPILED if compiled else EAGER
         return self.programs * (at.program + at.program_operation * self.step.operations)
+
+    def evaluation_seconds(self, threads: int) -> float:
+        """Seconds of all that follows training, which is never compiled."""
+        return TASK_SECONDS * self.batches + self.evaluation.seconds(False, threads) - EAGER.step

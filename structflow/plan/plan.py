@@ -15,7 +15,16 @@ from ..spec.searched import open_set, searched_space
 from ..spec.structures import StructureSpace
 from ..spec.study import Setting, Study
 from .batching import make_batches, most_batches
-from .cost import MemberCost, Work, batch_work, member_cost, members_per_batch, steps_worth
+from .cost import (
+    STARTUP_SECONDS,
+    MemberCost,
+    Work,
+    batch_work,
+    evaluation_work,
+    member_cost,
+    members_per_batch,
+    steps_worth,
+)
 from .tasks import Task
 
 
@@ -188,8 +197,13 @@ def make_plan(study: Study, device: str, can_compile: bool, threads: int, extend
 
 
 def forecast(works: Sequence[Work], compiled: bool, threads: int) -> float:
-    """Seconds that all rounds take on an idle machine of the kind that docs/benchmarks.md describes."""
-    return sum(work.training_seconds(compiled, threads) + work.preparation_seconds(compiled) for work in works)
+    """Seconds that a run takes on an idle machine of the kind that docs/benchmarks.md describes."""
+    return STARTUP_SECONDS + sum(
+        work.training_seconds(compiled, threads)
+        + work.preparation_seconds(compiled)
+        + work.evaluation_seconds(threads)
+        for work in works
+    )
 
 
 def ways_of(modes: Sequence[bool], threads: int) -> list[tuple[bool, int]]:
@@ -239,7 +253,10 @@ def plan_round(
     programs = min(slots, space.count if alone else len(assignments)) * len(setting.stages)
     steps = tuple(stage.optimizer.inner.steps for stage in setting.stages)
     step = batch_work(graph, spec, study.dataset.n_train, bound.most / max(1, slots), bound.relaxed, alone)
-    work = Work(step, slots, programs, steps_worth(spec) * sum(steps))
+    one = batch_work(graph, spec, study.dataset.n_train, 1, bound.relaxed, alone)
+    rows, restarts = (study.dataset.n_train, study.dataset.n_test), spec.optimizer.restarts
+    evaluation = evaluation_work(one, spec, rows, bound.most * len(steps), -(-bound.most // (copies * restarts)))
+    work = Work(step, slots, programs, steps_worth(spec) * sum(steps), evaluation)
     planned = RoundPlan(
         bound.name, bound.relaxed, bound.most, bound.exact, most, slots, steps, dict(bound.metaparameters)
     )

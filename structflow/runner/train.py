@@ -17,6 +17,7 @@ from ..objective.bound import Bound
 from ..objective.inherit import Trained, inherit
 from ..objective.kept_weights import KeptWeights
 from ..plan.batching import Batch
+from ..plan.cost import selection_samples
 from ..plan.tasks import Task
 from ..plugins import Candidate, Schedule, metaparameter_at
 from ..plugins.registry import registry
@@ -40,9 +41,6 @@ from .training_keys import TrainingKey, keys_as_json, keys_in, keys_of_parents, 
 
 CONVERGENCE = "convergence"
 """Group of a record's arrays, (M,) each, that hold the measure of `train.convergence`."""
-
-SELECTION_SHARE = 8
-"""Restarts are compared on this part of the samples that evidence is estimated with, and on other noise."""
 
 LARGEST_LOG_CONCENTRATION = 6.0
 """Default bound on |log s| where c_comb is negative."""
@@ -85,7 +83,7 @@ def train_batch(
     if result.convergence is not None:
         arrays.update({f"{CONVERGENCE}/{name}": value for name, value in result.convergence.arrays().items()})
     trained = context.trained(bound, result.parameters, batch.members, task.setting, task.round, task.stage)
-    samples = max(16, spec.evidence.samples // SELECTION_SHARE)
+    samples = selection_samples(spec)
     with torch.no_grad():
         found = complexities(trained, samples)
     arrays.update({f"complexity/{name}": value.cpu().numpy() for name, value in found.items()})

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import pytest
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from structflow import StructureClassifier, StructureRegressor
@@ -19,6 +20,7 @@ SMALL = {
 }
 
 
+@pytest.mark.thorough
 @parametrize_with_checks([StructureRegressor(**SMALL), StructureClassifier(**SMALL)])
 def test_sklearn_check(estimator: Any, check: Callable[[Any], None]) -> None:
     check(estimator)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import studies
 
-from structflow.plan.cost import StepWork, batch_work, steps_worth
+from structflow.plan.cost import EVALUATION_SHARE, StepWork, batch_work, evaluation_work, steps_worth
 from structflow.plan.function_work import FunctionWork, function_work
 from structflow.plan.plan import make_plan
 from structflow.plugins.registry import registry
@@ -77,10 +77,26 @@ def test_minibatches_and_samples_count():
     ],
 )
 def test_steps_of_the_hyperparameters_are_in_the_forecast(outer, expected):
-    study = studies.study({**two_layers(20, outer), "objective": {"c_prior": 1}})
-    assert steps_worth(study.settings[0].stages[0]) == pytest.approx(expected)
-    plain, found = (make_plan(each, "cpu", False, 1).seconds for each in (studies.study(two_layers(20)), study))
-    assert found == pytest.approx(expected * plain, rel=0.1)  # tracing programs takes as long in both
+    def study(steps, outer=None):
+        return studies.study({**two_layers(20, outer, steps), "objective": {"c_prior": 1}})
+
+    def of_a_thousand_steps(outer=None):  # what doesn't grow with steps drops out
+        short, long = (make_plan(study(steps, outer), "cpu", False, 1).seconds for steps in (1000, 2000))
+        return long - short
+
+    assert steps_worth(study(1000, outer).settings[0].stages[0]) == pytest.approx(expected)
+    assert of_a_thousand_steps(outer) == pytest.approx(expected * of_a_thousand_steps())
+
+
+def test_what_follows_training_is_in_the_forecast():
+    """Eight restarts are compared by 32 samples, twice; the best is evaluated by 256, three times and on test rows."""
+    document = two_layers(20)
+    document["evidence"] = {"samples": 256}
+    one = work_of(document, 1)
+    found = evaluation_work(one, studies.study(document).settings[0].stages[0], (400, 100), 8, 1)
+    passes = (2 * 400 * 32 * 8 + (3 * 400 + 100) * 256) / 400
+    assert found.numbers == pytest.approx(EVALUATION_SHARE * one.numbers * passes)
+    assert found.multiplications == pytest.approx(EVALUATION_SHARE * one.multiplications * passes)
 
 
 def test_small_studies_take_one_thread():

@@ -98,6 +98,7 @@ def test_folds_are_of_members_that_are_judged() -> None:
     assert rows(found)["reversible"]["relative_error"] < 1e-5
 
 
+@pytest.mark.thorough
 def test_a_relaxed_structure_has_its_concentrations_certified() -> None:
     """A learned p(Γ) moves from the first step on, though a run would hold it for a quarter of them."""
     prior = {"structure": {"type": "gumbel_softmax", "learned": True}}

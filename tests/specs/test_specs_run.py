@@ -46,8 +46,8 @@ N_STRUCTURES = {
     "search/three-edges": 3 * 2 + 2,  # with the hidden unit, and without
     "search/six-edges": 2980,  # of 4^6 combinations
 }
-LONG = {"e5-boston-at-once"}
-"""Specs that take long even with small settings."""
+QUICK = {"quickstart", "own-csv/spec", "e1-simplex", "e4-boston-one-layer", "theory/t1-subsample", "search/three-edges"}
+"""Specs that every call of the tests runs; `make thorough` runs the others."""
 
 FEWER_ROUNDS = {"repulsive": "regime.visits=2", "growth": "regime.max_rounds=3"}
 """Overrides of regimes with many rounds, by form or type."""
@@ -78,7 +78,10 @@ def small_settings(spec: dict) -> list[str]:
 
 @pytest.mark.parametrize(
     "path",
-    [pytest.param(path, id=name_of(path), marks=[pytest.mark.thorough] * (name_of(path) in LONG)) for path in SPECS],
+    [
+        pytest.param(path, id=name_of(path), marks=[pytest.mark.thorough] * (name_of(path) not in QUICK))
+        for path in SPECS
+    ],
 )
 def test_spec_runs(path: Path, tmp_path: Path) -> None:
     spec = yaml.safe_load(path.read_text(encoding="utf-8"))

@@ -79,7 +79,12 @@ METHODS = {
 }
 
 
-@pytest.mark.parametrize("name", METHODS)
+LONG = {"hoag", "whitened"}
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.thorough] * (name in LONG)) for name in METHODS]
+)
 def test_from_any_step_to_the_very_same_end(tmp_path, name):
     """Arrays and scores, bit for bit, when stopped after step 1, between and at hypergradients, and the last step."""
     context, task = opened(tmp_path, **METHODS[name])

@@ -145,7 +145,7 @@ CHOICE = graph(
 KINDS = ("structure/", "prior_structure/")
 
 
-@pytest.mark.parametrize("method", [None, "first_order", "hoag"])
+@pytest.mark.parametrize("method", [None, "first_order", pytest.param("hoag", marks=pytest.mark.thorough)])
 def test_the_box_holds_log_s(method):
     """Repelled with c_comb = −20 from one structure: log s goes to the edge of the box, other parameters beyond.
 
