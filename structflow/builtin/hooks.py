@@ -49,6 +49,11 @@ def structure_distributions() -> Iterable[type[Any]]:
 
 
 @hookimpl
+def criteria() -> Iterable[type[Any]]:
+    return classes_in("criteria")
+
+
+@hookimpl
 def hypergradients() -> Iterable[type[Any]]:
     return classes_in("hypergradients")
 

@@ -103,6 +103,10 @@ class Dataset:
         """Inputs and targets of the training rows."""
         return self.inputs[self.train_rows], self.targets[self.train_rows]
 
+    def labels(self) -> np.ndarray | None:
+        """The codes of the training rows' labels, (rows,); None where the targets are numbers."""
+        return self.train()[1][:, 0] if self.target_kind in ("classes", "binary") else None
+
     def test(self) -> tuple[np.ndarray, np.ndarray]:
         """Inputs and targets of the held-out rows; no rows where nothing is held out."""
         return self.inputs[self.test_rows], self.targets[self.test_rows]

@@ -1,8 +1,9 @@
-"""What restarts and structures are compared by: log evidence, or what the preset of (L, Q) says."""
+"""What restarts and structures are compared by: the score of the spec's criterion."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -10,19 +11,67 @@ from torch import Tensor
 from ..objective.bound import Terms
 from ..objective.levels import METAPARAMETERS, Metaparameters, outer_level
 from ..plugins import Estimate, metaparameter_at
+from ..spec.criterion_calls import criterion_of, metaparameters_of
 from ..spec.models import Spec
-from ..spec.presets import COUNTING_PRESETS, HELD_OUT_PRESETS, metaparameters_of
 from .complexity import informative_weights
+from .estimates import checked_estimate
 from .trained import TrainedPopulation
 
 
 @dataclass(frozen=True)
 class Compared:
-    """For every member, (M,): the score that ranks, its standard error, and the value of the outer level Q."""
+    """For every member, (M,): the score that ranks, its standard error, and the value of the outer level Q.
+
+    `unsure` says by the number of the member why a standard error isn't known; it is NaN then.
+    """
 
     score: Tensor
     standard_error: Tensor
     objective: Tensor
+    unsure: Mapping[int, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class ScoredPopulation:
+    """What a criterion is given of trained members; see `plugins.ScoredMembers`.
+
+    `sampled` makes the same members with a bound that samples all weights.
+    """
+
+    trained: TrainedPopulation
+    terms: Sequence[Terms]
+    sampled: Callable[[], TrainedPopulation]
+    samples: int
+    phase: str
+
+    @property
+    def size(self) -> int:
+        """Number of members."""
+        return self.trained.size
+
+    @property
+    def rows(self) -> int:
+        """Number of training rows."""
+        return self.trained.rows
+
+    @property
+    def row_weight(self) -> float:
+        """How many training rows each row in memory stands for."""
+        return self.trained.row_weight
+
+    @property
+    def likelihood_parameters(self) -> int:
+        """How many parameters the likelihood learned for each member."""
+        own = self.trained.bound.likelihood_parameters(self.trained.parameters)
+        return sum(value[0].numel() for value in own.values())
+
+    def informative_weights(self, threshold: float) -> Tensor:
+        """How many weights of each member have a KL above the threshold, (M,)."""
+        return informative_weights(self.trained, threshold)
+
+    def row_log_likelihoods(self) -> Iterator[Tensor]:
+        """log p(y_i | x_i, w_s, Γ_s) for blocks of training rows, (M, S, rows in the block)."""
+        return self.sampled().row_draws(self.samples, self.phase)
 
 
 def compare(
@@ -30,37 +79,24 @@ def compare(
     spec: Spec,
     samples: int,
     phase: str,
+    sampled: Callable[[], TrainedPopulation],
     held_out: Tensor | None = None,
     stage: int = 0,
     stages: int = 1,
 ) -> Compared:
-    """The members' scores by the spec's preset, and Q at the end of the stage, from `samples` samples of noise `phase`.
+    """The members' scores by the spec's criterion, and Q at the end of the stage, from `samples` samples of a `phase`.
 
-    `spec` is that of stage `stage` of `stages`. `held_out` (M, rows) is 1 for the rows that a member of `hold_out` or
-    `cross_validation` is judged by.
+    `spec` is that of stage `stage` of `stages`. `held_out` (M, rows) is 1 for the rows that a member is judged by where
+    rows are held out. Raises `PluginError` where the criterion gives no scores.
     """
     chunks = list(trained.sample_terms(samples, phase, held_out))
     at = final_metaparameters(spec, trained, stage, stages)
-    score = Estimate.of_samples(values(terms, spec) for terms in chunks)
+    criterion = criterion_of(spec)
+    members = ScoredPopulation(trained, chunks, sampled, samples, phase)
+    with torch.no_grad():
+        score = checked_estimate(criterion, "score", trained.size, spec.criterion, members)
     q = Estimate.of_samples(outer_level(terms, at) for terms in chunks)
-    return Compared(score.value - penalty(trained, spec), score.standard_error, q.value)
-
-
-def values(terms: Terms, spec: Spec) -> Tensor:
-    """What is averaged over samples, (M, S): the bound with all c = 1, or the log likelihood, or log p(y, w)."""
-    if spec.objective.preset in ("maximum_likelihood", *HELD_OUT_PRESETS, *COUNTING_PRESETS):
-        return terms.log_likelihood
-    return terms.bound
-
-
-def penalty(trained: TrainedPopulation, spec: Spec) -> Tensor:
-    """k for AIC, k/2 · log m for BIC, (M,): k weights that the data inform and the likelihood's own parameters."""
-    preset = spec.objective.preset
-    if preset not in COUNTING_PRESETS:
-        return trained.x.new_zeros(trained.size)
-    own = trained.bound.likelihood_parameters(trained.parameters)
-    count = informative_weights(trained, spec.objective.threshold) + sum(value[0].numel() for value in own.values())
-    return count if preset == "aic" else 0.5 * count * torch.tensor(float(trained.rows), device=count.device).log()
+    return Compared(score.value, score.standard_error, q.value, score.unsure)
 
 
 def final_metaparameters(spec: Spec, trained: TrainedPopulation, stage: int, stages: int) -> Metaparameters:

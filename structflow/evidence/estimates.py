@@ -10,12 +10,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..plugins import Estimate, EvidenceEstimator
+from ..plugins import Estimate, Plugin
 from ..plugins.calling import Calling, broken_contract, named_plugin
 from ..plugins.registry import registry
+from ..spec.criterion_calls import is_point
 from ..spec.estimator_labels import estimator_labels
 from ..spec.models import Spec
-from ..spec.presets import is_point
 from .trained import TrainedPopulation
 
 BOUND = "elbo"
@@ -48,26 +48,24 @@ class Estimator:
     def of(self, trained: TrainedPopulation) -> Estimated:
         """Its estimates of all members. Raises `PluginError` where its code raises or what it returns isn't that."""
         plugin = registry().get("evidence_estimators", self.options.type)
-        estimate = checked_estimate(plugin, self.options, trained, self.samples)
+        estimate = checked_estimate(plugin, "estimate", trained.size, self.options, trained, self.samples)
         value, error = (part.cpu().numpy() for part in (estimate.value, estimate.standard_error))
         return Estimated(value - self.shift, error, dict(estimate.missing), dict(estimate.unsure))
 
 
-def checked_estimate(
-    plugin: type[EvidenceEstimator], options: Any, trained: TrainedPopulation, samples: int
-) -> Estimate:
-    """An estimator's values for all members; raises `PluginError` where they aren't (M,) numbers.
+def checked_estimate(plugin: type[Plugin], method: str, members: int, *arguments: Any) -> Estimate:
+    """What a method of a plugin says of so many members; raises `PluginError` where that isn't (members,) numbers.
 
-    A member without a finite value, or standard error, has NaN and a reason: where the estimator gives none, one is
+    A member without a finite value, or standard error, has NaN and a reason: where the plugin gives none, one is
     added here.
     """
-    method, expected = "estimate", f"({trained.size},) numbers in float64, one a member"
+    expected = f"({members},) numbers in float64, one a member"
     with Calling(plugin, method):
-        found: Any = plugin.estimate(options, trained, samples)
+        found: Any = getattr(plugin, method)(*arguments)
     if not isinstance(found, Estimate):
         raise broken_contract(plugin, method, type(found).__name__, "a structflow.plugins.Estimate")
     for what, part in (("value", found.value), ("standard_error", found.standard_error)):
-        if not isinstance(part, Tensor) or tuple(part.shape) != (trained.size,) or part.dtype != torch.float64:
+        if not isinstance(part, Tensor) or tuple(part.shape) != (members,) or part.dtype != torch.float64:
             got = f"{tuple(part.shape)} in {part.dtype}" if isinstance(part, Tensor) else type(part).__name__
             raise broken_contract(plugin, method, f"{what} {got}", expected)
     for what, reasons in (("missing", found.missing), ("unsure", found.unsure)):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import Any
 
@@ -76,6 +76,17 @@ class TrainedPopulation:
             total = total + part.sum(1)
             drawn += part.shape[1]
         return total / drawn
+
+    def row_draws(self, samples: int, phase: str) -> Iterator[Tensor]:
+        """log p(y_i | x_i, w_s, Γ_s) for blocks of rows, (M, samples, rows); one sample where nothing is random.
+
+        The noise `phase` is that of `sample_terms`, the same for every block.
+        """
+        wanted, axis = 1 if self.bound.is_exact else samples, 1 if self.bound.own_rows else 0
+        block = max(1, CHUNK_NUMBERS // (self.size * wanted))
+        for x, y in zip(self.x.split(block, axis), self.y.split(block, axis), strict=True):
+            part = replace(self, x=x, y=y)
+            yield torch.cat(list(part._chunks(part._row_terms, wanted, phase, x)), dim=1)
 
     def structure_samples(self, samples: int, phase: str) -> StructureSamples:
         """Samples of q(Γ) of a relaxed population, coordinates (M, samples, K) an edge."""

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 from ..plugins import Shape
 from ..plugins.registry import registry
+from ..spec.criterion_calls import fold_count
 from ..spec.graph import INPUT, Graph, GraphEdge
 from ..spec.models import Spec
-from ..spec.presets import fold_count
 
 if TYPE_CHECKING:
     from .function_work import FunctionWork

@@ -8,8 +8,8 @@ from functools import cached_property
 from typing import Any
 
 from ..plugins import Candidate, Decision, RoundBound
+from ..spec.criterion_calls import fold_count
 from ..spec.models import Spec
-from ..spec.presets import fold_count
 from ..spec.regime_calls import regime_decision, regime_rounds
 from ..spec.searched import open_set, searched_space
 from ..spec.structures import StructureSpace

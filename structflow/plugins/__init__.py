@@ -2,9 +2,10 @@
 
 from .basis_function import BasisFunction, BasisOptions, Shape
 from .chunked_table import ChunkedTable, StreamOptions
+from .criterion import Criterion, LevelFactors, ScoredMembers
 from .data_source import ColumnOptions, DataOptions, DataSource, InputTable, SplitOptions, StandardizeOptions, Table
 from .evidence_estimator import Estimate, EvidenceEstimator, SampledTerms, TrainedMembers
-from .hookspecs import KINDS, hookimpl
+from .hookspecs import KINDS, hookimpl, noun_of
 from .hypergradient import Hypergradient, InnerPath, OuterGradient, TwoLevelOptions, TwoLevelPoint, factors_agree
 from .likelihood import Likelihood, TargetKind
 from .options import Options
@@ -31,6 +32,7 @@ __all__ = [
     "Candidate",
     "ChunkedTable",
     "ColumnOptions",
+    "Criterion",
     "DataOptions",
     "DataSource",
     "Decision",
@@ -39,6 +41,7 @@ __all__ = [
     "Hypergradient",
     "InnerPath",
     "InputTable",
+    "LevelFactors",
     "Likelihood",
     "MemberRecord",
     "Metaparameter",
@@ -55,6 +58,7 @@ __all__ = [
     "RoundBound",
     "SampledTerms",
     "Schedule",
+    "ScoredMembers",
     "Shape",
     "Space",
     "SplitOptions",
@@ -74,5 +78,6 @@ __all__ = [
     "factors_agree",
     "hookimpl",
     "metaparameter_at",
+    "noun_of",
     "shown_metaparameter",
 ]

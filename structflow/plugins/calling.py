@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Any
 
 from ..errors import FunctionError, PluginError, Problem, StructflowError
-from .hookspecs import KINDS
+from .hookspecs import KINDS, noun_of
 from .plugin import Plugin
 from .registry import registry
 from .torch_errors import in_words
@@ -37,7 +37,7 @@ def package_of(plugin: type[Plugin]) -> str:
 
 def named_plugin(plugin: type[Plugin]) -> str:
     """A plugin in a message, such as `likelihood 'student_t' of package structflow-student`."""
-    return f"{kind_of(plugin).replace('_', ' ').removesuffix('s')} {plugin.type!r} of package {package_of(plugin)}"
+    return f"{noun_of(kind_of(plugin))} {plugin.type!r} of package {package_of(plugin)}"
 
 
 def origin_of(plugin: type[Plugin]) -> str:
@@ -106,13 +106,18 @@ class Calling:
 
 
 def conflicts_of(plugin: type[Any], *arguments: Any) -> list[Problem]:
-    """Problems that a regime, hypergradient or relevance finds in a spec; raises `PluginError` for anything else."""
-    with Calling(plugin, "conflicts"):
-        found: Any = plugin.conflicts(*arguments)
+    """Problems that a plugin finds in a spec by its `conflicts`; raises `PluginError` for anything else."""
+    return problems_from(plugin, "conflicts", *arguments)
+
+
+def problems_from(plugin: type[Any], method: str, *arguments: Any) -> list[Problem]:
+    """Problems that a method of a plugin returns; raises `PluginError` for anything else."""
+    with Calling(plugin, method):
+        found: Any = getattr(plugin, method)(*arguments)
         problems = list(found) if isinstance(found, Iterable) and not isinstance(found, str) else [found]
     wrong = [each for each in problems if not isinstance(each, Problem)]
     if wrong:
-        raise broken_contract(plugin, "conflicts", f"{wrong[0]!r}", "a list of structflow.errors.Problem")
+        raise broken_contract(plugin, method, f"{wrong[0]!r}", "a list of structflow.errors.Problem")
     return problems
 
 

@@ -45,7 +45,7 @@ class SplitOptions(Options):
 class StandardizeOptions(Options):
     """Shift and scale to zero mean and unit variance, with the moments of the training rows.
 
-    Under presets that hold rows out they are those of the rows that each fold learns from.
+    Under criteria that hold rows out they are those of the rows that each fold learns from.
     """
 
     inputs: bool | Literal["together"] = Field(

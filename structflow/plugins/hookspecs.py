@@ -7,6 +7,7 @@ from collections.abc import Iterable
 import pluggy
 
 from .basis_function import BasisFunction
+from .criterion import Criterion
 from .data_source import DataSource
 from .evidence_estimator import EvidenceEstimator
 from .hypergradient import Hypergradient
@@ -43,6 +44,11 @@ def structure_distributions() -> Iterable[type[StructureDistribution]]:  # type:
 
 
 @hookspec
+def criteria() -> Iterable[type[Criterion]]:  # type: ignore[empty-body]
+    """What both levels are, and what structures are ranked by."""
+
+
+@hookspec
 def hypergradients() -> Iterable[type[Hypergradient]]:  # type: ignore[empty-body]
     """Ways to optimise hyperparameters."""
 
@@ -72,6 +78,7 @@ KINDS: dict[str, type[Plugin]] = {
     "likelihoods": Likelihood,
     "data_sources": DataSource,
     "structure_distributions": StructureDistribution,
+    "criteria": Criterion,
     "hypergradients": Hypergradient,
     "evidence_estimators": EvidenceEstimator,
     "regimes": Regime,
@@ -79,3 +86,10 @@ KINDS: dict[str, type[Plugin]] = {
     "trackers": Tracker,
 }
 """Every kind by the name of its hook."""
+
+NOUNS = {"criteria": "criterion"}
+
+
+def noun_of(kind: str) -> str:
+    """What one plugin of a kind is called in a message: `basis function`."""
+    return NOUNS.get(kind, kind.replace("_", " ").removesuffix("s"))

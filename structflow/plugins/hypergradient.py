@@ -166,7 +166,7 @@ class Hypergradient(Plugin):
 def factors_agree(factors: Any) -> bool:
     """Whether c_train > 0 and c_prior / c_train = c_reg at every step: then Q is c_train · L plus terms in h alone.
 
-    `factors` has the three as attributes: a spec's objective, or what its preset makes of it.
+    `factors` has the three as attributes: a spec's objective, or what its criterion makes of it.
     """
     c_reg, c_train, c_prior = factors.c_reg, factors.c_train, factors.c_prior
     smallest = c_train.extremes()[0] if isinstance(c_train, Schedule) else c_train

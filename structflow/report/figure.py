@@ -8,7 +8,7 @@ from typing import Any
 
 from ..errors import CallError
 from ..results.marginals import choice_label, marginal_probabilities
-from .criteria import CRITERIA, WITHOUT_NOISE
+from .criterion import has_noise, score_label
 
 MOST_STRUCTURES = 15
 MOST_CHOICES = 6
@@ -58,9 +58,9 @@ def draw_ranking(axes: Any, ranking: list[dict[str, Any]], criterion: str) -> No
     )
     axes.invert_yaxis()
     axes.grid(axis="x", alpha=0.3)
-    bars = "" if criterion in WITHOUT_NOISE else "; bars: two standard errors"
+    bars = "; bars: two standard errors" if has_noise(criterion) else ""
     bars += "; none: not known" if any(map(math.isnan, errors)) else ""
-    axes.set_xlabel(f"{CRITERIA[criterion]} − best ({best:.1f}), nats{bars}")
+    axes.set_xlabel(f"{score_label(criterion)} − best ({best:.1f}), nats{bars}")
     axes.set_title("structures", loc="left")
 
 

@@ -12,7 +12,7 @@ from rich.measure import Measurement
 from rich.table import Table
 
 from ..results.marginals import choice_label
-from .criteria import CRITERIA, WITHOUT_NOISE
+from .criterion import has_noise, score_label
 from .numbers import shown, with_error
 
 SHORT = {"log_likelihood": "log lik.", "calibration_error": "calib."}
@@ -124,7 +124,7 @@ class RankingTable:
             for key in self.choices:
                 table.add_column(key, overflow="fold", min_width=min(12, max(map(len, self.labels(key)))))
         titles = (f"{self.rows}\n{SHORT.get(name, name)}" for name in self.metrics(layout))
-        score = CRITERIA[self.criterion] + ("" if self.criterion in WITHOUT_NOISE else "\n± s.e.")
+        score = score_label(self.criterion) + ("\n± s.e." if has_noise(self.criterion) else "")
         for title in (score, "prob.", "agree", *titles):
             table.add_column(title, justify="right", no_wrap=True)
         for entry in self.entries:
@@ -161,7 +161,7 @@ class RankingTable:
 
     def legend(self, layout: Layout) -> Iterator[str]:
         """What the words and signs of the table mean, those that occur in it."""
-        yield "nats" if self.criterion in WITHOUT_NOISE else "nats ± standard error"
+        yield "nats ± standard error" if has_noise(self.criterion) else "nats"
         if any(entry["score_se"] is None for entry in self.entries):
             yield "?: not known"
         if any(entry["tied_with_best"] for entry in self.entries):
@@ -186,4 +186,4 @@ def mark_of(entry: Mapping[str, Any]) -> str:
 def score_text(entry: Mapping[str, Any], criterion: str) -> str:
     """The score with its Monte Carlo error, where the criterion has one: a point has no noise."""
     score = f"{entry['score']:.2f}"
-    return score if criterion in WITHOUT_NOISE else with_error(score, entry["score_se"])
+    return with_error(score, entry["score_se"]) if has_noise(criterion) else score

@@ -30,8 +30,8 @@ def missing_estimates(members: Sequence[Mapping[str, Any]], by_estimate: bool = 
 
 
 def unsure_estimates(entries: Sequence[Mapping[str, Any]]) -> list[str]:
-    """One warning for every estimator whose standard error isn't known for some structures, with the reasons."""
-    names = dict.fromkeys(name for entry in entries for name in entry["evidence"])
+    """One warning for every estimator, or criterion, whose standard error isn't known for some structures, and why."""
+    names = dict.fromkeys(name for entry in entries for name in entry["evidence_unsure"])
     found = []
     for name in names:
         without = [

@@ -29,7 +29,7 @@ class RankedStructure:
 
     @property
     def score(self) -> float:
-        """What the ranking goes by, in the target's original units: log evidence, or what the preset of (L, Q) says."""
+        """What the ranking goes by, in the target's original units: the score of the spec's criterion."""
         return float(self.entry["score"])
 
     @property

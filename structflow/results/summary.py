@@ -14,6 +14,7 @@ from ..plan.tasks import Task
 from ..runner.context import RunContext
 from ..runner.evaluate import ROW_TERMS
 from ..runner.select import canonical, of_whole_networks
+from ..spec.criterion_calls import criterion_of
 from ..spec.study import Setting
 from ..store.names import RUN
 from .convergence import add_convergence, convergence_warnings, judged_alone, measures_h, scale_remedy
@@ -57,7 +58,7 @@ def summarise(context: RunContext, seconds: float) -> dict[str, Any]:
         "status": "finished" if first["ranking"] else "failed",
         "spec_hash": context.directory.read_opened(RUN)["spec_hash"],
         "n_structures": context.plan.n_structures,
-        "criterion": context.study.spec.objective.preset,
+        "criterion": context.study.spec.criterion.type,
         **rows_of(context),
         "ranking": first["ranking"],
         "unranked": first["unranked"],
@@ -153,7 +154,7 @@ def summarise_setting(context: RunContext, index: int, setting: Setting) -> dict
     warnings += divergence_warnings(context, index, selected["diverged"], total)
     failures = failed_members(context, index)
     warnings += failure_warnings(failures, total)
-    by_estimate = setting.stages[-1].objective.preset == "evidence"
+    by_estimate = criterion_of(setting.stages[-1]).by_estimator
     unranked = unranked_structures(selection, discrete, failures, ranking, by_estimate)
     headline = unranked_warning(unranked, ranking)
     warnings = warnings if headline is None else [headline, *warnings]
@@ -168,7 +169,7 @@ def summarise_setting(context: RunContext, index: int, setting: Setting) -> dict
     warnings += disagreements(ranking)
     return {
         "values": setting.values,
-        "criterion": setting.stages[-1].objective.preset,
+        "criterion": setting.stages[-1].criterion.type,
         "ranking": ranking,
         "unranked": unranked,
         "pruned": pruned_networks([member for _, member, _ in evaluations(context, index)], selection),
@@ -217,7 +218,7 @@ def rows_of(context: RunContext) -> dict[str, Any]:
 def stage_complexities(context: RunContext, setting: int) -> list[dict[str, Any]]:
     """Complexities of the member with the best bound at the end, for every stage of every round that trained members.
 
-    Of presets that hold rows out these are members that learn from all rows: the others' bounds are of other rows.
+    Where rows are held out these are members that learn from all rows: the others' bounds are of other rows.
 
     `bound` is of the samples of the last step, with all c = 1, in the target's original units; `metaparameters` are the
     round's own. Where a regime removes weights `removal` says how many are left, and has the member's metrics.

@@ -68,7 +68,7 @@ def ranking_dataset(context: RunContext, ranking: list[dict[str, Any]]) -> xarra
     """One row a structure, best first; a choice of every edge and node as text."""
     names = [structure_name(entry["structure"]) for entry in ranking]
     columns: dict[str, Any] = {
-        "score": ("what ranks, by the preset of (L, Q), in the target's units", NATS),
+        "score": ("what ranks, by the spec's criterion, in the target's units", NATS),
         "score_se": ("Monte Carlo standard error of it", NATS),
         "log_evidence": ("log evidence in the target's units, all c = 1", NATS),
         "log_evidence_se": ("Monte Carlo standard error", NATS),

@@ -16,8 +16,8 @@ from ..plan.batching import Batch, make_batches
 from ..plan.tasks import Task
 from ..plugins import Candidate, metaparameter_at
 from ..plugins.registry import Registration, registry
+from ..spec.criterion_calls import fold_count, level_factors
 from ..spec.models import Spec
-from ..spec.presets import fold_count, level_factors
 from ..spec.spec_hash import spec_hash
 from ..spec.structures import Structure
 from ..spec.study import Study

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from ..data.dataset import Dataset
-from ..data.folds import FoldUnits, fold_units, held_out_folds
+from ..data.folds import FoldUnits, fold_units
 from ..data.stream import Location
 from ..data.training_rows import TrainingRows
 from ..errors import StorageError
@@ -30,9 +30,9 @@ from ..plugins import Candidate, Decision, Likelihood, metaparameter_at
 from ..plugins.calling import Calling
 from ..plugins.registry import registry
 from ..spec.build_graph import build_graph
+from ..spec.criterion_calls import fold_count, fold_of_row, posterior_of, with_metaparameters
 from ..spec.load import output_shape
 from ..spec.models import Spec
-from ..spec.presets import fold_count, posterior_of, with_metaparameters
 from ..spec.structures import Structure
 from ..spec.study import Setting, Study
 from ..store.digest import canonical_json
@@ -132,14 +132,14 @@ class RunContext:
         )
 
     def fold_of_row(self, spec: Spec) -> np.ndarray | None:
-        """For every training row the fold that holds it out (`held_out_folds`); None where no preset holds out any."""
+        """For every training row the fold from 1 that holds it out, or 0; None where the criterion holds out no row."""
         if fold_count(spec) == 0:
             return None
-        objective = spec.objective
-        return held_out_folds(self.study.dataset, objective.preset, objective.folds, objective.held_out, spec.seed)
+        dataset = self.study.dataset
+        return fold_of_row(spec, dataset.n_train, dataset.labels())
 
     def fold_weights(self, members: tuple[Candidate, ...], spec: Spec) -> FoldWeights | None:
-        """How the training rows weigh for members of the presets with held-out rows; None for the others.
+        """How the training rows weigh for members where rows are held out; None where none are.
 
         A member of fold k ≥ 1 learns from the other folds, whose m_k rows count m / m_k times, and is judged by fold k;
         fold 0 learns from all rows and is judged by none.

@@ -14,8 +14,8 @@ from ..plan.tasks import Task
 from ..plugins import Candidate, Decision, MemberRecord
 from ..plugins.calling import broken_contract
 from ..plugins.registry import registry
+from ..spec.criterion_calls import fold_count
 from ..spec.models import Spec
-from ..spec.presets import fold_count
 from ..spec.regime_calls import regime_decision
 from ..spec.structures import Structure, StructureSpace
 from ..store.run_directory import Found

@@ -21,6 +21,7 @@ from ..objective.weights_posterior import Parameters
 from ..plan.batching import Batch, make_batches
 from ..plan.tasks import Task
 from ..plugins import Candidate
+from ..spec.criterion_calls import criterion_of
 from ..spec.models import Spec
 from ..store.run_directory import Found
 from ..train.convergence import Convergence
@@ -204,8 +205,9 @@ def evaluate_members(
     none = Estimated(np.full(trained.size, np.nan), np.full(trained.size, np.nan), {})
     first = next(iter(estimates.values()), none)
     score, score_error = first.value, first.standard_error
-    if spec.objective.preset != "evidence":
-        score, score_error = final_scores(context, trained, spec, task)
+    unsure_score: Mapping[int, str] = {}
+    if not criterion_of(spec).by_estimator:
+        score, score_error, unsure_score = final_scores(context, trained, sampled, spec, task)
     noise_error = score_error
     if by_row is not None:
         row_error = row_sampling_error(by_row, dataset.n_train)
@@ -237,7 +239,8 @@ def evaluate_members(
                     name: each.missing[number] for name, each in estimates.items() if number in each.missing
                 },
                 "evidence_unsure": {
-                    name: each.unsure[number] for name, each in estimates.items() if number in each.unsure
+                    **{name: each.unsure[number] for name, each in estimates.items() if number in each.unsure},
+                    **({spec.criterion.type: unsure_score[number]} if number in unsure_score else {}),
                 },
                 "evidence_raised": {name: each.raised[number] for name, each in apart.items() if number in each.raised},
                 **{name: value[number] for name, value in found.items()},
@@ -251,28 +254,29 @@ def evaluate_members(
 
 
 def final_scores(
-    context: RunContext, trained: TrainedPopulation, spec: Spec, task: Task
-) -> tuple[np.ndarray, np.ndarray]:
-    """Score and standard error by the preset of (L, Q), (M,) each, in the target's original units.
+    context: RunContext, trained: TrainedPopulation, sampled: TrainedPopulation, spec: Spec, task: Task
+) -> tuple[np.ndarray, np.ndarray, Mapping[int, str]]:
+    """Score and standard error by the criterion, (M,) each, in the target's original units, and why errors are NaN.
 
     With held-out rows they are those that restarts were chosen by: a point posterior has no noise, and only the folds
     know them.
     """
     dataset = context.study.dataset
     shift = float(np.log(dataset.target_scale).sum())
-    weights = context.fold_weights(tuple(replace(member, fold=1) for member in trained.bound.population.members), spec)
-    if weights is None:
-        compared = compare(trained, spec, spec.evidence.samples, "score")
-        return compared.score.cpu().numpy() - dataset.n_train * shift, compared.standard_error.cpu().numpy()
+    fold_of_row = context.fold_of_row(spec)
+    if fold_of_row is None:
+        compared = compare(trained, spec, spec.evidence.samples, "score", lambda: sampled)
+        score, error = (part.cpu().numpy() for part in (compared.score, compared.standard_error))
+        return score - dataset.n_train * shift, error, compared.unsure
     best = derived(context.directory, selection_record(context.directory, task.setting), best_scores)
-    judged = dataset.n_train if spec.objective.preset == "cross_validation" else int(weights.held_out[0].sum())
+    judged = int((fold_of_row > 0).sum())
     members = trained.bound.population.members
     scores = [
         best[canonical(member.structure.as_dict(), member.is_pruned)]
         for member in members
         if member.structure is not None
     ]
-    return np.array(scores) - judged * shift, np.zeros(len(scores))
+    return np.array(scores) - judged * shift, np.zeros(len(scores)), {}
 
 
 def best_scores(selection: Mapping[str, Any]) -> dict[str, float]:

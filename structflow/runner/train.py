@@ -21,8 +21,8 @@ from ..plan.cost import selection_samples
 from ..plan.tasks import Task
 from ..plugins import Candidate, Schedule, metaparameter_at
 from ..plugins.registry import registry
+from ..spec.criterion_calls import level_factors
 from ..spec.models import Spec
-from ..spec.presets import level_factors
 from ..spec.searched import searched_space
 from ..store.run_directory import Found
 from ..train.checkpoints import Checkpoints
@@ -89,7 +89,12 @@ def train_batch(
     arrays.update({f"complexity/{name}": value.cpu().numpy() for name, value in found.items()})
     if task.stage == len(stages) - 1:
         held_out = None if folds is None else folds.held_out
-        compared = compare(trained, spec, samples, "select", held_out, task.stage, len(stages))
+
+        def sampled() -> TrainedPopulation:
+            drawn = context.bound(bound.population, spec, False, against, task.stage, len(stages))
+            return replace(trained, bound=drawn)
+
+        compared = compare(trained, spec, samples, "select", sampled, held_out, task.stage, len(stages))
         usable = diverged < 0
         log_units = 0.0 if held_out is None else log_units_of_rows(context, batch.members, spec, held_out)
         payload["scores"] = over_folds(batch.members, numbers_or_none(compared.score - log_units, usable))

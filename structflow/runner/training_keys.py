@@ -22,9 +22,9 @@ from ..plugins import Candidate, Parent, Shape
 from ..plugins.hookspecs import PROJECT
 from ..plugins.registry import Registration, registry
 from ..plugins.sources import source_digest
+from ..spec.criterion_calls import posterior_of
 from ..spec.graph import OUTPUT, Graph, GraphFunction
 from ..spec.models import Spec
-from ..spec.presets import posterior_of
 from ..spec.structures import Structure
 from ..store.digest import digest_of_json
 from ..train.conditioning import whitens_together
@@ -208,6 +208,7 @@ def plugins_part(graph: Graph, member: Candidate, spec: Spec) -> str:
         for function in functions
     ]
     used.append(installed.of_kind("likelihoods")[spec.model.likelihood.type])
+    used.append(installed.of_kind("criteria")[spec.criterion.type])
     used.append(installed.of_kind("hypergradients")[spec.optimizer.outer.type])
     if member.removed is not None:
         used.append(installed.of_kind("relevances")[member.removed.criterion])

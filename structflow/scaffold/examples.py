@@ -36,6 +36,7 @@ SECTIONS = {
     "basis": "",
     "prior": "",
     "regime": "regime: {type: enumeration}",
+    "criterion": "",
     "optimizer": "optimizer: {inner: {steps: 500}, restarts: 2}",
     "evidence": "evidence: {estimators: [elbo]}",
     "relevance": "",
@@ -68,6 +69,11 @@ EXAMPLES = {
             "structure_distributions", "StructureDistribution", "ordered", "Ordered", "ordered",
             "a prior that prefers the functions listed first",
             ("prior", "prior:\n  structure: {type: {type}, decay: 0.5}"),
+        ),
+        Example(
+            "criteria", "Criterion", "corrected_aic", "CorrectedAic", "corrected_aic",
+            "Akaike's criterion for few rows",
+            ("criterion", "criterion: {type: {type}, threshold: 0.5}"),
         ),
         Example(
             "hypergradients", "Hypergradient", "steepest_descent", "SteepestDescent", "steepest_descent",

@@ -11,7 +11,7 @@ from string import Template
 
 from .. import __version__
 from ..errors import CallError
-from ..plugins import INTERFACE_VERSION
+from ..plugins import INTERFACE_VERSION, noun_of
 from .examples import EXAMPLES, RELAXED, SECTIONS, Example
 from .names import PackageName
 
@@ -112,7 +112,7 @@ def hooks_code(examples: Sequence[Example]) -> str:
 
 def table_row(name: PackageName, example: Example) -> str:
     """The row of an example in the README."""
-    kind, type_name = example.kind.removesuffix("s").replace("_", " "), example.type_name(name.prefix)
+    kind, type_name = noun_of(example.kind), example.type_name(name.prefix)
     return f"| {kind} | `{type_name}` | `{name.module}.{example.module}.{example.class_name}` | {example.about} |"
 
 

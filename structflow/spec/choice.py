@@ -10,7 +10,7 @@ from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler, ValidationError
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, PydanticCustomError, PydanticOmit, PydanticUseDefault, core_schema
 
-from ..plugins import KINDS
+from ..plugins import KINDS, noun_of
 from ..plugins.calling import Calling
 from ..plugins.registry import Registration, registry
 
@@ -31,7 +31,7 @@ class PluginChoice:
     @property
     def noun(self) -> str:
         """What one plugin of the kind is called in a message."""
-        return self.kind.replace("_", " ").removesuffix("s")
+        return noun_of(self.kind)
 
     @property
     def plugins(self) -> dict[str, Registration]:

@@ -11,10 +11,10 @@ from ..errors import PluginError, Problem
 from ..plugins import Schedule
 from ..plugins.calling import conflicts_of
 from ..plugins.registry import registry
+from .criterion_calls import criterion_of, fold_count, fold_problems, with_metaparameters
 from .estimator_labels import estimator_labels
 from .models import Spec
-from .objective_checks import fold_problems, objective_conflicts, objective_problems, preset_problems
-from .presets import HELD_OUT_PRESETS, with_metaparameters
+from .objective_checks import factor_problems, objective_conflicts, objective_problems
 from .regime_calls import regime_rounds
 from .relevance_checks import criterion_problems, repeated_criteria
 from .searched import open_problems
@@ -84,10 +84,10 @@ def stream_problems(spec: Spec) -> list[Problem]:
     if spec.optimizer.inner.batch_size is None:
         message = "is not given, and the table is read by minibatch (data.stream); expected a number of rows"
         problems.append(Problem("optimizer.inner.batch_size", message, "try 256, or set data.stream: false"))
-    if spec.objective.preset in HELD_OUT_PRESETS:
-        message = f"got {spec.objective.preset}, which holds rows of memory out; the table is read by minibatch"
-        remedy = "use preset evidence, or set data.stream: false"
-        problems.append(Problem("objective.preset", message, remedy))
+    if fold_count(spec):
+        message = f"got {spec.criterion.type}, which holds rows of memory out; the table is read by minibatch"
+        remedy = "set criterion to evidence, or data.stream to false"
+        problems.append(Problem("criterion", message, remedy))
     return problems
 
 
@@ -97,6 +97,7 @@ def conflicts(spec: Spec, space: StructureSpace | None) -> list[Problem]:
     try:
         outer = registry().get("hypergradients", spec.optimizer.outer.type)
         problems += inner_problems(spec, outer.follows_path) + conflicts_of(outer, spec) + criterion_problems(spec)
+        problems += conflicts_of(criterion_of(spec), spec)
         if space is not None:
             problems += open_problems(spec, space) or search_problems(spec, space)
     except PluginError as error:
@@ -134,5 +135,5 @@ def round_problems(spec: Spec) -> list[Problem]:
     outer = registry().get("hypergradients", spec.optimizer.outer.type)
     return [
         Problem("regime.along", f"in a round of its path {problem.path} {problem.message}", problem.suggestion)
-        for problem in [*preset_problems(spec), *conflicts_of(outer, spec)]
+        for problem in [*factor_problems(spec), *conflicts_of(outer, spec)]
     ]

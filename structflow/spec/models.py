@@ -5,10 +5,11 @@ from __future__ import annotations
 import itertools
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, model_validator
 
 from ..plugins import BasisOptions, DataOptions, Metaparameter, NonNegativeMetaparameter, Options, PositiveMetaparameter
 from .choice import PluginChoice
+from .preset_spelling import schema_with_preset, with_criterion
 
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_.\-]*$"
 Name = Annotated[str, Field(pattern=NAME_PATTERN, max_length=64)]
@@ -210,11 +211,10 @@ class Against(Options):
 
 
 class Objective(Options):
-    """L and Q: a preset, and its metaparameters c_reg, c_train, c_prior and c_comb with the set P = `against`."""
+    """The metaparameters of L and Q: c_reg, c_train, c_prior, and c_comb with the set P = `against`."""
 
-    preset: Literal["evidence", "maximum_likelihood", "map", "hold_out", "cross_validation", "aic", "bic"] = Field(
-        "evidence", description="What L and Q are, and what structures are ranked by."
-    )
+    model_config = ConfigDict(json_schema_extra=schema_with_preset)
+
     c_reg: NonNegativeMetaparameter = 1.0
     c_train: NonNegativeMetaparameter = 1.0
     c_prior: NonNegativeMetaparameter = 1.0
@@ -223,14 +223,6 @@ class Objective(Options):
     against_form: Literal["mixture", "sum"] = Field(
         "mixture",
         description="One divergence from the mixture of all of `against`, or the sum of the divergences from each.",
-    )
-    folds: int = Field(5, ge=2, le=1000, description="Folds of `preset: cross_validation`.")
-    held_out: float = Field(0.2, gt=0, lt=1, description="Share of the training rows that `preset: hold_out` spares.")
-    threshold: float = Field(
-        0.5,
-        ge=0,
-        description="`preset: aic` and `bic` count the weights whose KL to the prior exceeds this, in nats; all of a "
-        "point posterior.",
     )
 
 
@@ -362,6 +354,9 @@ class Spec(Options):
     prior: Prior = Prior()
     posterior: Posterior = Posterior()
     objective: Objective = Objective()
+    criterion: Annotated[Any, PluginChoice("criteria", default="evidence")] = Field(
+        default={"type": "evidence"}, validate_default=True
+    )
     regime: Annotated[Any, PluginChoice("regimes", default="enumeration")] = Field(
         default={"type": "enumeration"}, validate_default=True
     )
@@ -377,6 +372,11 @@ class Spec(Options):
     )
     stages: tuple[dict[str, Any], ...] = Field((), description="Overrides stage by stage, each warm-started.")
     sweep: tuple[dict[str, tuple[Any, ...]], ...] = Field((), description="Blocks of dotted keys with lists of values.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_preset(cls, values: Any) -> Any:
+        return with_criterion(values)
 
     @property
     def data_options(self) -> DataOptions:

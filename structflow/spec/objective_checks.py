@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 from ..errors import Problem
 from ..plugins import Schedule, shown_metaparameter
+from .criterion_calls import criterion_of, fold_count, is_point, level_factors
 from .models import Against, Spec
-from .presets import COUNTING_PRESETS, HELD_OUT_PRESETS, POINT_PRESETS, is_point, level_factors
 from .structures import EdgeChoice, StructureSpace
 
 
@@ -16,7 +15,7 @@ def objective_problems(spec: Spec) -> list[Problem]:
     """What is wrong between the keys of the objective, as far as one stage's spec tells."""
     return [
         *attraction_problems(spec),
-        *preset_problems(spec),
+        *factor_problems(spec),
         *point_problems(spec),
         *hyperprior_problems(spec),
         *influence_problems(spec),
@@ -55,20 +54,14 @@ def attraction_problems(spec: Spec) -> list[Problem]:
     return problems
 
 
-def preset_problems(spec: Spec) -> list[Problem]:
-    """A problem for every metaparameter that the preset sets itself."""
-    objective, preset = spec.objective, spec.objective.preset
-    if preset == "evidence":
-        return []
-    set_by_preset = ["c_train", "c_prior", "c_comb"] if preset not in COUNTING_PRESETS or is_point(spec) else []
-    if preset == "maximum_likelihood" or (preset in COUNTING_PRESETS and is_point(spec)):
-        set_by_preset.append("c_reg")
-    problems = []
-    for name in set_by_preset:
-        value, default = getattr(objective, name), 0.0 if name == "c_comb" else 1.0
-        if isinstance(value, Schedule) or value != default:
-            message = f"got {shown_metaparameter(value)}, but objective.preset {preset} sets {name} itself"
-            problems.append(Problem(f"objective.{name}", message, "leave it out, or set objective.preset to evidence"))
+def factor_problems(spec: Spec) -> list[Problem]:
+    """A problem for every factor that the criterion sets itself."""
+    objective, problems = spec.objective, []
+    for name, used in vars(level_factors(spec)).items():
+        value = getattr(objective, name)
+        if value not in (used, type(objective).model_fields[name].default):
+            message = f"got {shown_metaparameter(value)}, but criterion {spec.criterion.type} sets {name} itself"
+            problems.append(Problem(f"objective.{name}", message, "leave it out, or set criterion to evidence"))
     return problems
 
 
@@ -79,15 +72,15 @@ def point_problems(spec: Spec) -> list[Problem]:
     if given.type == "point" and given.covariance == "full":
         message = "got full, but posterior.weights.type is point, which has no covariance"
         problems.append(Problem("posterior.weights.covariance", message, "leave it out"))
-    prior, preset = spec.prior.weights, spec.objective.preset
-    if given.type == "point" and preset == "evidence":
-        message = "got point, but objective.preset is evidence, and a point has none"
-        remedy = "set objective.preset to map to rank by log p(y, w), or posterior.weights.type to normal"
+    prior, criterion = spec.prior.weights, criterion_of(spec)
+    if given.type == "point" and criterion.needs_density:
+        message = f"got point, but criterion is {criterion.type}, and a point has none"
+        remedy = "set criterion to map to rank by log p(y, w), or posterior.weights.type to normal"
         return [*problems, Problem("posterior.weights.type", message, remedy)]
-    if not is_point(spec) or not prior.is_learned or preset in HELD_OUT_PRESETS:
+    if not is_point(spec) or not prior.is_learned or fold_count(spec):
         return problems
-    what = f"objective.preset {preset}" if preset in POINT_PRESETS else "posterior.weights.type point"
-    if preset == "maximum_likelihood" or preset in COUNTING_PRESETS:
+    what = f"criterion {criterion.type}" if criterion.trains_point else "posterior.weights.type point"
+    if is_zero(level_factors(spec).c_reg):
         message = f"got {prior.precision}, but under {what} no prior enters, so there is nothing to learn it from"
     elif prior.hyperprior is None:
         message = f"got {prior.precision}, but under {what} its density grows without bound as weights go to 0"
@@ -104,8 +97,8 @@ def hyperprior_problems(spec: Spec) -> list[Problem]:
     """A problem for a hyperprior of a precision that isn't learned, or where Q is the held-out likelihood alone."""
     if spec.prior.weights.hyperprior is None:
         return []
-    if spec.objective.preset in HELD_OUT_PRESETS:
-        message = f"got one, but under objective.preset {spec.objective.preset} Q is the held-out log likelihood alone"
+    if fold_count(spec):
+        message = f"got one, but under criterion {spec.criterion.type} Q is the held-out log likelihood alone"
         return [Problem("prior.weights.hyperprior", message, "leave it out")]
     if spec.prior.weights.is_learned:
         return []
@@ -123,7 +116,7 @@ def influence_problems(spec: Spec) -> list[Problem]:
         message = f"got {spec.prior.weights.precision}, but objective.c_reg is 0, so no prior enters L"
         problems.append(Problem("prior.weights.precision", message, "set prior.weights.precision to a number"))
     if is_zero(c_reg) and relaxed_learned:
-        message = "got true, but c_reg is 0 (objective.c_reg or objective.preset), so no prior enters L"
+        message = "got true, but c_reg is 0 (objective.c_reg or criterion), so no prior enters L"
         problems.append(Problem("prior.structure.learned", message, "set prior.structure.learned to false"))
     every, steps = getattr(outer, "every", 1), spec.optimizer.inner.steps
     if every > steps and (learned or relaxed_learned):
@@ -142,18 +135,6 @@ def influence_problems(spec: Spec) -> list[Problem]:
     return problems
 
 
-def fold_problems(spec: Spec, n_train: int) -> list[Problem]:
-    """A problem where there are too few training rows to hold any out."""
-    preset, objective = spec.objective.preset, spec.objective
-    if preset == "cross_validation" and objective.folds > n_train:
-        message = f"got {objective.folds}, but there are {n_train} training rows"
-        return [Problem("objective.folds", message, "use no more folds than rows")]
-    if preset == "hold_out" and not 1 <= math.ceil(objective.held_out * n_train) < n_train:
-        message = f"got {objective.held_out:g} of {n_train} training rows, which leaves none on one side"
-        return [Problem("objective.held_out", message, "hold out at least one row and keep at least one")]
-    return []
-
-
 def objective_conflicts(spec: Spec, space: StructureSpace, relaxes: bool) -> list[Problem]:
     """What the objective asks that the graph doesn't have; `relaxes` says whether the regime has relaxed rounds."""
     objective = spec.objective
@@ -163,10 +144,10 @@ def objective_conflicts(spec: Spec, space: StructureSpace, relaxes: bool) -> lis
         message = f"got {got}, but regime.type {spec.regime.type} trains discrete structures only"
         remedy = "set regime to evidence, or objective.c_comb to 0: only a relaxed structure has a divergence"
         problems.append(Problem("objective.c_comb", message, remedy))
-    if objective.preset in HELD_OUT_PRESETS and relaxes:
-        message = f"got {objective.preset}, but regime.type {spec.regime.type} relaxes the structure"
+    if fold_count(spec) and relaxes:
+        message = f"got {spec.criterion.type}, but regime.type {spec.regime.type} relaxes the structure"
         remedy = "set regime to enumeration or to growth with form: discrete, which score discrete structures"
-        problems.append(Problem("objective.preset", message, remedy))
+        problems.append(Problem("criterion", message, remedy))
     edges = {edge.key: edge for edge in space.edges}
     for index, entry in enumerate(objective.against):
         problems += against_problems(f"objective.against[{index}]", entry, edges)

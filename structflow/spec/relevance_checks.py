@@ -5,8 +5,8 @@ from __future__ import annotations
 from ..errors import Problem
 from ..plugins.calling import conflicts_of
 from ..plugins.registry import registry
+from .criterion_calls import posterior_of
 from .models import Spec
-from .presets import posterior_of
 
 
 def repeated_criteria(spec: Spec) -> list[Problem]:
@@ -20,7 +20,7 @@ def repeated_criteria(spec: Spec) -> list[Problem]:
 
 
 def criterion_problems(spec: Spec) -> list[Problem]:
-    """What criteria of relevance lack, in the posterior that the preset of (L, Q) trains."""
+    """What criteria of relevance lack, in the posterior that the spec's criterion trains."""
     seen = spec.model_copy(update={"posterior": posterior_of(spec)})
     problems: list[Problem] = []
     for name in criterion_types(spec):

@@ -12,6 +12,7 @@ from ..errors import Problem, SpecError
 from .key_path import enclosing_paths, format_path, moved, parse_path
 from .models import Spec
 from .overrides import Override, apply_overrides, claimed, flattened
+from .preset_spelling import as_written, is_spelled
 from .structures import shown_count
 from .study import Setting
 from .validate import validate_data
@@ -37,14 +38,18 @@ FIXED_IN_STAGES = (
 
 @dataclass(frozen=True)
 class Stage:
-    """The spec of one stage of one setting, and the overrides that made it."""
+    """The spec of one stage of one setting, and the overrides that made it.
+
+    `has_preset` says whether its criterion is written as `objective.preset`.
+    """
 
     spec: Spec
     overrides: tuple[Override, ...]
+    has_preset: bool
 
     def attributed(self, problem: Problem) -> Problem:
         """The problem at the place in the document that set what is wrong."""
-        return claimed(problem, self.overrides)
+        return claimed(as_written(problem) if self.has_preset else problem, self.overrides)
 
 
 @dataclass(frozen=True)
@@ -95,7 +100,7 @@ def stage_with(base: dict[str, Any], overrides: Sequence[Override]) -> Stage:
     spec, problems = validate_data(changed)
     if spec is None:
         raise SpecError([claimed(problem, applied) for problem in problems])
-    return Stage(spec, tuple(applied))
+    return Stage(spec, tuple(applied), is_spelled(changed))
 
 
 def crossed(spec: Spec) -> Iterator[list[Override]]:

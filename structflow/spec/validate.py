@@ -9,11 +9,15 @@ from pydantic import ValidationError
 from ..errors import Problem
 from .conversions import conversions
 from .models import Spec
+from .preset_spelling import as_written, is_spelled, with_criterion
 from .problems import problems_of
 
 
 def validate_data(data: dict[str, Any]) -> tuple[Spec | None, list[Problem]]:
     """The spec of a document's data; None together with the problems where there are any."""
+    if is_spelled(data):
+        spec, problems = validate_data(with_criterion(data))
+        return spec, [as_written(problem) for problem in problems]
     try:
         spec = Spec.model_validate(data, by_name=False)
     except ValidationError as error:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from ..plugins import Plugin
+from ..plugins import noun_of
 from ..plugins.registry import Registration
 from .examples import Example
 
@@ -51,8 +51,7 @@ def prefix_of(registration: Registration) -> tuple[str, str]:
 
 def named(registration: Registration) -> str:
     """A plugin in a message: kind, type, class and package."""
-    noun = registration.kind.replace("_", " ").removesuffix("s")
-    plugin: type[Plugin] = registration.plugin
+    noun, plugin = noun_of(registration.kind), registration.plugin
     return f"{noun} {registration.type!r} ({plugin.__module__}.{plugin.__qualname__} of {registration.origin})"
 
 

@@ -23,6 +23,7 @@ MODULES = {
     "likelihoods": "likelihood",
     "data_sources": "data_source",
     "structure_distributions": "structure_distribution",
+    "criteria": "criterion",
     "hypergradients": "hypergradient",
     "evidence_estimators": "evidence_estimator",
     "regimes": "regime",

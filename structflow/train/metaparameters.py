@@ -10,8 +10,8 @@ from torch import Tensor
 
 from ..objective.levels import METAPARAMETERS
 from ..plugins import Metaparameter, metaparameter_at
+from ..spec.criterion_calls import metaparameters_of
 from ..spec.models import Spec
-from ..spec.presets import metaparameters_of
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from structflow.data import Dataset, prepare
-from structflow.data.folds import held_out_folds
 from structflow.plugins import DataOptions, SplitOptions, Table
+from structflow.plugins.registry import registry
 
 
 def continuous(rows: int, test: float = 0.0, seed: int = 0) -> Dataset:
@@ -23,6 +23,13 @@ def labelled(counts: dict[str, int], kind: str = "classes") -> Dataset:
     labels = labels[np.random.default_rng(1).permutation(len(labels))]
     table = Table(np.random.default_rng(2).normal(size=(len(labels), 2)), labels, ("a", "b"), ("t",))
     return prepare(table, DataOptions(split=SplitOptions(test=0.0)), kind)
+
+
+def held_out_folds(data: Dataset, criterion: str, folds: int, share: float, seed: int) -> np.ndarray:
+    """What a criterion holds out of the training rows, with K folds or one of a share."""
+    known = registry().of_kind("criteria")[criterion]
+    options = known.options(**({"folds": folds} if criterion == "cross_validation" else {"held_out": share}))
+    return known.plugin.fold_of_row(options, data.n_train, data.labels(), seed)
 
 
 @given(rows=st.integers(5, 60), folds=st.integers(2, 5), seed=st.integers(0, 2**63 - 1))

@@ -367,7 +367,7 @@ THREE = torch.zeros(3, dtype=torch.float64)
 def test_an_estimate_that_is_not_one_number_a_member_names_the_estimator(estimate: Any, words: str) -> None:
     trained: Any = SimpleNamespace(size=3)
     with pytest.raises(PluginError) as caught:
-        checked_estimate(odd_estimator(estimate), None, trained, 16)
+        checked_estimate(odd_estimator(estimate), "estimate", 3, None, trained, 16)
     assert f"evidence estimator 'odd' of package {HERE}" in str(caught.value)
     assert words in str(caught.value)
 
@@ -376,7 +376,7 @@ def test_an_estimator_without_a_value_or_a_reason_is_named_as_the_reason() -> No
     trained: Any = SimpleNamespace(size=3)
     values = torch.tensor([torch.nan, 1.0, torch.inf], dtype=torch.float64)
     plugin = odd_estimator(lambda *a: Estimate(values, THREE, {0: "too large"}))
-    found = checked_estimate(plugin, None, trained, 16)
+    found = checked_estimate(plugin, "estimate", 3, None, trained, 16)
     assert found.value.isnan().tolist() == [True, False, True]
     assert found.missing[0] == "too large"
     assert f"evidence estimator 'odd' of package {HERE} gave neither a finite value nor a reason" in found.missing[2]

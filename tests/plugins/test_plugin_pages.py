@@ -31,6 +31,7 @@ SPEC = {
         "outer": {"type": "minimal_residual", "terms": 3},
         "restarts": 2,
     },
+    "criterion": "deviance",
     "evidence": {"estimators": ["cautious_bound", "elbo"], "samples": 32},
     "relevance": {"criteria": ["magnitude"], "shares": [0, 0.5, 0.9], "samples": 8},
     "trackers": ["best_so_far"],
@@ -78,9 +79,9 @@ def python(installed: Path, folder: Path, *arguments: str) -> subprocess.Complet
 
 
 def test_every_kind_has_a_page() -> None:
-    from structflow.plugins import KINDS
+    from structflow.plugins import KINDS, noun_of
 
-    assert {page.stem for page in PAGES[1:]} == {kind.removesuffix("s") for kind in KINDS}
+    assert {page.stem for page in PAGES[1:]} == {noun_of(kind).replace(" ", "_") for kind in KINDS}
 
 
 @pytest.mark.thorough

@@ -141,7 +141,7 @@ def falling(end: float) -> dict[str, Any]:
         ({"c_train": 0, "c_prior": 0}, ["objective.c_prior"]),
         ({"c_prior": 2, "c_comb": 1, "against": [OF_POSTERIOR]}, ["objective.against[0].of", "objective.c_prior"]),
         ({"c_reg": falling(1), "c_prior": falling(1)}, []),
-        ({"preset": "cross_validation"}, ["objective.preset"]),
+        ({"preset": "cross_validation"}, ["criterion"]),
         ({"preset": "map"}, []),
         ({"c_train": falling(1), "c_prior": falling(1)}, []),
         ({"c_train": falling(1), "c_prior": falling(0.5)}, ["objective.c_prior"]),

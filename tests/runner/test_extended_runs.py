@@ -12,7 +12,6 @@ import pytest
 import studies
 
 import structflow
-from structflow.data.folds import held_out_folds
 from structflow.errors import CallError, StorageError
 from structflow.results.repair import inspect, repair
 from structflow.runner import context as context_module
@@ -344,7 +343,8 @@ def test_other_folds_are_a_reason(tmp_path, trained, monkeypatch):
     sections = {"objective": {"preset": "cross_validation", "folds": 2}, "prior": {"weights": {"precision": 1.0}}}
     document = studies.spec(**sections, optimizer={"restarts": 1, "inner": {"steps": 5}})
     studies.run(document, tmp_path / "run")
-    monkeypatch.setattr(context_module, "held_out_folds", lambda *given: 3 - held_out_folds(*given))
+    as_today = context_module.fold_of_row
+    monkeypatch.setattr(context_module, "fold_of_row", lambda *given: 3 - as_today(*given))
     extended = studies.run(changed(document, optimizer__restarts=2), tmp_path / "run")
     members = extended.summary["extension"]["members"]
     reasons = {"not trained before": members // 2, "which rows are held out together has changed": members // 2}

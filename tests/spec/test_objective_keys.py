@@ -112,8 +112,8 @@ def test_what_was_written_is_in_the_rendered_text():
     text = render_spec(spec)
     for part in (
         "c_comb: -3", "against_form: sum", "of: posterior", "smoothing: 0.01", "hyperprior:",
-        "largest_log_concentration: 4", "type: hoag", "every: 7", "iterations: 200", "preset: evidence",
-        "folds: 5", "held_out: 0.2",
+        "largest_log_concentration: 4", "type: hoag", "every: 7", "iterations: 200",
+        "criterion: {type: evidence}",
     ):  # fmt: skip
         assert part in text, part
     assert loaded(text) == spec
@@ -136,8 +136,14 @@ CASES = [
     ("objective", {"preset": "cross_validation", "folds": 1}, False),
     ("objective", {"preset": "cross_validation", "folds": 2}, True),
     ("objective", {"preset": "hold_out", "held_out": 1}, False),
-    ("objective", {"threshold": -1}, False),
+    ("objective", {"preset": "aic", "threshold": -1}, False),
     ("objective", {"c_comb": "-1"}, False),
+    ("criterion", "loo", True),
+    ("criterion", "elbo", False),
+    ("criterion", {"type": "cross_validation", "folds": 1}, False),
+    ("criterion", {"type": "cross_validation", "folds": 2}, True),
+    ("criterion", {"type": "map", "folds": 2}, False),
+    ("criterion", {"type": "hold_out", "held_out": 1}, False),
     ("prior", {"weights": {"hyperprior": {"shape": 1, "scale": 1}}}, True),
     ("prior", {"weights": {"hyperprior": {"shape": 0, "scale": 1}}}, False),
     ("prior", {"weights": {"hyperprior": {"shape": 1}}}, False),

@@ -36,16 +36,16 @@ class FirstOrder(Hypergradient):
 
     @staticmethod
     def conflicts(spec: Any) -> list[Problem]:
-        from ...spec.presets import HELD_OUT_PRESETS, level_factors  # the spec's models load the plugins
+        from ...spec.criterion_calls import fold_count, level_factors  # the spec's models load the plugins
 
         objective, outer = spec.objective, spec.optimizer.outer
         advice = "set optimizer.outer to hoag, which follows θ*"
         problems = []
-        if objective.preset in HELD_OUT_PRESETS:
+        if fold_count(spec):
             problems.append(
                 Problem(
-                    "objective.preset",
-                    f"under {objective.preset} Q doesn't depend on h directly, so optimizer.outer first_order never "
+                    "criterion",
+                    f"under {spec.criterion.type} Q doesn't depend on h directly, so optimizer.outer first_order never "
                     "moves h",
                     advice,
                 )

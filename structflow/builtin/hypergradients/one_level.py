@@ -20,7 +20,7 @@ class OneLevel(Hypergradient):
 
     @staticmethod
     def conflicts(spec: Any) -> list[Problem]:
-        from ...spec.presets import HELD_OUT_PRESETS, level_factors  # the spec's models load the plugins
+        from ...spec.criterion_calls import fold_count, level_factors  # the spec's models load the plugins
 
         objective = spec.objective
         advice = "set optimizer.outer to hoag"
@@ -33,17 +33,17 @@ class OneLevel(Hypergradient):
             for index, entry in enumerate(objective.against)
             if entry.of == "posterior" and objective.c_comb != 0
         ]
-        learned = spec.prior.weights.is_learned
-        if objective.preset in HELD_OUT_PRESETS and learned:
+        holds_out = fold_count(spec) > 0
+        if holds_out and spec.prior.weights.is_learned:
             problems.append(
                 Problem(
-                    "objective.preset",
-                    f"under {objective.preset} the levels see different rows, so optimizer.outer one_level can't learn "
-                    f"prior.weights.precision {spec.prior.weights.precision}",
+                    "criterion",
+                    f"under {spec.criterion.type} the levels see different rows, so optimizer.outer one_level "
+                    f"can't learn prior.weights.precision {spec.prior.weights.precision}",
                     f"{advice}, or set prior.weights.precision to a number",
                 )
             )
-        if objective.preset not in HELD_OUT_PRESETS and not factors_agree(level_factors(spec)):
+        if not holds_out and not factors_agree(level_factors(spec)):
             values = (objective.c_train, objective.c_prior, objective.c_reg)
             c_train, c_prior, c_reg = map(shown_metaparameter, values)
             problems.append(

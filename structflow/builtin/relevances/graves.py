@@ -26,7 +26,7 @@ class Graves(Relevance):
         if spec.posterior.weights.type == "normal":
             return []
         message = "got a point; criterion graves divides by the standard deviation of the posterior"
-        remedy = "set it to normal, with a preset that trains a distribution, or leave graves out"
+        remedy = "set it to normal, with a criterion that trains a distribution, or leave graves out"
         return [Problem("posterior.weights.type", message, remedy)]
 
     @staticmethod

@@ -9,7 +9,9 @@ ALL = "all"
 
 def singular(kind: str) -> str:
     """The name of one plugin of a kind: `basis_function` for `basis_functions`."""
-    return kind.removesuffix("s")
+    from ....plugins import noun_of
+
+    return noun_of(kind).replace(" ", "_")
 
 
 def one_kind(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
@@ -33,7 +35,7 @@ def hook_of(value: str, *more: str) -> str:
     from ....errors import CallError
     from ....plugins import KINDS
 
-    hook = value if value in KINDS else f"{value}s"
+    hook = {singular(kind): kind for kind in KINDS}.get(value, value)
     if hook not in KINDS:
         expected = ", ".join([*map(singular, KINDS), *more])
         raise CallError(f"{value!r} is no kind of plugin; expected one of {expected}")

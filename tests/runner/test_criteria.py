@@ -1,4 +1,4 @@
-"""The presets of (L, Q) from spec to ranking on models that are linear in their weights, against numpy.
+"""The criteria from spec to ranking on models that are linear in their weights, against numpy.
 
 Every expected number is computed here from the rows: least squares, ridge regression, normal densities.
 """
@@ -11,8 +11,6 @@ import numpy as np
 import pytest
 import studies
 from scipy.stats import norm
-
-from structflow.data.folds import held_out_folds
 
 NOISE, PRECISION = 0.4, 2.0
 LINEAR = [{"from": "x", "to": "y", "basis": [{"type": "linear"}]}]
@@ -177,7 +175,7 @@ def test_held_out_rows_are_judged_by_fits_to_the_others(tmp_path, preset, noise,
     given["data"]["standardize"] = {"inputs": inputs, "targets": targets}
     run = studies.run(given, tmp_path / "run")
     rows = Rows(run.context.study.dataset)
-    folds = held_out_folds(rows.dataset, preset, 4, 0.25, 0)
+    folds = run.context.fold_of_row(run.context.study.spec)
     assert np.bincount(folds).tolist() == ([0, 6, 6, 6, 6] if preset == "cross_validation" else [18, 6])
     expected = held_out_score(rows, folds, 6.0, noise, c_reg, inputs, targets)
     assert score(run) == pytest.approx(expected, abs=2e-4)
@@ -199,6 +197,34 @@ def test_the_member_that_predicts_learned_from_all_rows(tmp_path):
     w = ridge(rows.phi, rows.y, PRECISION, NOISE)
     x = rows.dataset.train()[0][:5]
     np.testing.assert_allclose(run.predict(x).mean[:, 0], rows.phi[:5] @ w, atol=1e-4)
+
+
+@pytest.mark.parametrize(("criterion", "allowed"), [("loo", 0.15), ("waic", 0.25)])
+def test_rows_are_left_out_by_weighing_draws(tmp_path, criterion, allowed):
+    """q the exact posterior: Σ_i log p(y_i | y_{−i}) is known, a normal density a row, in the target's units.
+
+    Within four standard errors, of WAIC and a tenth of a nat that it is above; E_q log p(y) is 0.8 above.
+    """
+    full = {"weights": {"covariance": "full"}}
+    given = document("evidence", 1.2, standardize=True, posterior=full, criterion=criterion, evidence={"samples": 4000})
+    del given["objective"]
+    run = studies.run(given, tmp_path / "run")
+    rows = Rows(run.context.study.dataset)
+    sd, expected = 1.2 / rows.scale, 0.0
+    for number in range(24):
+        others = np.arange(24) != number
+        phi, y, own = rows.phi[others], rows.y[others], rows.phi[number]
+        covariance = np.linalg.inv(phi.T @ phi / sd**2 + PRECISION * np.eye(3))
+        predictive = norm(own @ ridge(phi, y, PRECISION, sd), math.sqrt(sd**2 + own @ covariance @ own))
+        expected += predictive.logpdf(rows.y[number]) - math.log(rows.scale)
+    whole = np.linalg.inv(rows.phi.T @ rows.phi / sd**2 + PRECISION * np.eye(3))
+    fit = norm(rows.phi @ ridge(rows.phi, rows.y, PRECISION, sd), sd).logpdf(rows.y)
+    fitted = (fit - ((rows.phi @ whole) * rows.phi).sum(1) / (2 * sd**2)).sum() - 24 * math.log(rows.scale)
+    (entry,) = run.ranking
+    assert entry["score"] == pytest.approx(expected, abs=allowed)
+    assert 0.001 < entry["score_se"] < 0.05
+    assert abs(fitted - expected) > 0.5
+    assert run.summary["criterion"] == criterion
 
 
 SEARCHED = [
@@ -253,7 +279,7 @@ def test_the_precision_learned_over_folds_is_the_best_of_a_grid(learned, structu
     rows = Rows(learned.context.study.dataset)
     if structure == "flat":
         rows.phi = rows.phi[:, :-1]
-    folds = held_out_folds(rows.dataset, "cross_validation", 4, 0.2, 0)
+    folds = learned.context.fold_of_row(learned.context.study.spec)
     grid = np.arange(-1, 5, 0.02)
     values = np.array([held_out_score(rows, folds, math.exp(log_a), 1.0, inputs=True, targets=True) for log_a in grid])
     best = grid[values.argmax()]

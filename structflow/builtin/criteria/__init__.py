@@ -1,0 +1,1 @@
+"""The built-in criteria that structures are ranked by."""

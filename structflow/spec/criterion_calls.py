@@ -1,0 +1,94 @@
+"""What a criterion makes of a spec: metaparameters, posterior and folds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any
+
+from ..errors import Problem
+from ..plugins import Criterion, LevelFactors, Metaparameter
+from ..plugins.calling import Calling, broken_contract, problems_from
+from ..plugins.registry import registry
+from .models import Posterior, Spec
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+def criterion_of(spec: Spec) -> type[Criterion]:
+    """The criterion that a spec names."""
+    found: type[Criterion] = registry().get("criteria", spec.criterion.type)
+    return found
+
+
+def level_factors(spec: Spec) -> LevelFactors:
+    """The factors that a spec trains with; raises `PluginError` where the criterion gives something else."""
+    criterion, method = criterion_of(spec), "factors"
+    given = LevelFactors(**{field.name: getattr(spec.objective, field.name) for field in fields(LevelFactors)})
+    with Calling(criterion, method):
+        found: Any = criterion.factors(spec.criterion, given, is_point(spec))
+    if not isinstance(found, LevelFactors):
+        raise broken_contract(criterion, method, type(found).__name__, "a structflow.plugins.LevelFactors")
+    return found
+
+
+def metaparameters_of(spec: Spec) -> dict[str, Metaparameter]:
+    """Every metaparameter that a spec trains with, by name: the factors of both levels and c_temp."""
+    return {**vars(level_factors(spec)), "c_temp": spec.prior.structure.temperature}
+
+
+def posterior_of(spec: Spec) -> Posterior:
+    """The variational family that a spec trains."""
+    if not criterion_of(spec).trains_point:
+        return spec.posterior
+    weights = spec.posterior.weights.model_copy(update={"type": "point", "covariance": "diagonal"})
+    return spec.posterior.model_copy(update={"weights": weights})
+
+
+def is_point(spec: Spec) -> bool:
+    """Whether q(w) is a point."""
+    return posterior_of(spec).weights.type == "point"
+
+
+def fold_count(spec: Spec) -> int:
+    """Sets of rows that are held out in turn; 0 where all rows are learned from."""
+    criterion, method = criterion_of(spec), "fold_count"
+    with Calling(criterion, method):
+        found: Any = criterion.fold_count(spec.criterion)
+    if type(found) is not int or found < 0:
+        raise broken_contract(criterion, method, repr(found), "a whole number of folds, 0 for none")
+    return found
+
+
+def fold_of_row(spec: Spec, rows: int, labels: np.ndarray | None) -> np.ndarray:
+    """For every training row the fold that holds it out, from 1, or 0, (rows,); `labels` (rows,) are those of classes.
+
+    Raises `PluginError` where they aren't that, or a fold holds no row or all of them.
+    """
+    import numpy as np
+
+    criterion, method, folds = criterion_of(spec), "fold_of_row", fold_count(spec)
+    with Calling(criterion, method):
+        found = np.asarray(criterion.fold_of_row(spec.criterion, rows, labels, spec.seed))
+    if found.shape != (rows,) or not np.issubdtype(found.dtype, np.integer):
+        raise broken_contract(criterion, method, f"{found.shape} of {found.dtype}", f"({rows},) whole numbers")
+    if set(np.unique(found)) - {0} != set(range(1, folds + 1)) or (found == found[0]).all():
+        got = f"folds {np.unique(found).tolist()}"
+        raise broken_contract(
+            criterion, method, got, f"rows for each fold from 1 to {folds}, and none with all of them"
+        )
+    return found
+
+
+def fold_problems(spec: Spec, rows: int) -> list[Problem]:
+    """A problem where there are too few training rows to hold any out."""
+    return problems_from(criterion_of(spec), "fold_problems", spec.criterion, rows)
+
+
+def with_metaparameters(spec: Spec, changed: Mapping[str, float]) -> Spec:
+    """A spec with other values in its objective, which are validated."""
+    if not changed:
+        return spec
+    objective = type(spec.objective).model_validate({**spec.objective.model_dump(by_alias=True), **changed})
+    return spec.model_copy(update={"objective": objective})
