@@ -33,7 +33,7 @@ from structflow.runner.context import RunContext
 from structflow.runner.train import outer_level
 from structflow.spec.load import study_from_mapping
 from structflow.store.run_directory import RunDirectory
-from structflow.train.inner_method import InnerMethod
+from structflow.train.inner_method import inner_method
 from structflow.train.metaparameters import metaparameter_tables
 from structflow.train.stage_inputs import Execution, Minibatching, TrainingData
 from structflow.train.trainer import train
@@ -90,7 +90,7 @@ class Training:
         self.data = TrainingData(torch.from_numpy(x).float(), torch.from_numpy(y).float())
         theta, hyperparameters = self.bound.start(self.keys)
         self.start = {**theta, **hyperparameters}
-        self.inner, self.outer = InnerMethod(inner), outer_level(self.spec, batch.members)
+        self.inner, self.outer = inner_method(inner), outer_level(self.spec, batch.members)
         self.hyperparameters = sum(value.numel() for value in hyperparameters.values())
         self.steps, self.every = steps, outer.get("every", 1)
 

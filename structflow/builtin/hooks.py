@@ -54,6 +54,11 @@ def criteria() -> Iterable[type[Any]]:
 
 
 @hookimpl
+def inner_optimizers() -> Iterable[type[Any]]:
+    return classes_in("inner_optimizers")
+
+
+@hookimpl
 def hypergradients() -> Iterable[type[Any]]:
     return classes_in("hypergradients")
 

@@ -24,6 +24,7 @@ from ..results.summary import summarise
 from ..runner.context import context_of_opening, open_context
 from ..runner.driver import carry_out, open_run
 from ..spec.load import study_from_table
+from ..spec.round_spec import numbers_of_steps
 from ..spec.study import Study
 from .default_model import ACTIVATIONS, WIDTHS, one_hidden_layer
 
@@ -145,7 +146,7 @@ class StructureSelector(BaseEstimator, ABC):  # type: ignore[misc]
 
 def not_converged(best: RankedStructure, study: Study) -> str:
     """What to say about a best structure that has not converged."""
-    steps = study.spec.optimizer.inner.steps
+    steps = numbers_of_steps(study.spec)[-1]
     return (
         f"the best structure had not converged after {steps:,} steps: as many again would gain about "
         f"{best.entry['still_gaining']:.2g} nats; raise steps"

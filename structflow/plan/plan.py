@@ -11,6 +11,7 @@ from ..plugins import Candidate, Decision, RoundBound
 from ..spec.criterion_calls import fold_count
 from ..spec.models import Spec
 from ..spec.regime_calls import regime_decision, regime_rounds
+from ..spec.round_spec import steps_in
 from ..spec.searched import open_set, searched_space
 from ..spec.structures import StructureSpace
 from ..spec.study import Setting, Study
@@ -199,9 +200,7 @@ def make_plan(study: Study, device: str, can_compile: bool, threads: int, extend
 def forecast(works: Sequence[Work], compiled: bool, threads: int) -> float:
     """Seconds that a run takes on an idle machine of the kind that docs/benchmarks.md describes."""
     return STARTUP_SECONDS + sum(
-        work.training_seconds(compiled, threads)
-        + work.preparation_seconds(compiled)
-        + work.evaluation_seconds(threads)
+        work.training_seconds(compiled, threads) + work.preparation_seconds(compiled) + work.evaluation_seconds(threads)
         for work in works
     )
 
@@ -251,7 +250,7 @@ def plan_round(
     else:
         slots = most_batches(bound.most, kinds, most)
     programs = min(slots, space.count if alone else len(assignments)) * len(setting.stages)
-    steps = tuple(stage.optimizer.inner.steps for stage in setting.stages)
+    steps = tuple(steps_in(stage, bound.name, bound.relaxed) or 0 for stage in setting.stages)
     step = batch_work(graph, spec, study.dataset.n_train, bound.most / max(1, slots), bound.relaxed, alone)
     one = batch_work(graph, spec, study.dataset.n_train, 1, bound.relaxed, alone)
     rows, restarts = (study.dataset.n_train, study.dataset.n_test), spec.optimizer.restarts

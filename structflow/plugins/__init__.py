@@ -7,6 +7,7 @@ from .data_source import ColumnOptions, DataOptions, DataSource, InputTable, Spl
 from .evidence_estimator import Estimate, EvidenceEstimator, SampledTerms, TrainedMembers
 from .hookspecs import KINDS, hookimpl, noun_of
 from .hypergradient import Hypergradient, InnerPath, OuterGradient, TwoLevelOptions, TwoLevelPoint, factors_agree
+from .inner_optimizer import InnerOptimizer, InnerOptions, MemberNumbers
 from .likelihood import Likelihood, TargetKind
 from .options import Options
 from .plugin import INTERFACE_VERSION, Plugin
@@ -39,10 +40,13 @@ __all__ = [
     "Estimate",
     "EvidenceEstimator",
     "Hypergradient",
+    "InnerOptimizer",
+    "InnerOptions",
     "InnerPath",
     "InputTable",
     "LevelFactors",
     "Likelihood",
+    "MemberNumbers",
     "MemberRecord",
     "Metaparameter",
     "NonNegativeMetaparameter",

@@ -11,6 +11,7 @@ from .criterion import Criterion
 from .data_source import DataSource
 from .evidence_estimator import EvidenceEstimator
 from .hypergradient import Hypergradient
+from .inner_optimizer import InnerOptimizer
 from .likelihood import Likelihood
 from .plugin import Plugin
 from .regime import Regime
@@ -49,6 +50,11 @@ def criteria() -> Iterable[type[Criterion]]:  # type: ignore[empty-body]
 
 
 @hookspec
+def inner_optimizers() -> Iterable[type[InnerOptimizer]]:  # type: ignore[empty-body]
+    """How θ moves up its gradient."""
+
+
+@hookspec
 def hypergradients() -> Iterable[type[Hypergradient]]:  # type: ignore[empty-body]
     """Ways to optimise hyperparameters."""
 
@@ -79,6 +85,7 @@ KINDS: dict[str, type[Plugin]] = {
     "data_sources": DataSource,
     "structure_distributions": StructureDistribution,
     "criteria": Criterion,
+    "inner_optimizers": InnerOptimizer,
     "hypergradients": Hypergradient,
     "evidence_estimators": EvidenceEstimator,
     "regimes": Regime,

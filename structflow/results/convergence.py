@@ -10,6 +10,7 @@ import numpy as np
 
 from ..plugins.registry import registry
 from ..spec.models import Spec
+from ..spec.round_spec import numbers_of_steps
 from .estimator_warnings import named
 
 LIMIT = 0.1
@@ -133,7 +134,7 @@ def convergence_warnings(
     rising = [number for number in behind if number and most_of(ranking[number]) >= scores[number - 1] - scores[number]]
     reach_best = [number for number in rising if most_of(ranking[number]) >= scores[0] - scores[number]]
     concerned = [0] * (0 in behind) or reach_best or rising
-    steps = spec.optimizer.inner.steps
+    steps = numbers_of_steps(spec)[-1]
     factor = max(steps_factor(ranking[number]) for number in (concerned or behind))
     about = "at least" if factor >= MOST_STEPS else "about"
     more = f"raise optimizer.inner.steps from {steps:,} to {about} {rounded(factor * steps):,}, or optimizer.inner.lr"

@@ -18,13 +18,15 @@ from ..plugins import Candidate, metaparameter_at
 from ..plugins.registry import Registration, registry
 from ..spec.criterion_calls import fold_count, level_factors
 from ..spec.models import Spec
+from ..spec.round_spec import numbers_of_steps, with_steps
 from ..spec.spec_hash import spec_hash
 from ..spec.structures import Structure
 from ..spec.study import Study
 from ..store.names import PLAN
 from ..store.run_directory import RunDirectory, without_nan
 from ..train.certificate import certify
-from ..train.inner_method import InnerMethod
+from ..train.inner_method import inner_method
+from ..train.inner_method import method_of as inner_method_of
 from ..train.linear_fits import start_at_posterior
 from ..train.linear_structures import Level
 from ..train.measured_method import Method
@@ -63,14 +65,14 @@ def certify_study(study: Study, wanted: Wanted) -> dict[str, Any]:
     identity = spec_hash(study.spec)
     study = in_double(study)
     spec = study.settings[0].stages[0]
-    steps = wanted.steps or min(MOST_STEPS, spec.optimizer.inner.steps)
+    steps = wanted.steps or min(MOST_STEPS, numbers_of_steps(spec)[-1])
     samples = getattr(spec.optimizer.outer, "samples", SAMPLES)
     methods = chosen_methods(spec, wanted, steps, samples)
     context = RunContext(RunDirectory(Path()), study, plan_study(study))  # the first round asks for no record
     with threads(context.plan.execution.threads), ExitStack() as resources:
         batch, against = first_members(context, wanted.members)
         stage = resources.enter_context(opened(context, batch, against, steps))
-        inner = InnerMethod(spec.optimizer.inner.type, spec.optimizer.inner.momentum)
+        inner = inner_method_of(spec.optimizer.inner)
         problem = StepsProblem(stage, inner, samples, steps)
         follows = any(each.plugin is not None and each.plugin.follows_path for each in methods)
         if wanted.at == "optimum":
@@ -78,8 +80,8 @@ def certify_study(study: Study, wanted: Wanted) -> dict[str, Any]:
             found = certify(optimum, methods, wanted.coordinates, spec.seed)
             problem = optimum.steps_problem
         else:
-            if follows and inner.type == "adam":
-                problem = safe_rate(replace(problem, inner=InnerMethod("sgd")))
+            if follows and inner.momentum is None:
+                problem = safe_rate(replace(problem, inner=inner_method("sgd")))
             found = certify(problem, methods, wanted.coordinates, spec.seed)
     certificate: dict[str, Any] = without_nan({
         "spec_hash": identity,
@@ -87,7 +89,7 @@ def certify_study(study: Study, wanted: Wanted) -> dict[str, Any]:
         "at": wanted.at,
         "inner": {
             "type": problem.inner.type,
-            "momentum": problem.inner.momentum,
+            "momentum": problem.inner.momentum or 0.0,
             "rate": float(problem.stage.inputs.tables.rate[0]),
             "steps": steps if wanted.at == "steps" else None,
             "in_place_of": inner.type if problem.inner.type != inner.type else None,
@@ -182,8 +184,8 @@ def opened(context: RunContext, batch: Batch, against: tuple[Structure, ...], st
     The structure moves from the first step on, and |log s| has no bound.
     """
     stages = context.round_stages(0, 0)
-    inner = stages[0].optimizer.inner.model_copy(update={"steps": steps})
-    spec = stages[0].model_copy(update={"optimizer": stages[0].optimizer.model_copy(update={"inner": inner})})
+    spec = with_steps(stages[0], steps)
+    inner = spec.optimizer.inner
     bound = context.bound(context.population(batch, spec), spec, against=against, stages=len(stages))
     without_folds = tuple(replace(member, fold=0) for member in batch.members)
     keys = context.keys(batch.members, 0, 0, 0)

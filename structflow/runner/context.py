@@ -30,9 +30,10 @@ from ..plugins import Candidate, Decision, Likelihood, metaparameter_at
 from ..plugins.calling import Calling
 from ..plugins.registry import registry
 from ..spec.build_graph import build_graph
-from ..spec.criterion_calls import fold_count, fold_of_row, posterior_of, with_metaparameters
+from ..spec.criterion_calls import fold_count, fold_of_row, posterior_of
 from ..spec.load import output_shape
 from ..spec.models import Spec
+from ..spec.round_spec import for_round
 from ..spec.structures import Structure
 from ..spec.study import Setting, Study
 from ..store.digest import canonical_json
@@ -74,9 +75,9 @@ class RunContext:
         return self.study.settings[setting].stages
 
     def round_stages(self, setting: int, round_index: int) -> tuple[Spec, ...]:
-        """The specs of the stages of one round: those of the setting, with the round's metaparameters in place."""
-        changed = dict(self.plan.settings[setting].rounds[round_index].metaparameters)
-        return tuple(with_metaparameters(spec, changed) for spec in self.stages(setting))
+        """The specs of the stages of one round: those of the setting, with what the round has of its own in place."""
+        each = self.plan.settings[setting].rounds[round_index]
+        return tuple(for_round(spec, each.name, each.relaxed, each.metaparameters) for spec in self.stages(setting))
 
     def decision(self, setting: int, round_index: int) -> Decision:
         """What was decided for a round, its members batch by batch; raises where its decide task isn't done."""

@@ -26,7 +26,7 @@ from ..spec.models import Spec
 from ..spec.searched import searched_space
 from ..store.run_directory import Found
 from ..train.checkpoints import Checkpoints
-from ..train.inner_method import InnerMethod
+from ..train.inner_method import method_of
 from ..train.linear_fits import end_at_posterior, start_at_posterior
 from ..train.linear_structures import Level
 from ..train.metaparameters import metaparameter_tables
@@ -146,7 +146,7 @@ def trained_here(
             Minibatching(batch_size, spec.seed, name),
             execution,
             on_step,
-            InnerMethod(spec.optimizer.inner.type, spec.optimizer.inner.momentum),
+            method_of(spec.optimizer.inner),
             outer,
             largest_log_concentration(spec),
             checkpoints,

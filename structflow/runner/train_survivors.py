@@ -13,7 +13,7 @@ import numpy as np
 from ..plan.batching import Batch
 from ..plan.tasks import Task
 from ..plugins import Candidate
-from ..spec.models import Spec
+from ..spec.round_spec import with_steps
 from ..store.digest import digest_of_json
 from ..store.run_directory import Found
 from .context import RunContext
@@ -197,7 +197,8 @@ class Training:
     @property
     def stage_steps(self) -> int:
         """Steps of the stage."""
-        return self.context.round_stages(self.task.setting, self.task.round)[self.task.stage].optimizer.inner.steps
+        stage = self.context.round_stages(self.task.setting, self.task.round)[self.task.stage]
+        return int(stage.optimizer.inner.steps)
 
 
 def interpreted(context: RunContext) -> RunContext:
@@ -207,13 +208,8 @@ def interpreted(context: RunContext) -> RunContext:
 
 def of_one_step(context: RunContext) -> RunContext:
     """The run with a single step in every stage."""
-
-    def shortened(spec: Spec) -> Spec:
-        inner = spec.optimizer.inner.model_copy(update={"steps": 1})
-        return spec.model_copy(update={"optimizer": spec.optimizer.model_copy(update={"inner": inner})})
-
     settings = tuple(
-        replace(setting, stages=tuple(shortened(stage) for stage in setting.stages))
+        replace(setting, stages=tuple(with_steps(stage, 1) for stage in setting.stages))
         for setting in context.study.settings
     )
     return replace(context, study=replace(context.study, settings=settings))

@@ -209,6 +209,7 @@ def plugins_part(graph: Graph, member: Candidate, spec: Spec) -> str:
     ]
     used.append(installed.of_kind("likelihoods")[spec.model.likelihood.type])
     used.append(installed.of_kind("criteria")[spec.criterion.type])
+    used.append(installed.of_kind("inner_optimizers")[spec.optimizer.inner.type])
     used.append(installed.of_kind("hypergradients")[spec.optimizer.outer.type])
     if member.removed is not None:
         used.append(installed.of_kind("relevances")[member.removed.criterion])

@@ -37,7 +37,8 @@ SECTIONS = {
     "prior": "",
     "regime": "regime: {type: enumeration}",
     "criterion": "",
-    "optimizer": "optimizer: {inner: {steps: 500}, restarts: 2}",
+    "inner": "  inner: {steps: 500}",
+    "outer": "",
     "evidence": "evidence: {estimators: [elbo]}",
     "relevance": "",
     "trackers": "",
@@ -76,9 +77,14 @@ EXAMPLES = {
             ("criterion", "criterion: {type: {type}, threshold: 0.5}"),
         ),
         Example(
+            "inner_optimizers", "InnerOptimizer", "rms_ascent", "RmsAscent", "rms_ascent",
+            "gradient steps in units of their own size",
+            ("inner", "  inner: {type: {type}, steps: 500}"),
+        ),
+        Example(
             "hypergradients", "Hypergradient", "steepest_descent", "SteepestDescent", "steepest_descent",
             "two levels with a few steps of a linear solver",
-            ("optimizer", "optimizer: {inner: {steps: 500}, outer: {type: {type}, descents: 5}, restarts: 2}"),
+            ("outer", "  outer: {type: {type}, descents: 5}"),
         ),
         Example(
             "evidence_estimators", "EvidenceEstimator", "importance_weighted", "ImportanceWeighted",

@@ -8,8 +8,8 @@ from typing import Any
 from pydantic import BaseModel
 
 from ..errors import PluginError, Problem
-from ..plugins import Schedule
-from ..plugins.calling import conflicts_of
+from ..plugins import Hypergradient, Schedule
+from ..plugins.calling import Calling, conflicts_of
 from ..plugins.registry import registry
 from .criterion_calls import criterion_of, fold_count, fold_problems, with_metaparameters
 from .estimator_labels import estimator_labels
@@ -17,6 +17,7 @@ from .models import Spec
 from .objective_checks import factor_problems, objective_conflicts, objective_problems
 from .regime_calls import regime_rounds
 from .relevance_checks import criterion_problems, repeated_criteria
+from .round_spec import numbers_of_steps, steps_problems
 from .searched import open_problems
 from .structures import StructureSpace
 
@@ -29,7 +30,7 @@ def cross_key_problems(spec: Spec, n_stages: int) -> list[Problem]:
 
 def schedule_problems(spec: Spec, n_stages: int) -> list[Problem]:
     """A problem for every list of values that is longer than what it runs over: its last values would never be used."""
-    lengths = {"steps": spec.optimizer.inner.steps, "stages": n_stages}
+    lengths = {"steps": numbers_of_steps(spec)[0], "stages": n_stages}
     keys = {"steps": "optimizer.inner.steps is", "stages": "the number of stages is"}
     return [
         Problem(
@@ -96,7 +97,7 @@ def conflicts(spec: Spec, space: StructureSpace | None) -> list[Problem]:
     problems: list[Problem] = []
     try:
         outer = registry().get("hypergradients", spec.optimizer.outer.type)
-        problems += inner_problems(spec, outer.follows_path) + conflicts_of(outer, spec) + criterion_problems(spec)
+        problems += inner_problems(spec, outer) + conflicts_of(outer, spec) + criterion_problems(spec)
         problems += conflicts_of(criterion_of(spec), spec)
         if space is not None:
             problems += open_problems(spec, space) or search_problems(spec, space)
@@ -105,16 +106,20 @@ def conflicts(spec: Spec, space: StructureSpace | None) -> list[Problem]:
     return problems
 
 
-def inner_problems(spec: Spec, path_is_followed: bool) -> list[Problem]:
-    """What doesn't fit the inner optimiser: momentum of its own, or a hypergradient that differentiates its steps."""
-    inner, problems = spec.optimizer.inner, []
-    if inner.type == "adam" and inner.momentum != 0:
-        message = f"got {inner.momentum:g} for optimizer.inner.type adam, which has its own averages"
-        problems.append(Problem("optimizer.inner.momentum", message, "leave it out, or set optimizer.inner.type: sgd"))
-    if inner.type == "adam" and path_is_followed:
-        message = f"got adam; optimizer.outer {spec.optimizer.outer.type} differentiates through plain gradient steps"
-        remedy = "set it to sgd with a learning rate that suits, or optimizer.outer to greedy or hoag"
-        problems.append(Problem("optimizer.inner.type", message, remedy))
+def inner_problems(spec: Spec, outer: type[Hypergradient]) -> list[Problem]:
+    """What doesn't fit the inner optimiser: its own conflicts, or a hypergradient that needs other steps."""
+    options = spec.optimizer.inner
+    inner = registry().get("inner_optimizers", options.type)
+    problems = conflicts_of(inner, spec)
+    remedy = "set it to sgd with a learning rate that suits, or optimizer.outer to"
+    with Calling(inner, "momentum"):
+        is_plain = inner.momentum(options) is not None
+    if outer.follows_path and not is_plain:
+        message = f"got {options.type}; optimizer.outer {outer.type} differentiates through plain gradient steps"
+        problems.append(Problem("optimizer.inner.type", message, f"{remedy} greedy or hoag"))
+    elif outer.looks_back and not inner.has_step_sizes:
+        message = f"got {options.type}, whose steps have no sizes, number by number, for optimizer.outer {outer.type}"
+        problems.append(Problem("optimizer.inner.type", message, f"{remedy} hoag"))
     return problems
 
 
@@ -125,6 +130,7 @@ def search_problems(spec: Spec, space: StructureSpace) -> list[Problem]:
     if problems:
         return problems
     rounds = regime_rounds(spec, space)
+    problems += steps_problems(spec, rounds)
     problems += objective_conflicts(spec, space, any(each.relaxed for each in rounds))
     own = [dict(each.metaparameters) for each in rounds if each.metaparameters]
     return problems + (round_problems(with_metaparameters(spec, own[0])) if own else [])

@@ -7,9 +7,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, model_validator
 
-from ..plugins import BasisOptions, DataOptions, Metaparameter, NonNegativeMetaparameter, Options, PositiveMetaparameter
+from ..plugins import BasisOptions, DataOptions, Metaparameter, NonNegativeMetaparameter, Options
 from .choice import PluginChoice
-from .preset_spelling import schema_with_preset, with_criterion
+from .older_spellings import schema_with_preset, with_criterion, without_idle_momentum
 
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_.\-]*$"
 Name = Annotated[str, Field(pattern=NAME_PATTERN, max_length=64)]
@@ -226,28 +226,12 @@ class Objective(Options):
     )
 
 
-class Inner(Options):
-    """The inner optimiser."""
-
-    type: Literal["adam", "sgd"] = Field("adam", description="Adam, or gradient steps.")
-    lr: PositiveMetaparameter = 0.01
-    momentum: float = Field(0.0, ge=0, lt=1, description="Momentum μ of `type: sgd`: v ← μ v + ∇L, θ ← θ + lr · v.")
-    decay: Literal["cosine", "none"] = Field("cosine", description="Decay of a learning rate that is a number.")
-    steps: int = Field(2000, ge=1, le=10_000_000)
-    samples: int = Field(1, ge=1, le=10_000, description="Monte Carlo samples of q a step.")
-    structure_warmup: float = Field(
-        0.25,
-        ge=0,
-        le=1,
-        description="Share of the (first stage's) steps in which q(Γ) stays at its start, while every function learns.",
-    )
-    batch_size: PositiveInteger | None = Field(None, description="Rows a step; by default all of them.")
-
-
 class Optimizer(Options):
     """How θ and h are optimised, and how often from another start."""
 
-    inner: Inner = Inner()
+    inner: Annotated[Any, PluginChoice("inner_optimizers", default="adam")] = Field(
+        default={"type": "adam"}, validate_default=True
+    )
     outer: Annotated[Any, PluginChoice("hypergradients", default="one_level")] = Field(
         default={"type": "one_level"}, validate_default=True
     )
@@ -375,8 +359,8 @@ class Spec(Options):
 
     @model_validator(mode="before")
     @classmethod
-    def _read_preset(cls, values: Any) -> Any:
-        return with_criterion(values)
+    def _read_older_spellings(cls, values: Any) -> Any:
+        return without_idle_momentum(with_criterion(values))
 
     @property
     def data_options(self) -> DataOptions:

@@ -8,6 +8,7 @@ from ..errors import Problem
 from ..plugins import Schedule, shown_metaparameter
 from .criterion_calls import criterion_of, fold_count, is_point, level_factors
 from .models import Against, Spec
+from .round_spec import numbers_of_steps
 from .structures import EdgeChoice, StructureSpace
 
 
@@ -118,7 +119,7 @@ def influence_problems(spec: Spec) -> list[Problem]:
     if is_zero(c_reg) and relaxed_learned:
         message = "got true, but c_reg is 0 (objective.c_reg or criterion), so no prior enters L"
         problems.append(Problem("prior.structure.learned", message, "set prior.structure.learned to false"))
-    every, steps = getattr(outer, "every", 1), spec.optimizer.inner.steps
+    every, steps = getattr(outer, "every", 1), numbers_of_steps(spec)[0]
     if every > steps and (learned or relaxed_learned):
         message = f"got {every}, but optimizer.inner.steps is {steps}: hyperparameters would never move"
         problems.append(Problem("optimizer.outer.every", message, "lower it, or train for more steps"))

@@ -11,8 +11,8 @@ from typing import Any
 from ..errors import Problem, SpecError
 from .key_path import enclosing_paths, format_path, moved, parse_path
 from .models import Spec
+from .older_spellings import as_written, is_spelled
 from .overrides import Override, apply_overrides, claimed, flattened
-from .preset_spelling import as_written, is_spelled
 from .structures import shown_count
 from .study import Setting
 from .validate import validate_data

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from ..errors import Problem
 from .conversions import conversions
 from .models import Spec
-from .preset_spelling import as_written, is_spelled, with_criterion
+from .older_spellings import as_written, is_spelled, with_criterion
 from .problems import problems_of
 
 

@@ -24,6 +24,7 @@ MODULES = {
     "data_sources": "data_source",
     "structure_distributions": "structure_distribution",
     "criteria": "criterion",
+    "inner_optimizers": "inner_optimizer",
     "hypergradients": "hypergradient",
     "evidence_estimators": "evidence_estimator",
     "regimes": "regime",

@@ -18,6 +18,7 @@ from ..results.run import run_study
 from ..runner.driver import open_run
 from ..runner.tracking import tracked_run, trained_batch
 from ..spec.load import study_from_mapping
+from ..spec.round_spec import numbers_of_steps
 from .check import Check, Rule, checks_of, expect, rule
 from .common import RULES_OF_OPTIONS
 from .default_spec import DOCUMENT
@@ -46,7 +47,7 @@ def story() -> Story:
         told = [trained_batch(directory, plan, task, False) for task in tasks]
         batches = tuple(batch for batch in told if batch is not None)
         run = replace(tracked_run(study, directory, plan), continued=False)
-        return Story(run, batches, finished.summary, study.spec.optimizer.inner.steps)
+        return Story(run, batches, finished.summary, numbers_of_steps(study.spec)[-1])
 
 
 @contextmanager

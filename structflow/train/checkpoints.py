@@ -34,7 +34,7 @@ def state_arrays(
         arrays["trace"] = torch.stack(trace).cpu().numpy()
     if ascent is None:
         return arrays
-    arrays.update({"outer_first": ascent.first.cpu().numpy(), "outer_second": ascent.second.cpu().numpy()})
+    arrays.update({f"outer_{name}": value.cpu().numpy() for name, value in ascent.kept.items()})
     arrays["outer_steps"] = np.array(ascent.steps, dtype=np.int64)
     for name in ascent.reports[0] if ascent.reports else ():
         arrays[f"report/{name}"] = torch.stack([report[name] for report in ascent.reports]).cpu().numpy()
@@ -59,8 +59,8 @@ def restore(
     if "trace" in arrays:
         trace.extend(on_device("trace", some))
     if ascent is not None:
-        ascent.first.copy_(on_device("outer_first", some))
-        ascent.second.copy_(on_device("outer_second", some))
+        for name, value in ascent.kept.items():
+            value.copy_(on_device(f"outer_{name}", some))
         ascent.steps.extend(arrays["outer_steps"].tolist())
         reports = {name: on_device(name, some) for name in arrays if name.startswith("report/")}
         ascent.reports.extend(

@@ -18,7 +18,6 @@ from torch import Tensor
 from ..objective.bound import Terms
 from ..objective.levels import Metaparameters, inner_level, one_level
 from ..objective.noise import NoiseSource, noise_source
-from .outer_level import members_of
 from .step import Inputs
 from .stepping import Moving, Stepping
 
@@ -182,7 +181,7 @@ def lines_ahead(stepping: Stepping, end: Tensor, late: Tensor) -> tuple[list[Ten
     """
     stage, members = stepping.stage, stepping.stage.objectives.bound.population.size
     way = end - late if stepping.levels == 1 else torch.where(stage.of_h, torch.zeros_like(end), end - late)
-    owner = members_of(stage.objectives.bound, stage.layout).to(end.device)
+    owner = stepping.member_of
     largest = way.new_zeros(members).scatter_reduce_(0, owner, way.abs(), "amax")
     moved = largest > LEAST_WAY
     far = [(distance / largest.clamp(min=LEAST_WAY)).clamp(min=STRETCHES[-1]) for distance in DISTANCES]
@@ -237,7 +236,7 @@ class Values:
         normals, uniforms = (
             noise_source(each, keys, "measure").to(end.device) for each in (bound.normals, bound.uniforms)
         )
-        return cls(stepping, end, normals, uniforms, Moving.of(end.clone(), bound.population.size))
+        return cls(stepping, end, normals, uniforms, Moving.of(end.clone(), bound.population.size, stepping.inner))
 
     def at(self, flat: Tensor, point: Inputs) -> Tensor:
         """L, or with one level Q / c_train: what the steps raise."""

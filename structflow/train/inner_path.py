@@ -29,7 +29,7 @@ class Path:
     @property
     def momentum(self) -> float:
         """μ."""
-        return self.inner.momentum
+        return self.inner.momentum or 0.0
 
     def rate(self, step: int) -> Tensor:
         """β_τ, a 0-d tensor."""

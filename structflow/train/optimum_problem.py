@@ -13,7 +13,7 @@ from ..errors import CallError
 from ..objective.levels import inner_level, outer_level
 from ..plugins import OuterGradient
 from .dense_curvature import DenseCurvature, dense_curvature
-from .inner_method import InnerMethod
+from .inner_method import inner_method
 from .live_memory import LiveMemory
 from .open_stage import OpenStage
 from .outer_level import OuterLevel, Point
@@ -32,8 +32,6 @@ MOST_HALVINGS = 40
 
 ROUNDING = 1e-13
 """Share of L that a step may lose: near the optimum it is all rounding."""
-
-PLAIN_STEPS = InnerMethod("sgd")
 
 
 @dataclass(frozen=True)
@@ -110,7 +108,7 @@ def of_theta(point: Point, values: Tensor) -> Tensor:
 
 def point_at(problem: StepsProblem, flat: Tensor, level: OuterLevel | None = None) -> Point:
     """A point of the problem at any θ and h, with the metaparameters of its last step."""
-    return problem.ascent(level).point(flat, problem.steps - 1, problem.inputs, torch.zeros_like(flat))
+    return problem.ascent(level).point(flat, problem.steps - 1, problem.inputs, problem.inner.start(flat))
 
 
 def optimum_problem(problem: StepsProblem) -> OptimumProblem:
@@ -119,7 +117,7 @@ def optimum_problem(problem: StepsProblem) -> OptimumProblem:
     Methods that look at a step are given one of gradient steps at the rate of half of 1 / (largest curvature). Raises
     `CallError` where the search ends at no optimum.
     """
-    problem = replace(problem, inner=PLAIN_STEPS)
+    problem = replace(problem, inner=inner_method("sgd"))
     point = point_at(problem, problem.flat)
     point, curvature = by_newton(problem, by_lbfgs(problem, point))
     rate = SAFE / largest_curvature(point)

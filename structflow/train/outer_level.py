@@ -14,11 +14,11 @@ from torch import Tensor
 from ..errors import CallError
 from ..objective.bound import Bound
 from ..plugins import Hypergradient
-from .adam import ascend
 from .flat import FlatLayout
 from .hypergradient_calls import hypergradient
-from .inner_method import InnerMethod
+from .inner_method import InnerMethod, NumbersOfMembers, State, inner_method
 from .inner_path import Path
+from .members_of_numbers import members_of
 from .metaparameters import cosine_decay
 from .open_stage import OpenStage
 from .program import program_for
@@ -39,7 +39,7 @@ class OuterLevel:
 
 @dataclass(frozen=True)
 class Begun:
-    """Where a path of θ began: the step, all numbers and the velocity, (P,) each."""
+    """Where a path of θ began: the step, all numbers and the velocity of gradient steps, (P,) each."""
 
     step: int
     flat: Tensor
@@ -113,7 +113,7 @@ class Point:
 
 @dataclass
 class OuterAscent:
-    """Adam on h, with its moments; `reports` keeps for every hypergradient what the method said, (M,) each."""
+    """Adam on h, and what it `kept`; `reports` keeps for every hypergradient what the method said, (M,) each."""
 
     level: OuterLevel
     stage: OpenStage
@@ -124,38 +124,38 @@ class OuterAscent:
     in_use: Tensor
     is_boxed: bool
     is_tied: bool
-    first: Tensor
-    second: Tensor
+    of_h: InnerMethod
+    kept: State
     rates: Tensor
     begun: Begun | None = None
     last: tuple[int, Tensor] | None = None
     steps: list[int] = field(default_factory=list)
     reports: list[dict[str, Tensor]] = field(default_factory=list)
 
-    def before(self, step: int, flat: Tensor, velocity: Tensor) -> None:
+    def before(self, step: int, flat: Tensor, inner: State) -> None:
         """Keep what a step of θ starts from: for a method that follows the steps up to the next step of h, and for one
         that looks at the last of them.
         """
         if self.level.method.looks_back and (step + 1) % self.level.options.every == 0:
             self.last = step, flat.clone()
         if self.level.method.follows_path and step % self.level.options.every == 0:
-            self.begun = Begun(step, flat.clone(), velocity.clone())
+            self.begun = Begun(step, flat.clone(), inner["velocity"].clone())
 
-    def after(self, step: int, flat: Tensor, second: Tensor) -> None:
-        """Raise h in place where that is due after this step of θ; `second` is the state of the inner method."""
+    def after(self, step: int, flat: Tensor, inner: State) -> None:
+        """Raise h in place where that is due after this step of θ; `inner` is the state of the inner method."""
         if (step + 1) % self.level.options.every:
             return
         inputs = self.stage.inputs.of_outer(step, len(self.steps), self.level.options.samples)
-        self.move(flat, step, inputs, second)
+        self.move(flat, step, inputs, inner)
 
-    def point(self, flat: Tensor, step: int, inputs: Inputs, second: Tensor) -> Point:
+    def point(self, flat: Tensor, step: int, inputs: Inputs, inner: State) -> Point:
         """The point of the two-level problem after a step of θ.
 
         Numbers that are held, and those at the limit that L presses against it, don't respond to h.
         """
         moves = ~self.stage.of_h & ~self._held(step)
         rate, number = self.stage.inputs.tables.rate[step], torch.tensor(step, device=flat.device)
-        sizes = partial(self.inner.step_sizes, second, rate=rate, step=number)
+        sizes = partial(self.inner.step_sizes, inner, rate=rate, step=number + 1)
         members = self.stage.objectives.bound.population.size
         path = None
         if self.begun is not None:
@@ -177,7 +177,7 @@ class OuterAscent:
         )
         return self._unpressed(point, self.stage.limit)
 
-    def move(self, flat: Tensor, step: int, inputs: Inputs, second: Tensor) -> None:
+    def move(self, flat: Tensor, step: int, inputs: Inputs, inner: State) -> None:
         """Raise h in place by one step, given the inputs of the objective at this point.
 
         One program does all of it for a method that is `flat`; elsewhere one does what comes after the hypergradient.
@@ -185,24 +185,24 @@ class OuterAscent:
         iteration = len(self.steps)
         free = self.stage.of_h & ~self._held(step)
         number = torch.tensor(iteration, device=flat.device)
-        state = (flat, self.first, self.second, free, self.rates[step], number, self.stage.limit, self.representative)
+        state = (flat, self.kept, free, self.rates[step], number, self.stage.limit, self.representative)
         method = self.level.method
         if method.flat and self.begun is None:
             rate = self.stage.inputs.tables.rate[step]
             moves = ~self.stage.of_h & ~self._held(step)
             point = (
-                second,
+                inner,
                 rate,
                 torch.tensor(step, device=flat.device),
                 moves,
                 self.member_of,
                 self._before(step, flat),
             )
-            kind = f"{method.type}|{self.level.options!r}|{self.inner}"
+            kind = f"{method.type}|{self.level.options!r}|{self.inner.signature}"
             gradient, size, report = self._run(kind, self._whole, (state, point, inputs))
         else:
             members = self.stage.objectives.bound.population.size
-            found = hypergradient(method, self.level.options, self.point(flat, step, inputs, second), members)
+            found = hypergradient(method, self.level.options, self.point(flat, step, inputs, inner), members)
             gradient, size = self._run("raise", self._raise, (found.gradient, self.member_of, *state))
             report = dict(found.report)
         if iteration == 0:
@@ -212,12 +212,12 @@ class OuterAscent:
 
     def _whole(self, state: tuple[Any, ...], at: tuple[Any, ...], inputs: Inputs) -> tuple[Tensor, Tensor, Any]:
         """Hypergradient and step of h together."""
-        second, rate, number, moves, member_of, came_from = at
-        sizes = partial(self.inner.step_sizes, second, rate=rate, step=number)
+        inner, rate, number, moves, member_of, came_from = at
+        sizes = partial(self.inner.step_sizes, inner, rate=rate, step=number + 1)
         members = self.stage.objectives.bound.population.size
         functions = self._functions()
         point = Point(state[0], inputs, 0, moves, sizes, member_of, members, functions.__getitem__, None, came_from)
-        found = hypergradient(self.level.method, self.level.options, self._unpressed(point, state[6]), members)
+        found = hypergradient(self.level.method, self.level.options, self._unpressed(point, state[5]), members)
         return *self._raise(found.gradient, member_of, *state), dict(found.report)
 
     def _raise(
@@ -225,8 +225,7 @@ class OuterAscent:
         found: Tensor,
         member_of: Tensor,
         flat: Tensor,
-        first: Tensor,
-        second: Tensor,
+        kept: State,
         free: Tensor,
         rate: Tensor,
         number: Tensor,
@@ -238,15 +237,13 @@ class OuterAscent:
         if self.is_tied:
             gradient = gradient.new_zeros(len(gradient)).index_add(0, representative, gradient)
             gradient = gradient.index_select(0, representative)
-        raised, new_first, new_second = ascend(flat, gradient, first, second, rate, number)
+        members = NumbersOfMembers(member_of, self.stage.objectives.bound.population.size)
+        raised, new = self.of_h.ascend(flat, gradient, kept, rate, number, members)
         raised = torch.maximum(torch.minimum(raised, limit), -limit)
-        first.copy_(new_first)
-        second.copy_(new_second)
+        for name, value in new.items():
+            kept[name].copy_(value)
         flat.copy_(torch.where(free & torch.isfinite(raised), raised, flat))
-        squares = gradient.new_zeros(self.stage.objectives.bound.population.size).index_add(
-            0, member_of, gradient.square()
-        )
-        return gradient, squares.sqrt()
+        return gradient, members.sum_by_member(gradient.square()).sqrt()
 
     def _unpressed(self, point: Point, limit: Tensor) -> Point:
         """The point without numbers of θ at the limit that L presses against it: they don't respond to h."""
@@ -330,21 +327,12 @@ def outer_ascent(level: OuterLevel, stage: OpenStage, inner: InnerMethod) -> Out
     rates = (level.options.rate * cosine_decay(inputs.tables.steps)).to(device, stage.start.dtype)
     member_of = members_of(bound, layout).to(device)
     representative = representatives(bound, layout, level.tied).to(device)
-    first, second = torch.zeros_like(stage.start), torch.zeros_like(stage.start)
+    of_h = inner_method("adam")
     in_use = numbers_in_use(bound, layout).to(device)
+    kept = of_h.start(stage.start)
     return OuterAscent(
-        level, stage, inner, signature, member_of, representative, in_use, is_boxed, is_tied, first, second, rates
+        level, stage, inner, signature, member_of, representative, in_use, is_boxed, is_tied, of_h, kept, rates
     )
-
-
-def members_of(bound: Bound, layout: FlatLayout) -> Tensor:
-    """The member that each number of the flat vector belongs to, (P,)."""
-    owners, parts = bound.owners(), []
-    for name, shape in layout.shapes:
-        owner = owners.get(name)
-        members = np.arange(bound.population.size) if owner is None else bound.population.groups[owner].slots
-        parts.append(np.broadcast_to(members.reshape(-1, *(1,) * (len(shape) - 1)), shape).reshape(-1))
-    return torch.from_numpy(np.concatenate([np.zeros(0), *parts]).astype(np.int64))
 
 
 def representatives(bound: Bound, layout: FlatLayout, tied: Sequence[int]) -> Tensor:

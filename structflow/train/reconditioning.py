@@ -2,7 +2,7 @@
 
 In the coordinates of the start the curvature of −L is 1 at the precisions of the start. A precision that rises by a
 factor can raise it by that factor, and gradient steps at a rate that suited the start then diverge. It is for them
-alone: Adam sizes its steps by itself, and its averages would be of other coordinates.
+alone: other optimisers size their steps by themselves, and what they keep would be of other coordinates.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from torch import Tensor
 
 from .conditioning import coordinates_for
 from .linear_structures import Level
+from .members_of_numbers import members_of
 from .open_stage import OpenStage
-from .outer_level import members_of
 
 FAR = 1.0
 """Change of a log precision beyond which a member gets new coordinates."""

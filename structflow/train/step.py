@@ -14,7 +14,7 @@ from ..objective.bound import Bound, Noise, Terms
 from ..objective.levels import Metaparameters, inner_level, one_level, outer_level
 from .conditioning import Coordinates
 from .flat import FlatLayout
-from .inner_method import InnerMethod
+from .inner_method import InnerMethod, NumbersOfMembers, State
 
 HYPERPARAMETER_NAMES = ("log_precision", "prior_structure")
 """First parts of the names of h; the likelihood's own parameters are raised with θ."""
@@ -96,17 +96,16 @@ def is_of(name: str, names: tuple[str, ...]) -> bool:
 def make_step(objectives: Objectives, levels: int, inner: InnerMethod) -> Callable[..., StepTerms]:
     """The step that raises every member's objective: with one level Q over θ and h together, else L over θ.
 
-    The returned function updates the flat parameters, the method's state and `diverged_at` in place, so that no step
+    The returned function updates the flat parameters, the optimiser's state and `diverged_at` in place, so that no step
     allocates them anew, and returns the terms before the update, (M,) each. `diverged_at` (M,) is the first step whose
     bound wasn't finite, or −1. `of_structure` says which parameters are of q(Γ) or p(Γ): they stay where they are while
     `structure_moves` is false. `of_h` stay where they are unless there is one level. Numbers with a
-    finite `limit` (P,) are kept within ± of it.
+    finite `limit` (P,) are kept within ± of it; `member_of` (P,) says which member each belongs to.
     """
 
     def step(
         parameters: Tensor,
-        first: Tensor,
-        second: Tensor,
+        state: State,
         diverged_at: Tensor,
         number: Tensor,
         rate: Tensor,
@@ -114,6 +113,7 @@ def make_step(objectives: Objectives, levels: int, inner: InnerMethod) -> Callab
         of_structure: Tensor,
         of_h: Tensor,
         limit: Tensor,
+        member_of: Tensor,
         *inputs: Any,
     ) -> StepTerms:
         def total(candidate: Tensor) -> tuple[Tensor, StepTerms]:
@@ -128,10 +128,11 @@ def make_step(objectives: Objectives, levels: int, inner: InnerMethod) -> Callab
         if levels != 1:
             held = held | of_h
         gradient = torch.where(held, torch.zeros_like(gradient), gradient)
-        raised, new_first, new_second = inner.ascend(parameters, gradient, first, second, rate, number)
+        numbers = NumbersOfMembers(member_of, objectives.bound.population.size)
+        raised, kept = inner.ascend(parameters, gradient, state, rate, number, numbers)
+        for name, value in kept.items():  # first: it may hold the parameters before the step
+            state[name].copy_(value)
         parameters.copy_(torch.maximum(torch.minimum(raised, limit), -limit))
-        first.copy_(new_first)
-        second.copy_(new_second)
         finite = torch.isfinite(terms[0] - terms[1] - terms[2])
         diverged_at.copy_(torch.where((diverged_at < 0) & ~finite, number, diverged_at))
         return terms

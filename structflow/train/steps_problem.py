@@ -12,7 +12,7 @@ from torch import Tensor
 from ..errors import CallError
 from ..objective.levels import outer_level
 from ..plugins import Hypergradient, OuterGradient, TwoLevelOptions
-from .inner_method import InnerMethod
+from .inner_method import InnerMethod, NumbersOfMembers, State
 from .live_memory import LiveMemory
 from .open_stage import OpenStage
 from .outer_level import OuterAscent, OuterLevel, Point, outer_ascent
@@ -85,16 +85,17 @@ class StepsProblem:
         """The same in uncompiled programs, whose memory `meter` counts."""
         return replace(self, stage=metered(self.stage, meter))
 
-    def ends(self, flat: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """θ_η beside h, and the state of the inner method, (P,) each, from any θ_0 and h."""
-        gradient = self.start_point().program("path_gradient")
-        first, second = torch.zeros_like(flat), torch.zeros_like(flat)
+    def ends(self, flat: Tensor) -> tuple[Tensor, State]:
+        """θ_η beside h, (P,), and the state of the inner method, from any θ_0 and h."""
+        point = self.start_point()
+        gradient, numbers = point.program("path_gradient"), NumbersOfMembers(point.member_of, point.members)
+        state = self.inner.start(flat)
         for step in range(self.steps):
             slope = gradient(flat, *self.stage.inputs.at(step))
             slope = torch.where(self.stage.of_h, torch.zeros_like(slope), slope)
             rate, number = self.stage.inputs.tables.rate[step], torch.tensor(step, device=flat.device)
-            flat, first, second = self.inner.ascend(flat, slope, first, second, rate, number)
-        return flat, first, second
+            flat, state = self.inner.ascend(flat, slope, state, rate, number, numbers)
+        return flat, state
 
     def value(self, flat: Tensor) -> Tensor:
         """Q (M,) from θ_0 and h."""
@@ -107,28 +108,30 @@ class StepsProblem:
     def start_point(self) -> Point:
         """The point before all steps."""
         inputs = self.stage.inputs.of_outer(0, 0, self.samples)
-        return self.ascent().point(self.flat, 0, inputs, torch.zeros_like(self.flat))
+        return self.ascent().point(self.flat, 0, inputs, self.inner.start(self.flat))
 
     def point(self, level: OuterLevel | None = None) -> Point:
         """The point after all steps, as the trainer would make it, with the path for a method that follows it."""
         ascent = self.ascent(level)
-        ascent.before(0, self.flat, torch.zeros_like(self.flat))
-        end, _, second = self.ends(self.flat)
-        return ascent.point(end, self.steps - 1, self.inputs, second)
+        ascent.before(0, self.flat, self.inner.start(self.flat))
+        end, state = self.ends(self.flat)
+        return ascent.point(end, self.steps - 1, self.inputs, state)
 
     def reference_gradient(self) -> Callable[[], OuterGradient] | None:
-        """dQ/dh by reverse mode through all steps; None for Adam, whose √v̂ has no derivative where v̂ is 0."""
-        return None if self.inner.type == "adam" else self.unrolled
+        """dQ/dh by reverse mode through all steps of the gradient; None for others, such as Adam's, whose √v̂ has no
+        derivative where v̂ is 0.
+        """
+        return None if self.inner.momentum is None else self.unrolled
 
     def unrolled(self) -> OuterGradient:
         """dQ/dh (P,) by automatic differentiation of the steps, all of which are kept in memory for it."""
-        of_h, objectives = self.stage.of_h, self.stage.objectives
+        of_h, objectives, momentum = self.stage.of_h, self.stage.objectives, self.inner.momentum or 0.0
         start = self.flat.detach().clone().requires_grad_()
         at, velocity = start, torch.zeros_like(start)
         for step in range(self.steps):
             total = objectives.total_inner(at, *self.stage.inputs.at(step))
             (slope,) = torch.autograd.grad(total, at, create_graph=True)
-            velocity = self.inner.momentum * velocity + torch.where(of_h, torch.zeros_like(slope), slope)
+            velocity = momentum * velocity + torch.where(of_h, torch.zeros_like(slope), slope)
             at = at + self.stage.inputs.tables.rate[step] * velocity
         (gradient,) = torch.autograd.grad(objectives.total_outer(at, *self.inputs), start)
         return OuterGradient(torch.where(of_h, gradient, torch.zeros_like(gradient)))

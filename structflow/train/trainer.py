@@ -12,7 +12,7 @@ from torch import Tensor
 from ..objective.bound import Bound
 from .checkpoints import Checkpoints, restore, state_arrays
 from .convergence import Convergence, ThetaAverages, measured
-from .inner_method import ADAM, InnerMethod
+from .inner_method import InnerMethod, inner_method
 from .metaparameters import MetaparameterTables
 from .open_stage import open_stage
 from .outer_level import OuterAscent, OuterLevel, outer_ascent
@@ -61,7 +61,7 @@ def train(
     minibatching: Minibatching,
     execution: Execution,
     on_step: Callable[[int], None] | None = None,
-    inner: InnerMethod = ADAM,
+    inner: InnerMethod | None = None,
     outer: OuterLevel | None = None,
     largest_log_concentration: float | None = None,
     checkpoints: Checkpoints | None = None,
@@ -69,18 +69,19 @@ def train(
     """Train all members of `bound`'s population from `parameters` for as many steps as the tables have.
 
     `keys` (M, 2) are the members' Philox keys; `on_step` is told how many steps are done, after each block of steps.
-    Without `outer` θ and h rise together by `inner`; with it θ does, and h after every so many steps of θ, or never.
-    log s of q(Γ) and p(Γ) stays within ± `largest_log_concentration`. With `checkpoints` it goes on from the newest
-    one, to the very numbers of a loop that never stopped.
+    Without `outer` θ and h rise together by `inner`, by default Adam; with it θ does, and h after every so many steps
+    of θ, or never. log s of q(Γ) and p(Γ) stays within ± `largest_log_concentration`. With `checkpoints` it goes on
+    from the newest one, to the very numbers of a loop that never stopped.
     """
     levels = 1 if outer is None else outer.method.levels
+    inner = inner or inner_method()
     if execution.compiled:
         prepare_compiler()
     stage = open_stage(
         bound, parameters, keys, data, tables, samples, minibatching, execution, largest_log_concentration
     )
     state, inputs = stage.start, stage.inputs
-    moving = Moving.of(state, bound.population.size)
+    moving = Moving.of(state, bound.population.size, inner)
     stepping = Stepping(stage, inner, levels, samples)
     kept_steps = np.unique(np.linspace(0, tables.steps - 1, min(TRACE_POINTS, tables.steps)).round().astype(int))
     keep, trace = set(kept_steps.tolist()), list[Tensor]()
@@ -88,8 +89,8 @@ def train(
     ascent: OuterAscent | None = None
     if outer is not None and levels == 2 and bool(stage.of_h.any()):
         ascent = outer_ascent(outer, stage, inner)
-    coordinates = reconditioning(stage) if ascent is not None and inner.type == "sgd" else None
-    resumable = {**vars(moving), "averages": averages.values, **({} if coordinates is None else coordinates.tensors)}
+    coordinates = reconditioning(stage) if ascent is not None and inner.momentum is not None else None
+    resumable = {**moving.tensors, "averages": averages.values, **({} if coordinates is None else coordinates.tensors)}
     stored = checkpoints.load() if checkpoints is not None else None
     is_whole = stored is not None and set(resumable) <= set(stored)  # an earlier version kept less
     done = restore(stored, resumable, trace, ascent) if stored is not None and is_whole else 0
@@ -97,12 +98,12 @@ def train(
     for step in range(done, tables.steps):
         averages.before(step, state)
         if ascent is not None:
-            ascent.before(step, state, moving.first)
+            ascent.before(step, state, moving.kept)
         terms = stepping(moving, step, inputs.at(step))
         if step in keep:
             trace.append(torch.stack(terms))
         if ascent is not None:
-            ascent.after(step, state, moving.second)
+            ascent.after(step, state, moving.kept)
         if coordinates is not None:
             coordinates.after(step, state, averages.values)
         if on_step is not None and ((step + 1) % inputs.block == 0 or step + 1 == tables.steps):

@@ -27,7 +27,7 @@ SPEC = {
     "prior": {"structure": {"type": "gumbel", "temperature": 0.7}},
     "regime": {"type": "random_structures", "structures": 2},
     "optimizer": {
-        "inner": {"steps": 40},
+        "inner": {"type": "sign_ascent", "steps": 40},
         "outer": {"type": "minimal_residual", "terms": 3},
         "restarts": 2,
     },

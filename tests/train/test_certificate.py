@@ -17,7 +17,7 @@ from structflow.plugins.registry import registry
 from structflow.train.certificate import Certificate, certify, verdict
 from structflow.train.dense_curvature import dense_curvature
 from structflow.train.finite_differences import central_differences, chosen_places
-from structflow.train.inner_method import ADAM, InnerMethod
+from structflow.train.inner_method import InnerMethod, inner_method
 from structflow.train.live_memory import LiveMemory
 from structflow.train.measured_method import Method, peak_bytes
 from structflow.train.metaparameters import MetaparameterTables
@@ -30,7 +30,7 @@ X, Y = normal(30, 3, seed=1), normal(30, 1, seed=2)
 # c_reg, c_train, c_prior, c_comb, c_temp: Q isn't a multiple of L, so that the response of θ matters.
 VALUES = (0.7, 1.3, 4.0, 0.0, 0.5)
 SAMPLES = 2
-HALF = InnerMethod("sgd", 0.5)
+HALF = inner_method("sgd", momentum=0.5)
 
 
 @cache
@@ -89,7 +89,7 @@ def errors(certificate: Certificate) -> dict[str, float]:
 def test_through_steps_the_exact_methods_are_exact_and_the_others_have_a_bias(momentum):
     """The bars: reversible and the unroll within 1e-5 of differences in float64; greedy and drmad state their bias."""
     names = ("unroll", "reversible", "drmad", "greedy", "first_order", "one_level")
-    found = certify(problem(inner=InnerMethod("sgd", momentum)), methods(*names), coordinates=5, seed=0)
+    found = certify(problem(inner=inner_method("sgd", momentum=momentum)), methods(*names), coordinates=5, seed=0)
     worst = errors(found)
     assert tuple(worst) == names
     assert max(found.uncertainty) < 1e-6
@@ -140,7 +140,7 @@ def linear_problem(steps: int) -> StepsProblem:
     of = graph({"x": (3,), "y": (1,)}, edge("x", "y", "all", fn("linear", bias=False)))
     bound = make_bound(population(of, structures(of)), likelihood_options={"noise": 0.6})
     opened = stage_by_hand(bound, start(bound), TrainingData(X, Y), tables(steps, VALUES, 1e-3), 1)
-    return StepsProblem(opened, InnerMethod("sgd"), 1, steps)
+    return StepsProblem(opened, inner_method("sgd"), 1, steps)
 
 
 def test_memory_of_drmad_does_not_grow_with_the_steps():
@@ -265,7 +265,7 @@ def test_the_curvature_written_out_solves_as_it_should():
 
 
 def test_adam_has_no_unroll():
-    of = problem(steps=5, inner=ADAM)
+    of = problem(steps=5, inner=inner_method())
     found = certify(of, methods("unroll", "greedy", steps=5), 5, 0)
     assert [row.name for row in found.rows] == ["greedy"]
 

@@ -14,7 +14,7 @@ from structflow.objective.bound import Noise
 from structflow.objective.levels import Metaparameters, inner_level, outer_level
 from structflow.plugins.registry import registry
 from structflow.train.flat import FlatLayout
-from structflow.train.inner_method import ADAM
+from structflow.train.inner_method import inner_method
 from structflow.train.linear_fits import start_at_posterior
 from structflow.train.linear_structures import Level
 from structflow.train.metaparameters import MetaparameterTables
@@ -45,7 +45,7 @@ def ascent_of(bound, parameters, name: str = "hoag", values=VALUES, tied=None, s
     tables = MetaparameterTables(torch.ones(steps, dtype=DOUBLE), values.repeat(steps, 1), torch.ones(steps).bool())
     weights = {f"{name}_weights": value for name, value in (rows or {}).items()}
     stage = stage_by_hand(bound, parameters, TrainingData(X, Y, **weights), tables, samples)
-    return outer_ascent(level, stage, ADAM), stage.start, stage.inputs.of_outer(0, 0, samples)
+    return outer_ascent(level, stage, inner_method()), stage.start, stage.inputs.of_outer(0, 0, samples)
 
 
 def point_of(ascent, flat, inputs) -> Point:
@@ -189,14 +189,14 @@ def test_hyperparameters_without_influence_are_refused():
     values = torch.tensor([1.0, 1.0, 0.0, 0.0, 0.5], dtype=DOUBLE)
     ascent, flat, inputs = ascent_of(bound, start(bound), "first_order", values)
     with pytest.raises(CallError, match="without influence on Q: log_precision"):
-        ascent.move(flat, 0, inputs, torch.zeros_like(flat))
+        ascent.move(flat, 0, inputs, ascent.inner.start(flat))
 
 
 def test_moving_h_leaves_theta():
     bound = network_bound()
     ascent, flat, inputs = ascent_of(bound, start(bound), "first_order", rate=0.1)
     before = flat.clone()
-    ascent.move(flat, 0, inputs, torch.zeros_like(flat))
+    ascent.move(flat, 0, inputs, ascent.inner.start(flat))
     assert torch.equal(flat[~ascent.stage.of_h], before[~ascent.stage.of_h])
     # Adam's first step has the length of the rate
     torch.testing.assert_close(

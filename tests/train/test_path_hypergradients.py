@@ -11,7 +11,7 @@ from torch import Tensor
 
 from structflow.errors import CallError
 from structflow.plugins.registry import registry
-from structflow.train.inner_method import ADAM, InnerMethod
+from structflow.train.inner_method import inner_method
 from structflow.train.metaparameters import MetaparameterTables
 from structflow.train.outer_level import OuterAscent, OuterLevel, Point, outer_ascent
 from structflow.train.stage_inputs import TrainingData
@@ -43,7 +43,7 @@ class Problem:
         """θ and h after 0, …, η steps."""
         at, velocity, visited = flat, torch.zeros_like(flat), [flat]
         for step in range(self.steps):
-            velocity = self.ascent.inner.momentum * velocity + self.inner_slope(at, step, differentiable)
+            velocity = (self.ascent.inner.momentum or 0.0) * velocity + self.inner_slope(at, step, differentiable)
             at = at + self.ascent.stage.inputs.tables.rate[step] * velocity
             visited.append(at)
         return visited
@@ -68,12 +68,12 @@ class Problem:
         return torch.tensor(found, dtype=DOUBLE)
 
     def point(self, second: Tensor | None = None) -> Point:
-        """The point after all steps, as the trainer would make it."""
-        zeros = torch.zeros_like(self.flat)
-        self.ascent.before(0, self.flat, zeros)
+        """The point after all steps, as the trainer would make it; `second` is Adam's."""
+        kept = self.ascent.inner.start(self.flat)
+        self.ascent.before(0, self.flat, kept)
         inputs = self.ascent.stage.inputs.of_outer(self.steps - 1, 0, 2)
         end = self.states(self.flat)[-1]
-        return self.ascent.point(end, self.steps - 1, inputs, zeros if second is None else second)
+        return self.ascent.point(end, self.steps - 1, inputs, kept if second is None else {**kept, "second": second})
 
     def found(self) -> Tensor:
         level = self.ascent.level
@@ -97,7 +97,7 @@ def problem(
     rates = RATE * torch.linspace(1, 0.5, steps, dtype=DOUBLE)
     tables = MetaparameterTables(rates, VALUES.repeat(steps, 1), torch.ones(steps).bool())
     stage = stage_by_hand(bound, parameters, TrainingData(X, Y), tables, 2, batch_size)
-    ascent = outer_ascent(level, stage, inner or InnerMethod("sgd", momentum))
+    ascent = outer_ascent(level, stage, inner or inner_method("sgd", momentum=momentum))
     return Problem(ascent, stage.start, steps)
 
 
@@ -165,9 +165,9 @@ def test_greedy_is_exact_through_the_last_step(steps):
     """Of one step it is what autograd gives through it: 1e-9. Of more it is that of the last one, θ_{η−1} held."""
     of = problem("greedy", steps=steps)
     states = of.states(of.flat)
-    of.ascent.before(steps - 1, states[-2], torch.zeros_like(of.flat))
+    of.ascent.before(steps - 1, states[-2], of.ascent.inner.start(of.flat))
     inputs = of.ascent.stage.inputs.of_outer(steps - 1, 0, 2)
-    point = of.ascent.point(states[-1], steps - 1, inputs, torch.zeros_like(of.flat))
+    point = of.ascent.point(states[-1], steps - 1, inputs, of.ascent.inner.start(of.flat))
     found = of.ascent.level.method.gradient(of.ascent.level.options, point).gradient
     assert (found[~of.ascent.stage.of_h] == 0).all()
     start = states[-2].clone().requires_grad_()
@@ -186,11 +186,11 @@ def test_one_program_for_all_of_a_step_does_the_same(name, monkeypatch):
     ends = []
     for flat in (True, False):
         monkeypatch.setattr(registry().of_kind("hypergradients")[name].plugin, "flat", flat)
-        of = problem(name, inner=ADAM, momentum=0.5)
-        at, second = of.flat.clone(), torch.full_like(of.flat, 0.04)
+        of = problem(name, inner=inner_method(), momentum=0.5)
+        at, kept = of.flat.clone(), {"first": of.flat, "second": torch.full_like(of.flat, 0.04)}
         for iteration in range(3):
-            of.ascent.before(iteration, 0.9 * at, second)
-            of.ascent.move(at, iteration, of.ascent.stage.inputs.of_outer(iteration, iteration, 2), second)
+            of.ascent.before(iteration, 0.9 * at, kept)
+            of.ascent.move(at, iteration, of.ascent.stage.inputs.of_outer(iteration, iteration, 2), kept)
         ends.append(at)
         assert [report["hypergradient"].shape for report in of.ascent.reports] == [(2,)] * 3
     torch.testing.assert_close(*ends, rtol=1e-12, atol=1e-14)
@@ -202,7 +202,7 @@ def test_step_sizes_are_those_of_the_inner_method():
     sgd = problem("greedy", momentum=0.75)
     rate = float(sgd.ascent.stage.inputs.tables.rate[STEPS - 1])
     assert sgd.point().step_sizes.tolist() == pytest.approx([4 * rate] * len(sgd.flat))
-    adam = problem("greedy", inner=ADAM)
+    adam = problem("greedy", inner=inner_method())
     second = torch.full_like(adam.flat, 0.04)
     point = adam.point(second)
     mean_square = (0.999 * second + 0.001 * point.inner_gradient() ** 2) / (1 - 0.999 ** (STEPS + 1))
@@ -211,9 +211,10 @@ def test_step_sizes_are_those_of_the_inner_method():
 
 def test_a_number_that_stood_still_is_not_sent_away():
     """Adam's first step has the length of the rate, however small v was: |sizes · ∇L| ≤ rate at v = 0 and t = 1."""
-    of = problem("greedy", inner=ADAM, steps=1)
-    of.ascent.before(0, of.flat, of.flat)
-    point = of.ascent.point(of.flat, 0, of.ascent.stage.inputs.of_outer(0, 0, 2), torch.zeros_like(of.flat))
+    of = problem("greedy", inner=inner_method(), steps=1)
+    kept = of.ascent.inner.start(of.flat)
+    of.ascent.before(0, of.flat, kept)
+    point = of.ascent.point(of.flat, 0, of.ascent.stage.inputs.of_outer(0, 0, 2), kept)
     rate = float(of.ascent.stage.inputs.tables.rate[0])
     moved = (point.step_sizes * point.inner_gradient()).abs()
     # v̂ = 0.001 g² / (1 − 0.999²) after two steps, of which the first had no gradient

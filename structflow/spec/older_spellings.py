@@ -1,4 +1,4 @@
-"""`objective: {preset: cross_validation, folds: 10}`, an older spelling of `criterion`, read as what it stands for."""
+"""Older spellings, read as what they stand for: `objective: {preset: cross_validation, folds: 10}` for `criterion`."""
 
 from __future__ import annotations
 
@@ -56,3 +56,16 @@ def schema_with_preset(schema: dict[str, Any]) -> None:
     properties = {"preset": {"enum": list(known)}, **options}
     said = {"deprecated": True, "description": "Written as `criterion` now."}
     schema["properties"].update({key: {**value, **said} for key, value in properties.items()})
+
+
+def without_idle_momentum(data: Any) -> Any:
+    """The data of a spec without a momentum of 0 of an optimiser that has none, as specs were written out with."""
+    optimizer = data.get("optimizer") if isinstance(data, Mapping) else None
+    inner = optimizer.get("inner") if isinstance(optimizer, Mapping) else None
+    if not isinstance(optimizer, Mapping) or not isinstance(inner, Mapping) or inner.get("momentum") != 0:
+        return data
+    known = registry().of_kind("inner_optimizers").get(str(inner.get("type", "adam")))
+    if known is None or "momentum" in known.options.model_fields:
+        return data
+    left = {key: value for key, value in inner.items() if key != "momentum"}
+    return {**data, "optimizer": {**optimizer, "inner": left}}
