@@ -52,7 +52,7 @@ def check_interface(plugin: type[Plugin]) -> None:
     """Raise `PluginError` for a class that was written for a newer interface, or for another major version."""
     version: Any = plugin.interface
     if not (isinstance(version, tuple) and len(version) == 2 and all(isinstance(part, int) for part in version)):
-        raise PluginError(f"{plugin.__name__}.interface is {version!r}; expected two whole numbers, as in (1, 0)")
+        raise PluginError(f"{plugin.__name__}.interface is {version!r}; expected two whole numbers, as in (2, 0)")
     major, minor = version
     if major == INTERFACE_VERSION[0] and minor <= INTERFACE_VERSION[1]:
         return

@@ -11,7 +11,7 @@ from .options import Options
 BaseOptions = Options
 """The same under a name that no class attribute hides."""
 
-INTERFACE_VERSION = (1, 1)
+INTERFACE_VERSION = (2, 0)
 """Version of the plugin interface, (major, minor).
 
 The minor number rises when something is added that no plugin has to know of: a hook, a method with a default, an

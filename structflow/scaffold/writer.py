@@ -59,6 +59,7 @@ def package_texts(name: PackageName, examples: Sequence[Example]) -> dict[str, s
         "words_began": f"First version: {words}",
         "table": "\n".join(table_row(name, example) for example in examples),
         "hooks": hooks_code(examples),
+        "tests": tests_code(name, examples),
         "compiled": COMPILED_STEP if any(example.kind in COMPILED for example in examples) else "",
         **sections(name, examples),
     }
@@ -96,18 +97,38 @@ def sections(name: PackageName, examples: Sequence[Example]) -> dict[str, str]:
 
 def hooks_code(examples: Sequence[Example]) -> str:
     """Imports and hooks of `hooks.py`."""
-    names = [*sorted(example.base for example in examples), "hookimpl"]
-    line = f"from structflow.plugins import {', '.join(names)}"
-    if len(line) > LINE_LENGTH:
-        line = "from structflow.plugins import (\n" + "".join(f"    {each},\n" for each in names) + ")"
-    by_module = sorted(examples, key=lambda example: example.module)
-    own = "\n".join(f"from .{example.module} import {example.class_name}" for example in by_module)
+    contracts = imported("structflow.plugins", [*sorted(example.base for example in examples), "hookimpl"])
     hooks = [
         f"@hookimpl\ndef {example.kind}() -> list[type[{example.base}]]:\n"
         f'    """Here: {example.about}."""\n    return [{example.class_name}]'
         for example in examples
     ]
-    return "\n\n\n".join([f"{line}\n\n{own}", *hooks])
+    return "\n\n\n".join([f"{contracts}\n\n{classes('', examples)}", *hooks])
+
+
+def tests_code(name: PackageName, examples: Sequence[Example]) -> str:
+    """Imports and classes of `test_conformance.py`."""
+    kit = imported("structflow.testing", sorted(["PackageTests", *(f"{example.base}Tests" for example in examples)]))
+    tests = [
+        f"class Test{example.class_name}({example.base}Tests):\n    plugin = {example.class_name}"
+        for example in examples
+    ]
+    whole = f'class TestPackage(PackageTests):\n    package = "{name.distribution}"'
+    return "\n\n\n".join([f"{kit}\n\n{classes(name.module, examples)}", whole, *tests])
+
+
+def imported(module: str, names: Sequence[str]) -> str:
+    """The import of names, on one line or a line each."""
+    line = f"from {module} import {', '.join(names)}"
+    if len(line) > LINE_LENGTH:
+        return f"from {module} import (\n" + "".join(f"    {each},\n" for each in names) + ")"
+    return line
+
+
+def classes(package: str, examples: Sequence[Example]) -> str:
+    """The imports of the classes from their modules in a package; relative ones without its name."""
+    by_module = sorted(examples, key=lambda example: example.module)
+    return "\n".join(f"from {package}.{example.module} import {example.class_name}" for example in by_module)
 
 
 def table_row(name: PackageName, example: Example) -> str:

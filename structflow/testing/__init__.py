@@ -1,27 +1,71 @@
-"""The conformance kit: whether plugins keep what their interface promises, as pytest tests of their own package.
+"""The conformance kit: whether plugins keep what their interface promises, as pytest classes that a package inherits.
 
-    import pytest
-    from structflow.testing import BasisExample, conformance
+    from structflow.testing import BasisExample, BasisFunctionTests, PackageTests
+    from structflow_waves.wave import Wave
 
-    CHECKS = conformance("structflow-splines", examples={"b_spline": [BasisExample({"degree": 3}, (3,), (2,))]})
+    class TestPackage(PackageTests):
+        package = "structflow-waves"
 
-    @pytest.mark.parametrize("check", CHECKS)
-    def test_conformance(check):
-        check()
+    class TestWave(BasisFunctionTests):
+        plugin = Wave
+        examples = [BasisExample({"frequency": 3.0}, in_shape=(3,), out_shape=(2,))]
 
 The package must be installed: the kit asks the registry, as a run does.
 """
 
+from .basis_function import BasisFunctionTests
+from .criterion import CriterionTests
+from .data_source import DataSourceTests
+from .evidence_estimator import EvidenceEstimatorTests
 from .examples import BasisExample, DataSourceExample, Example, LikelihoodExample
-from .suite import conformance
+from .hypergradient import HypergradientTests
+from .inner_optimizer import InnerOptimizerTests
+from .likelihood import LikelihoodTests
+from .package_tests import PackageTests
+from .plugin_tests import PluginTests
+from .regime import RegimeTests
+from .relevance import RelevanceTests
+from .structure_distribution import StructureDistributionTests
+from .tracker import TrackerTests
 from .two_level_problem import QuadraticPoint, quadratic_point
 
 __all__ = [
+    "TESTS_OF_KIND",
     "BasisExample",
+    "BasisFunctionTests",
+    "CriterionTests",
     "DataSourceExample",
+    "DataSourceTests",
+    "EvidenceEstimatorTests",
     "Example",
+    "HypergradientTests",
+    "InnerOptimizerTests",
     "LikelihoodExample",
+    "LikelihoodTests",
+    "PackageTests",
+    "PluginTests",
     "QuadraticPoint",
-    "conformance",
+    "RegimeTests",
+    "RelevanceTests",
+    "StructureDistributionTests",
+    "TrackerTests",
     "quadratic_point",
 ]
+
+TESTS_OF_KIND: dict[str, type[PluginTests]] = {
+    tests.kind: tests
+    for tests in (
+        BasisFunctionTests,
+        LikelihoodTests,
+        DataSourceTests,
+        StructureDistributionTests,
+        CriterionTests,
+        InnerOptimizerTests,
+        HypergradientTests,
+        EvidenceEstimatorTests,
+        RegimeTests,
+        RelevanceTests,
+        TrackerTests,
+    )
+}
+"""The class that tests plugins of a kind."""

@@ -1,16 +1,18 @@
-"""The checks of a basis function, and the shapes that are tried without an example."""
+"""Tests of a basis function."""
 
 from __future__ import annotations
 
-from typing import Any
-
 from ..errors import ShapeMismatch
-from ..plugins.registry import Registration
-from . import basis_derivatives, basis_linear, basis_members, basis_shapes, basis_values, compiled, training
+from .basis_derivatives import BasisDerivativeTests
+from .basis_members import BasisMemberTests
+from .basis_shapes import BasisShapeTests
 from .basis_subject import BasisSubject
-from .check import Check, Rule, checks_of
-from .common import RULES_OF_OPTIONS
+from .basis_values import BasisValueTests
+from .check import remedy
+from .compiled import CompiledTests
 from .examples import BasisExample
+from .numbers import normal
+from .tiny_model import candidate, chain, expect_training, tiny_model
 
 USUAL_SHAPES = (
     ((3,), (2,)),
@@ -27,31 +29,36 @@ USUAL_SHAPES = (
 
 MOST_EXAMPLES = 3
 
-RULES: tuple[Rule[Any], ...] = (
-    *RULES_OF_OPTIONS,
-    *basis_shapes.RULES,
-    *basis_values.RULES,
-    *basis_derivatives.RULES,
-    *basis_members.RULES,
-    *basis_linear.RULES,
-    *training.BASIS_RULES,
-    *compiled.ALONE,
-)
 
+class BasisFunctionTests(BasisShapeTests, BasisValueTests, BasisDerivativeTests, BasisMemberTests, CompiledTests):
+    """Tests of one basis function.
 
-def usual_examples(registration: Registration) -> list[BasisExample]:
-    """Default options between the first of the usual shapes that the function takes."""
-    options = registration.options.model_validate({"type": registration.type})
-    fitting = []
-    for in_shape, out_shape in USUAL_SHAPES:
-        try:
-            registration.plugin.weight_shapes(options, in_shape, out_shape)
-        except ShapeMismatch:
-            continue
-        fitting.append(BasisExample({}, in_shape, out_shape))
-    return fitting[:MOST_EXAMPLES]
+    class TestWave(BasisFunctionTests):
+        plugin = Wave
+        examples = [BasisExample({"frequency": 3.0}, in_shape=(3,), out_shape=(2,))]
+    """
 
+    kind = "basis_functions"
+    example_class = BasisExample
+    subject_class = BasisSubject
 
-def checks(subject: BasisSubject) -> list[Check]:
-    """The checks of one example."""
-    return checks_of(subject.prefix, subject.about, subject, RULES)
+    @classmethod
+    def usual_examples(cls) -> list[BasisExample]:
+        """Default options between the first of the usual shapes that the function takes."""
+        options = cls.registration().options.model_validate({"type": cls.plugin.type})
+        fitting = []
+        for in_shape, out_shape in USUAL_SHAPES:
+            try:
+                cls.plugin.weight_shapes(options, in_shape, out_shape)
+            except ShapeMismatch:
+                continue
+            fitting.append(BasisExample({}, in_shape, out_shape))
+        return fitting[:MOST_EXAMPLES]
+
+    @remedy("see the tests of values, gradients and members; what they pass should train")
+    def test_trains(self, subject: BasisSubject) -> None:
+        """A small network with the function on its first edge trains for twenty steps, and its bound stays finite."""
+        examined = candidate("examined", subject.plugin, subject.options)
+        x = subject.rows()
+        graph = chain([examined], [subject.in_shape, subject.out_shape, (1,)])
+        expect_training(tiny_model(graph, x, normal(len(x), 1, seed=13)))

@@ -6,15 +6,16 @@ from functools import cached_property
 
 import torch
 from torch import Tensor
+from torch.func import grad, vmap
 
 from ..plugins import BasisFunction, Shape
-from .numbers import DOUBLE, Weights, normal
-from .subject import Subject
+from .compiled import CompiledSubject, Part
+from .numbers import DOUBLE, Weights, flattened, normal
 
 ROWS = 16
 
 
-class BasisSubject(Subject):
+class BasisSubject(CompiledSubject):
     """A basis function of one example: `in_shape` to `out_shape`."""
 
     @property
@@ -57,3 +58,25 @@ class BasisSubject(Subject):
     def forward(self, weights: Weights, x: Tensor) -> Tensor:
         """g(x; w) of one member."""
         return self.function.forward(weights, x)
+
+    def compiled_part(self, members: int) -> tuple[Part, tuple[object, ...]]:
+        """g and the gradient of `total`, by the weights or, where there are none, by x; and weights and inputs."""
+
+        def compute(weights: Weights, x: Tensor) -> tuple[Tensor, Weights]:
+            if not weights:
+                by_x, output = grad(lambda rows: with_output(self.forward({}, rows)), has_aux=True)(x)
+                return output, {"x": by_x}
+            slope = grad(lambda of_member, rows: with_output(self.forward(of_member, rows)), has_aux=True)
+            by_weights, output = vmap(slope, (0, None))(weights, x)
+            return output, by_weights
+
+        return compute, (self.weights(members), self.rows())
+
+    def total(self, weights: Weights, x: Tensor) -> Tensor:
+        """A smooth number that every output has part in."""
+        return with_output(self.forward(weights, x))[0]
+
+
+def with_output(output: Tensor) -> tuple[Tensor, Tensor]:
+    """Σ a_i g_i + ½ Σ g_i² with a_i = cos i; and the output again."""
+    return flattened(output) + 0.5 * output.square().sum(), output

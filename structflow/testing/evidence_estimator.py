@@ -10,10 +10,10 @@ import torch
 from ..evidence.trained import TrainedPopulation
 from ..plugins import Estimate
 from ..spec.graph import GraphFunction
-from . import evidence_error, evidence_value
-from .check import Check, Rule, checks_of, expect, rule
-from .common import RULES_OF_OPTIONS
+from .check import expect, remedy
+from .evidence_value import EvidenceValueTests
 from .numbers import DOUBLE, Weights, expect_close, expect_finite, expect_shape, normal
+from .plugin_tests import PluginTests
 from .subject import Subject
 from .tiny_model import Bend, Readout, TinyModel, candidate, chain, tiny_model
 
@@ -61,95 +61,81 @@ def estimate(subject: Subject, trained: TrainedPopulation) -> Estimate:
     return found
 
 
-@rule(
-    "return Estimate(value, standard_error), both (members,) in float64; the error is 0 where nothing is sampled, and "
-    "NaN with a reason in `unsure` where it isn't known"
-)
-def estimates_every_member(subject: Subject) -> None:
-    """Value and standard error are (members,) in float64; the error isn't negative, NaN only with a reason."""
-    for name, trained in populations(subject):
-        found = estimate(subject, trained)
-        for what, value in (("value", found.value), ("standard_error", found.standard_error)):
-            expect_shape(value, (trained.size,), f"{what} of {name}")
-            expect(value.dtype == DOUBLE, f"{what} of {name} in {value.dtype}")
-        known = found.value.isfinite()
-        unsure = [number for number, nan in enumerate((found.standard_error.isnan() & known).tolist()) if nan]
-        expect(
-            sorted(found.unsure) == unsure,
-            f"standard errors {found.standard_error.tolist()} of {name}, unsure {found.unsure}",
-        )
-        errors = found.standard_error[known & ~found.standard_error.isnan()]
-        expect_finite(errors, f"standard_error of {name}")
-        expect(bool((errors >= 0).all()), f"negative errors of {name}: {errors.tolist()}")
+class EvidenceEstimatorTests(EvidenceValueTests, PluginTests):
+    """Tests of one estimator of log evidence."""
 
+    kind = "evidence_estimators"
 
-@rule("give NaN to members that the method doesn't fit, and say why in Estimate(..., missing={number: reason})")
-def missing_values_have_reasons(subject: Subject) -> None:
-    """Values are finite, but for members whose NaN has a reason in `missing`, and only theirs."""
-    for name, trained in populations(subject):
-        found = estimate(subject, trained)
-        unknown = [number for number, known in enumerate(found.value.isfinite().tolist()) if not known]
-        expect(sorted(found.missing) == unknown, f"values {found.value.tolist()} of {name}, missing {found.missing}")
-        expect(not bool(found.value.isinf().any()), f"values {found.value.tolist()} of {name}")
-        said = all(isinstance(reason, str) and reason.strip() for reason in found.missing.values())
-        expect(said, f"reasons {found.missing} of {name}")
-
-
-@rule("draw noise by `trained.sample_terms` or `trained.weights`, where it is keyed by member; no torch.randn")
-def repeats_itself(subject: Subject) -> None:
-    """The same members give the same estimate, and their parameters stay as they are."""
-    for name, trained in populations(subject):
-        before = {key: value.clone() for key, value in trained.parameters.items()}
-        first, again = estimate(subject, trained), estimate(subject, trained)
-        known = first.value.isfinite()
-        expect(bool((again.value.isfinite() == known).all()), f"{again.value.tolist()} after {first.value.tolist()}")
-        expect_close(again.value[known], first.value[known], f"the second value of {name}", 0.0)
-        errors = again.standard_error[known].nan_to_num(-1.0), first.standard_error[known].nan_to_num(-1.0)
-        expect_close(*errors, f"the second standard error of {name}", 0.0)
-        for key, value in before.items():
-            expect_close(trained.parameters[key], value, f"after the estimate of {name}, parameter {key}", 0.0)
-
-
-@rule("compute every member from its own parameters and noise: nothing is averaged or normalised over members")
-def members_do_not_mix(subject: Subject) -> None:
-    """A member's estimate doesn't depend on the members beside it."""
-    relaxed = not subject.plugin.of_weights
-    functions = (LINEAR, BENT) if relaxed else (BENT,)
-    parameters = parameters_of(True) if relaxed else parameters_of_bent()
-    whole = estimate(subject, linear_or_bent(RESTARTS, relaxed, functions).evaluated(parameters))
-    for place, restart in enumerate(RESTARTS):
-        own = {name: value[place : place + 1] for name, value in parameters.items()}
-        alone = estimate(subject, linear_or_bent([restart], relaxed, functions).evaluated(own))
-        if not bool(alone.value.isfinite()):
-            expect(place in whole.missing, f"a value for member {place} among others, none alone")
-            continue
-        expect_close(alone.value, whole.value[place : place + 1], f"the value of member {place} alone", BATCH_MATES)
-        errors = alone.standard_error.nan_to_num(-1.0), whole.standard_error[place : place + 1].nan_to_num(-1.0)
-        expect_close(*errors, f"the standard error of member {place} alone", BATCH_MATES)
-
-
-@rule("open no context that outlives the call: torch.no_grad() as `with`, not set_grad_enabled")
-def leaves_torch_as_it_was(subject: Subject) -> None:
-    """Gradients are switched on after an estimate if they were before."""
-    with torch.enable_grad():
-        estimate(subject, next(populations(subject))[1])
-        expect(torch.is_grad_enabled(), "gradients switched off after the estimate")
-
-
-RULES: tuple[Rule[Subject], ...] = (
-    estimates_every_member,
-    missing_values_have_reasons,
-    repeats_itself,
-    members_do_not_mix,
-    leaves_torch_as_it_was,
-)
-
-
-def checks(subject: Subject) -> list[Check]:
-    """The checks of one example."""
-    return checks_of(
-        subject.prefix,
-        subject.about,
-        subject,
-        (*RULES_OF_OPTIONS, *RULES, *evidence_value.RULES, *evidence_error.RULES),
+    @remedy(
+        "return Estimate(value, standard_error), both (members,) in float64; the error is 0 where nothing is sampled, "
+        "and NaN with a reason in `unsure` where it isn't known"
     )
+    def test_estimates_every_member(self, subject: Subject) -> None:
+        """Value and standard error are (members,) in float64; the error isn't negative, NaN only with a reason."""
+        for name, trained in populations(subject):
+            found = estimate(subject, trained)
+            for what, value in (("value", found.value), ("standard_error", found.standard_error)):
+                expect_shape(value, (trained.size,), f"{what} of {name}")
+                expect(value.dtype == DOUBLE, f"{what} of {name} in {value.dtype}")
+            known = found.value.isfinite()
+            unsure = [number for number, nan in enumerate((found.standard_error.isnan() & known).tolist()) if nan]
+            expect(
+                sorted(found.unsure) == unsure,
+                f"standard errors {found.standard_error.tolist()} of {name}, unsure {found.unsure}",
+            )
+            errors = found.standard_error[known & ~found.standard_error.isnan()]
+            expect_finite(errors, f"standard_error of {name}")
+            expect(bool((errors >= 0).all()), f"negative errors of {name}: {errors.tolist()}")
+
+    @remedy("give NaN to members that the method doesn't fit, and say why in Estimate(..., missing={number: reason})")
+    def test_missing_values_have_reasons(self, subject: Subject) -> None:
+        """Values are finite, but for members whose NaN has a reason in `missing`, and only theirs."""
+        for name, trained in populations(subject):
+            found = estimate(subject, trained)
+            unknown = [number for number, known in enumerate(found.value.isfinite().tolist()) if not known]
+            expect(
+                sorted(found.missing) == unknown, f"values {found.value.tolist()} of {name}, missing {found.missing}"
+            )
+            expect(not bool(found.value.isinf().any()), f"values {found.value.tolist()} of {name}")
+            said = all(isinstance(reason, str) and reason.strip() for reason in found.missing.values())
+            expect(said, f"reasons {found.missing} of {name}")
+
+    @remedy("draw noise by `trained.sample_terms` or `trained.weights`, where it is keyed by member; no torch.randn")
+    def test_repeats_itself(self, subject: Subject) -> None:
+        """The same members give the same estimate, and their parameters stay as they are."""
+        for name, trained in populations(subject):
+            before = {key: value.clone() for key, value in trained.parameters.items()}
+            first, again = estimate(subject, trained), estimate(subject, trained)
+            known = first.value.isfinite()
+            expect(
+                bool((again.value.isfinite() == known).all()), f"{again.value.tolist()} after {first.value.tolist()}"
+            )
+            expect_close(again.value[known], first.value[known], f"the second value of {name}", 0.0)
+            errors = again.standard_error[known].nan_to_num(-1.0), first.standard_error[known].nan_to_num(-1.0)
+            expect_close(*errors, f"the second standard error of {name}", 0.0)
+            for key, value in before.items():
+                expect_close(trained.parameters[key], value, f"after the estimate of {name}, parameter {key}", 0.0)
+
+    @remedy("compute every member from its own parameters and noise: nothing is averaged or normalised over members")
+    def test_members_do_not_mix(self, subject: Subject) -> None:
+        """A member's estimate doesn't depend on the members beside it."""
+        relaxed = not subject.plugin.of_weights
+        functions = (LINEAR, BENT) if relaxed else (BENT,)
+        parameters = parameters_of(True) if relaxed else parameters_of_bent()
+        whole = estimate(subject, linear_or_bent(RESTARTS, relaxed, functions).evaluated(parameters))
+        for place, restart in enumerate(RESTARTS):
+            own = {name: value[place : place + 1] for name, value in parameters.items()}
+            alone = estimate(subject, linear_or_bent([restart], relaxed, functions).evaluated(own))
+            if not bool(alone.value.isfinite()):
+                expect(place in whole.missing, f"a value for member {place} among others, none alone")
+                continue
+            expect_close(alone.value, whole.value[place : place + 1], f"the value of member {place} alone", BATCH_MATES)
+            errors = alone.standard_error.nan_to_num(-1.0), whole.standard_error[place : place + 1].nan_to_num(-1.0)
+            expect_close(*errors, f"the standard error of member {place} alone", BATCH_MATES)
+
+    @remedy("open no context that outlives the call: torch.no_grad() as `with`, not set_grad_enabled")
+    def test_leaves_torch_as_it_was(self, subject: Subject) -> None:
+        """Gradients are switched on after an estimate if they were before."""
+        with torch.enable_grad():
+            estimate(subject, next(populations(subject))[1])
+            expect(torch.is_grad_enabled(), "gradients switched off after the estimate")

@@ -61,14 +61,6 @@ class DataSourceExample(Example):
     base: Path = Path()
 
 
-EXAMPLE_OF_KIND: dict[str, type[Example]] = {
-    "basis_functions": BasisExample,
-    "likelihoods": LikelihoodExample,
-    "data_sources": DataSourceExample,
-}
-"""The class that examples of a kind have; `Example` for the others."""
-
-
 def shown(value: Any) -> str:
     """A value of an option in a few characters."""
     text = ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)

@@ -9,13 +9,12 @@ import torch
 from torch import Tensor
 from torch.fx.experimental.proxy_tensor import make_fx
 
-from ..errors import Problem
 from ..train.inner_method import InnerMethod, NumbersOfMembers, State
 from ..train.metaparameters import metaparameter_tables
-from .check import Check, Rule, checks_of, expect, rule
-from .common import RULES_OF_OPTIONS
+from .check import PROBLEMS, expect, expect_problems, remedy
 from .default_spec import default_spec
 from .numbers import DOUBLE, copies, expect_all_close, expect_close, expect_finite, normal
+from .plugin_tests import PluginTests
 from .subject import Subject
 
 MEMBERS, OWN, STEPS = 3, 4, 500
@@ -73,118 +72,101 @@ def climbed(subject: Subject, hill: Hill, steps: int) -> tuple[Tensor, State]:
     return at, state
 
 
-@rule("return a list of structflow.errors.Problem from `conflicts`, empty for a spec of defaults")
-def conflicts_are_problems(subject: Subject) -> None:
-    """`conflicts` is a list of problems, and empty for a spec of defaults."""
-    found = subject.plugin.conflicts(default_spec(optimizer={"inner": subject.options}))
-    expect(isinstance(found, list) and all(isinstance(each, Problem) for each in found), f"{found!r}")
-    expect(not found, f"problems with a spec of defaults: {found!r}")
+class InnerOptimizerTests(PluginTests):
+    """Tests of one inner optimiser."""
 
+    kind = "inner_optimizers"
 
-@rule("step along the gradient, not against it: L is raised; give `lr` a default that suits numbers of order 1")
-def climbs_a_hill(subject: Subject) -> None:
-    """500 steps with the default options raise a quadratic function by half of what a member lacks at least."""
-    hill = Hill.of()
-    at, state = climbed(subject, hill, STEPS)
-    expect_finite(at, "the parameters")
-    for name, value in state.items():
-        expect_finite(value, f"state {name!r}")
-    lacking, left = -hill.height(torch.zeros_like(at)), -hill.height(at)
-    expect(bool((left <= (1 - LEAST_CLIMB) * lacking).all()), f"{left.tolist()} nats left of {lacking.tolist()}")
+    @remedy(PROBLEMS)
+    def test_conflicts_are_problems(self, subject: Subject) -> None:
+        """`conflicts` is a list of problems, and empty for a spec of defaults."""
+        spec = default_spec(optimizer={"inner": subject.options})
+        found = expect_problems(lambda: subject.plugin.conflicts(spec), "a spec of defaults")
+        expect(not found, f"problems with a spec of defaults: {found!r}")
 
+    @remedy("step along the gradient, not against it: L is raised; give `lr` a default that suits numbers of order 1")
+    def test_climbs_a_hill(self, subject: Subject) -> None:
+        """500 steps with the default options raise a quadratic function by half of what a member lacks at least."""
+        hill = Hill.of()
+        at, state = climbed(subject, hill, STEPS)
+        expect_finite(at, "the parameters")
+        for name, value in state.items():
+            expect_finite(value, f"state {name!r}")
+        lacking, left = -hill.height(torch.zeros_like(at)), -hill.height(at)
+        expect(bool((left <= (1 - LEAST_CLIMB) * lacking).all()), f"{left.tolist()} nats left of {lacking.tolist()}")
 
-@rule("divide by no norm or product that can be 0: where nothing has moved and the gradient is 0, nothing moves")
-def rests_without_a_gradient(subject: Subject) -> None:
-    """From the start a gradient of 0 moves nothing, and what is kept stays finite."""
-    hill, inner = Hill.of(), method(subject)
-    at = hill.target
-    rate, first = torch.tensor(0.1, dtype=DOUBLE), torch.tensor(0)
-    after, state = inner.ascend(at, torch.zeros_like(at), inner.start(at), rate, first, hill.numbers)
-    expect_close(after, at, "the parameters after a gradient of 0", 0.0)
-    for name, value in state.items():
-        expect_finite(value, f"state {name!r}")
+    @remedy("divide by no norm or product that can be 0: where nothing has moved and the gradient is 0, nothing moves")
+    def test_rests_without_a_gradient(self, subject: Subject) -> None:
+        """From the start a gradient of 0 moves nothing, and what is kept stays finite."""
+        hill, inner = Hill.of(), method(subject)
+        at = hill.target
+        rate, first = torch.tensor(0.1, dtype=DOUBLE), torch.tensor(0)
+        after, state = inner.ascend(at, torch.zeros_like(at), inner.start(at), rate, first, hill.numbers)
+        expect_close(after, at, "the parameters after a gradient of 0", 0.0)
+        for name, value in state.items():
+            expect_finite(value, f"state {name!r}")
 
+    @remedy("return new tensors: the parameters, the gradient and the state that were given stay as they are")
+    def test_changes_nothing_in_place(self, subject: Subject) -> None:
+        """`ascend` leaves its arguments as they are, and gives the same for the same."""
+        hill, inner = Hill.of(), method(subject)
+        at, state = climbed(subject, hill, 3)
+        gradient, before = hill.gradient(at), copies({"parameters": at, **state})
+        arguments: Any = (at, gradient, state, torch.tensor(0.1, dtype=DOUBLE), torch.tensor(3), hill.numbers)
+        first, again = inner.ascend(*arguments), inner.ascend(*arguments)
+        expect_all_close({"parameters": at, **state}, before, "after a step")
+        expect_close(gradient, hill.gradient(at), "the gradient after a step", 0.0)
+        expect_close(again[0], first[0], "the parameters after the same step again", 0.0)
 
-@rule("return new tensors: the parameters, the gradient and the state that were given stay as they are")
-def changes_nothing_in_place(subject: Subject) -> None:
-    """`ascend` leaves its arguments as they are, and gives the same for the same."""
-    hill, inner = Hill.of(), method(subject)
-    at, state = climbed(subject, hill, 3)
-    gradient, before = hill.gradient(at), copies({"parameters": at, **state})
-    arguments: Any = (at, gradient, state, torch.tensor(0.1, dtype=DOUBLE), torch.tensor(3), hill.numbers)
-    first, again = inner.ascend(*arguments), inner.ascend(*arguments)
-    expect_all_close({"parameters": at, **state}, before, "after a step")
-    expect_close(gradient, hill.gradient(at), "the gradient after a step", 0.0)
-    expect_close(again[0], first[0], "the parameters after the same step again", 0.0)
+    @remedy("sum over a member's numbers by members.sum_by_member and hand values back by members.spread")
+    def test_members_do_not_mix(self, subject: Subject) -> None:
+        """Where a member's steps lead doesn't depend on the members beside it."""
+        whole, alone = Hill.of(), Hill.of(1)
+        together, by_itself = (climbed(subject, hill, 20)[0] for hill in (whole, alone))
+        expect_close(by_itself, together.reshape(OWN, MEMBERS)[:, 0], "the parameters of a member alone", ONE_MEMBER)
 
+    @remedy("choose with torch.where, not with `if`: steps are traced once and then compiled")
+    def test_branches_on_no_value(self, subject: Subject) -> None:
+        """A step that was traced at the start is right at later steps, too."""
+        hill, inner = Hill.of(), method(subject)
 
-@rule("sum over a member's numbers by members.sum_by_member and hand values back by members.spread")
-def members_do_not_mix(subject: Subject) -> None:
-    """Where a member's steps lead doesn't depend on the members beside it."""
-    whole, alone = Hill.of(), Hill.of(1)
-    together, by_itself = (climbed(subject, hill, 20)[0] for hill in (whole, alone))
-    expect_close(by_itself, together.reshape(OWN, MEMBERS)[:, 0], "the parameters of a member alone", ONE_MEMBER)
+        def step(at: Tensor, gradient: Tensor, state: State, rate: Tensor, number: Tensor) -> tuple[Tensor, State]:
+            return inner.ascend(at, gradient, state, rate, number, hill.numbers)
 
+        rate, start = torch.tensor(0.1, dtype=DOUBLE), torch.zeros_like(hill.target)
+        traced = make_fx(step)(start, hill.gradient(start), inner.start(start), rate, torch.tensor(0))
+        at, state = climbed(subject, hill, 5)
+        arguments = (at, hill.gradient(at), state, rate, torch.tensor(5))
+        (found, found_state), (expected, expected_state) = traced(*arguments), step(*arguments)
+        expect_close(found, expected, "the parameters after a traced step", ONE_MEMBER)
+        expect_all_close(found_state, expected_state, "after a traced step")
 
-@rule("choose with torch.where, not with `if`: steps are traced once and then compiled")
-def branches_on_no_value(subject: Subject) -> None:
-    """A step that was traced at the start is right at later steps, too."""
-    hill, inner = Hill.of(), method(subject)
+    @remedy("say in `step_sizes` what `ascend` does: (P,), none below 0; without any leave `has_step_sizes` False")
+    def test_step_sizes_are_sizes(self, subject: Subject) -> None:
+        """Where there are step sizes, they are (P,), finite and not negative."""
+        if not subject.plugin.has_step_sizes:
+            return
+        hill = Hill.of()
+        at, state = climbed(subject, hill, 4)
+        rate, number = torch.tensor(0.1, dtype=DOUBLE), torch.tensor(4)
+        found = subject.plugin.step_sizes(subject.options, state, hill.gradient(at), rate, number)
+        expect(tuple(found.shape) == tuple(at.shape), f"step sizes of shape {tuple(found.shape)}")
+        expect_finite(found, "the step sizes")
+        expect(bool((found >= 0).all()), f"{found.tolist()}")
 
-    def step(at: Tensor, gradient: Tensor, state: State, rate: Tensor, number: Tensor) -> tuple[Tensor, State]:
-        return inner.ascend(at, gradient, state, rate, number, hill.numbers)
-
-    rate, start = torch.tensor(0.1, dtype=DOUBLE), torch.zeros_like(hill.target)
-    traced = make_fx(step)(start, hill.gradient(start), inner.start(start), rate, torch.tensor(0))
-    at, state = climbed(subject, hill, 5)
-    arguments = (at, hill.gradient(at), state, rate, torch.tensor(5))
-    (found, found_state), (expected, expected_state) = traced(*arguments), step(*arguments)
-    expect_close(found, expected, "the parameters after a traced step", ONE_MEMBER)
-    expect_all_close(found_state, expected_state, "after a traced step")
-
-
-@rule("say in `step_sizes` what `ascend` does: (P,), none below 0; without any leave `has_step_sizes` False")
-def step_sizes_are_sizes(subject: Subject) -> None:
-    """Where there are step sizes, they are (P,), finite and not negative."""
-    if not subject.plugin.has_step_sizes:
-        return
-    hill = Hill.of()
-    at, state = climbed(subject, hill, 4)
-    rate, number = torch.tensor(0.1, dtype=DOUBLE), torch.tensor(4)
-    found = subject.plugin.step_sizes(subject.options, state, hill.gradient(at), rate, number)
-    expect(tuple(found.shape) == tuple(at.shape), f"step sizes of shape {tuple(found.shape)}")
-    expect_finite(found, "the step sizes")
-    expect(bool((found >= 0).all()), f"{found.tolist()}")
-
-
-@rule("return None from `momentum` unless steps are v ← μ v + ∇L, θ ← θ + rate · v with the state {'velocity': v}")
-def momentum_is_that_of_its_steps(subject: Subject) -> None:
-    """With a momentum, steps are gradient steps with it."""
-    momentum = subject.plugin.momentum(subject.options)
-    if momentum is None:
-        return
-    hill = Hill.of()
-    at, state = climbed(subject, hill, 3)
-    gradient, rate = hill.gradient(at), torch.tensor(0.1, dtype=DOUBLE)
-    expect(set(state) == {"velocity"}, f"a state of {sorted(state)}")
-    after, kept = method(subject).ascend(at, gradient, state, rate, torch.tensor(3), hill.numbers)
-    velocity = momentum * state["velocity"] + gradient
-    expect_close(kept["velocity"], velocity, "the velocity", ONE_MEMBER)
-    expect_close(after, at + rate * velocity, "the parameters after a step", ONE_MEMBER)
-
-
-RULES: tuple[Rule[Subject], ...] = (
-    conflicts_are_problems,
-    climbs_a_hill,
-    rests_without_a_gradient,
-    changes_nothing_in_place,
-    members_do_not_mix,
-    branches_on_no_value,
-    step_sizes_are_sizes,
-    momentum_is_that_of_its_steps,
-)
-
-
-def checks(subject: Subject) -> list[Check]:
-    """The checks of one example."""
-    return checks_of(subject.prefix, subject.about, subject, (*RULES_OF_OPTIONS, *RULES))
+    @remedy(
+        "return None from `momentum` unless steps are v ← μ v + ∇L, θ ← θ + rate · v with the state {'velocity': v}"
+    )
+    def test_momentum_is_that_of_its_steps(self, subject: Subject) -> None:
+        """With a momentum, steps are gradient steps with it."""
+        momentum = subject.plugin.momentum(subject.options)
+        if momentum is None:
+            return
+        hill = Hill.of()
+        at, state = climbed(subject, hill, 3)
+        gradient, rate = hill.gradient(at), torch.tensor(0.1, dtype=DOUBLE)
+        expect(set(state) == {"velocity"}, f"a state of {sorted(state)}")
+        after, kept = method(subject).ascend(at, gradient, state, rate, torch.tensor(3), hill.numbers)
+        velocity = momentum * state["velocity"] + gradient
+        expect_close(kept["velocity"], velocity, "the velocity", ONE_MEMBER)
+        expect_close(after, at + rate * velocity, "the parameters after a step", ONE_MEMBER)

@@ -1,46 +1,48 @@
-"""The checks of a likelihood, and the targets that are tried without an example."""
+"""Tests of a likelihood."""
 
 from __future__ import annotations
 
-from typing import Any
-
-from ..plugins.registry import Registration
-from . import (
-    compiled,
-    likelihood_density,
-    likelihood_draws,
-    likelihood_expectation,
-    likelihood_numbers,
-    likelihood_values,
-    training,
-)
-from .check import Check, Rule, checks_of
-from .common import RULES_OF_OPTIONS
+from .check import remedy
+from .compiled import CompiledTests
 from .examples import LikelihoodExample
+from .likelihood_density import LikelihoodDensityTests
+from .likelihood_expectation import LikelihoodExpectationTests
 from .likelihood_subject import LikelihoodSubject
+from .likelihood_values import LikelihoodValueTests
+from .numbers import normal
+from .tiny_model import Readout, candidate, chain, expect_training, tiny_model
 
 USUAL_CLASSES = 3
 USUAL_TARGETS = 2
 
-RULES: tuple[Rule[Any], ...] = (
-    *RULES_OF_OPTIONS,
-    *likelihood_values.RULES,
-    *likelihood_numbers.RULES,
-    *likelihood_density.RULES,
-    *likelihood_draws.RULES,
-    *likelihood_expectation.RULES,
-    *training.LIKELIHOOD_RULES,
-    *compiled.ALONE,
-)
 
+class LikelihoodTests(
+    LikelihoodValueTests,
+    LikelihoodDensityTests,
+    LikelihoodExpectationTests,
+    CompiledTests,
+):
+    """Tests of one likelihood.
 
-def usual_examples(registration: Registration) -> list[LikelihoodExample]:
-    """Default options over three classes, or over two targets."""
-    if registration.plugin.target == "classes":
-        return [LikelihoodExample({}, 1, USUAL_CLASSES)]
-    return [LikelihoodExample({}, USUAL_TARGETS, 2 if registration.plugin.target == "binary" else 0)]
+    class TestStudentT(LikelihoodTests):
+        plugin = StudentT
+        examples = [LikelihoodExample({"degrees": 4.0}, n_targets=2)]
+    """
 
+    kind = "likelihoods"
+    example_class = LikelihoodExample
+    subject_class = LikelihoodSubject
 
-def checks(subject: LikelihoodSubject) -> list[Check]:
-    """The checks of one example."""
-    return checks_of(subject.prefix, subject.about, subject, RULES)
+    @classmethod
+    def usual_examples(cls) -> list[LikelihoodExample]:
+        """Default options over three classes, or over two targets."""
+        if cls.plugin.target == "classes":
+            return [LikelihoodExample({}, 1, USUAL_CLASSES)]
+        return [LikelihoodExample({}, USUAL_TARGETS, 2 if cls.plugin.target == "binary" else 0)]
+
+    @remedy("see the tests of log_prob and its gradients; what they pass should train")
+    def test_likelihood_trains(self, subject: LikelihoodSubject) -> None:
+        """A small network under the likelihood trains for twenty steps, and its bound stays finite."""
+        graph = chain([candidate("readout", Readout)], [(3,), (2,), subject.out_shape])
+        y = subject.targets()
+        expect_training(tiny_model(graph, normal(len(y), 3, seed=12), y, subject.likelihood))

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.func import vmap
 
-from .check import Rule, rule
+from .check import remedy
 from .likelihood_grid import ROWS, given
 from .likelihood_subject import LikelihoodSubject
 from .numbers import DOUBLE, expect_close, expect_finite, expect_shape
@@ -47,20 +47,6 @@ QUADRATURES = {
 """By the number of values of the output node."""
 
 
-@rule(
-    "derive `expected_log_prob` again: E log p(y | f) for independent normal values of the output node, summed over y"
-)
-def closed_form_is_the_expectation(subject: LikelihoodSubject) -> None:
-    """Where `closed_form` holds, `expected_log_prob` is quadrature of `log_prob`, for one target and two."""
-    if not subject.over(1).closed_form:
-        return
-    numbers = (1,) if subject.plugin.target == "classes" else (1, 2)
-    left_out = [number for number in numbers if not examined(subject, number)]
-    if left_out:
-        values = math.prod(subject.shape_over(left_out[0]))
-        pytest.skip(f"no quadrature over the {values} values of the output node for {left_out[0]} targets")
-
-
 def examined(subject: LikelihoodSubject, n_targets: int) -> bool:
     """Whether quadrature over so many targets is possible; complains where it finds another expectation."""
     likelihood = subject.over(n_targets)
@@ -91,4 +77,16 @@ def examined(subject: LikelihoodSubject, n_targets: int) -> bool:
     return True
 
 
-RULES: tuple[Rule[LikelihoodSubject], ...] = (closed_form_is_the_expectation,)
+class LikelihoodExpectationTests:
+    """A closed form is the expectation."""
+
+    @remedy("derive `expected_log_prob` again: E log p(y | f) for independent normal values of the output node")
+    def test_closed_form_is_the_expectation(self, subject: LikelihoodSubject) -> None:
+        """Where `closed_form` holds, `expected_log_prob` is quadrature of `log_prob`, for one target and two."""
+        if not subject.over(1).closed_form:
+            return
+        numbers = (1,) if subject.plugin.target == "classes" else (1, 2)
+        left_out = [number for number in numbers if not examined(subject, number)]
+        if left_out:
+            values = math.prod(subject.shape_over(left_out[0]))
+            pytest.skip(f"no quadrature over the {values} values of the output node for {left_out[0]} targets")

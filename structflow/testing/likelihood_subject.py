@@ -7,17 +7,18 @@ from functools import cached_property
 import numpy as np
 import torch
 from torch import Tensor
+from torch.func import grad, vmap
 
 from ..plugins import Likelihood, Shape
+from .compiled import CompiledSubject, Part
 from .numbers import DOUBLE, Weights, normal
-from .subject import Subject
 
 ROWS = 12
 SPREAD = 0.5
 """Standard deviation of the values of the output node: rates and odds stay within an order of magnitude."""
 
 
-class LikelihoodSubject(Subject):
+class LikelihoodSubject(CompiledSubject):
     """A likelihood of one example, over `n_targets` columns or `n_classes` classes."""
 
     @property
@@ -81,3 +82,16 @@ class LikelihoodSubject(Subject):
         else:
             values = generator.standard_normal(shape)
         return torch.from_numpy(values.astype(np.float64)).to(dtype)
+
+    def compiled_part(self, members: int) -> tuple[Part, tuple[object, ...]]:
+        """log p(y | f) and its gradient by f; and parameters, targets and values of the output node."""
+
+        def compute(parameters: Weights, y: Tensor, f: Tensor) -> tuple[Tensor, Weights]:
+            def total_and_rows(of_member: Weights, value: Tensor) -> tuple[Tensor, Tensor]:
+                rows = self.likelihood.log_prob(of_member, y, value)
+                return rows.sum(), rows
+
+            by_f, rows = vmap(grad(total_and_rows, argnums=1, has_aux=True))(parameters, f)
+            return rows, {"f": by_f}
+
+        return compute, (self.parameters(members), self.targets(), self.outputs(members))

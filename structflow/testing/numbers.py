@@ -1,13 +1,17 @@
-"""Numbers that the checks are made with, and comparisons that say how far off they are."""
+"""Numbers that the tests are made with, and comparisons: of tensors, of gradients with differences, of precision."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
+from torch.func import grad
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
-from .check import expect
+from .check import Complaint, expect
 
 DOUBLE = torch.float64
 ROUNDING = 1e-9
@@ -73,3 +77,80 @@ def cast(tensors: Mapping[str, Tensor], dtype: torch.dtype) -> Weights:
 def moved(tensors: Mapping[str, Tensor], device: str) -> Weights:
     """The same tensors on a device."""
     return {name: value.to(device) for name, value in tensors.items()}
+
+
+STEP = 1e-6
+"""Half the distance of a central difference."""
+
+ALLOWED = 1e-5
+"""Relative error that it may have in float64."""
+
+
+def expect_gradients(value: Callable[[Weights], Tensor], points: Mapping[int, Weights], what: str) -> None:
+    """Complain where the gradient of a number isn't that of central differences, by name, at any of the points.
+
+    A kink within the step is bad luck that hardly occurs twice: a name is reported only if it is wrong at all points.
+    `points` are tensors by name, by the seed of the direction.
+    """
+    wrong: dict[str, list[str]] = {}
+    for seed, point in points.items():
+        slopes: Weights = grad(value)(point)
+        for number, (name, at) in enumerate(point.items()):
+            direction = normal(*at.shape, seed=1000 * seed + number)
+            direction = direction / direction.norm().clamp(min=1e-300)
+            sides = [value({**point, name: at + sign * STEP * direction}) for sign in (1, -1)]
+            difference = float((sides[0] - sides[1]) / (2 * STEP))
+            found = float((slopes[name] * direction).sum())
+            scale = max(1.0, abs(difference), 1e-6 * abs(float(sides[0])))
+            if not abs(found - difference) <= ALLOWED * scale:
+                said = f"{what} by {name} is {found:.6g} along a direction; central differences give {difference:.6g}"
+                wrong.setdefault(name, []).append(said)
+    for complaints in wrong.values():
+        if len(complaints) == len(points):
+            raise Complaint(complaints[0])
+
+
+def is_right(value: Callable[[Weights], Tensor], points: Mapping[int, Weights]) -> bool:
+    """Whether gradients are those of central differences at the points."""
+    try:
+        expect_gradients(value, points, "gradient")
+    except Complaint:
+        return False
+    return True
+
+
+def flattened(tensor: Tensor) -> Tensor:
+    """A smooth number that depends on every element of a tensor: Σ a_i v_i with a_i = cos i."""
+    a = torch.arange(tensor.numel(), dtype=tensor.dtype, device=tensor.device).cos().reshape(tensor.shape)
+    return (a * tensor).sum()
+
+
+COARSE = (torch.float32, torch.float16, torch.bfloat16)
+
+REMEDY = "make constants in the dtype of the arguments: x.new_tensor(0.1), torch.zeros_like(x), or Python numbers"
+
+
+class CoarseNumbers(TorchDispatchMode):
+    """Notes the operations in which numbers of less than double precision take part."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.operations: list[str] = []
+
+    def __torch_dispatch__(
+        self, func: Any, types: Sequence[type], args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        """Carry out the operation."""
+        result = func(*args, **(kwargs or {}))
+        tensors = [each for each in tree_leaves((args, kwargs, result)) if isinstance(each, Tensor)]
+        if any(each.dtype in COARSE for each in tensors):
+            self.operations.append(str(func))
+        return result
+
+
+def expect_double(compute: Callable[[], object], what: str) -> None:
+    """Complain where numbers in single precision take part in something that is given double precision alone."""
+    with CoarseNumbers() as found:
+        compute()
+    names = ", ".join(dict.fromkeys(found.operations))
+    expect(not found.operations, f"{what} of numbers in float64 computes in single precision (in {names})")

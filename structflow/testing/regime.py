@@ -6,19 +6,19 @@ import json
 import math
 import pickle
 from collections.abc import Iterator
+from functools import partial
 from itertools import product
 from typing import Any
 
-from ..errors import Problem
 from ..plan.batching import Batch, make_batches
 from ..plugins import Candidate, Decision, RoundBound
 from ..plugins.regime_rounds import parent_of
 from ..plugins.registry import registry
 from ..spec.models import Spec
 from ..spec.structures import Structure
-from .check import Check, Rule, checks_of, expect, rule
-from .common import RULES_OF_OPTIONS
+from .check import PROBLEMS, expect, expect_problems, remedy
 from .default_spec import default_spec
+from .plugin_tests import PluginTests
 from .regime_records import FINISHES, GRAPHS, Game, Round
 from .subject import Subject
 
@@ -57,122 +57,109 @@ def rounds_of(subject: Subject) -> Iterator[tuple[str, Game, Round]]:
                 yield f"round {each.index} of {name}, {how}", game, each
 
 
-@rule("return a list of structflow.errors.Problem from `conflicts`, empty where all is well, with a path and a remedy")
-def conflicts_are_problems(subject: Subject) -> None:
-    """`conflicts` gives problems with path, message and remedy, the same at every call; some space is accepted."""
-    for spec, graph in product(specs(subject), GRAPHS):
-        space = graph.structure_space()
-        found = subject.plugin.conflicts(spec, space)
-        fits = isinstance(found, list) and all(isinstance(problem, Problem) for problem in found)
-        expect(fits, f"{found!r}")
-        silent = [problem for problem in found if not (problem.path and problem.message and problem.suggestion)]
-        expect(not silent, f"problems without path, message or suggestion: {silent}")
-        expect(subject.plugin.conflicts(spec, space) == found, "other problems at the second call")
-    expect(any(True for _ in games(subject)), "every space that the kit has is refused; give an example that takes one")
-
-
-@rule("return a list of RoundBound from `rounds`, computed from its arguments alone, each with a name of its own")
-def rounds_are_bounded(subject: Subject) -> None:
-    """`rounds` gives at least one bound, names that differ, whole numbers of members, and the same at every call."""
-    for name, game in games(subject):
-        bounds = game.bounds()
-        fits = isinstance(bounds, list) and len(bounds) > 0 and all(isinstance(each, RoundBound) for each in bounds)
-        expect(fits, f"rounds {bounds!r}, {name}")
-        names = [each.name for each in bounds]
-        expect(len(set(names)) == len(names), f"rounds named {names}, {name}")
-        wrong = [each for each in bounds if type(each.most) is not int or each.most < 0]
-        expect(not wrong, f"{wrong}, {name}")
-        plain = [dict(each.metaparameters) for each in bounds]
-        expect(json.loads(json.dumps(plain)) == plain, f"metaparameters {plain}, {name}")
-        expect(game.bounds() == bounds, f"other rounds at the second call, {name}")
-
-
-@rule("raise `most` in `rounds`, or decide for fewer members; `exact` only where the number is always reached")
-def rounds_keep_their_bounds(subject: Subject) -> None:
-    """No round has more members than its bound, nor fewer if it is exact and none diverged; relaxed as it says."""
-    for name, _, each in rounds_of(subject):
-        members = len(each.decision.candidates)
-        exact = each.bound.exact and all(math.isfinite(record.score) for record in each.records)
-        expect(members <= each.bound.most, f"{members} members; the bound is {each.bound.most}, {name}")
-        expect(members == each.bound.most or not exact, f"{members} members of exactly {each.bound.most}, {name}")
-        kinds = {member.structure is None for member in each.decision.candidates}
-        expect(
-            kinds <= {each.bound.relaxed},
-            f"members that are relaxed: {kinds}; the bound says {each.bound.relaxed}, {name}",
-        )
-
-
-@rule("choose structures of the space that is given, restarts below `restarts`, and one open set for a relaxed round")
-def candidates_are_in_the_space(subject: Subject) -> None:
-    """Candidates are structures of the space, or relaxations over some of its functions; none is named twice."""
-    for name, game, each in rounds_of(subject):
-        members = each.decision.candidates
-        expect(all(isinstance(member, Candidate) for member in members), f"candidates {members!r}, {name}")
-        expect(len(set(members)) == len(members), f"a candidate twice, {name}")
-        chosen = {member.structure for member in members if member.structure is not None} | set(each.decision.against)
-        outside = {structure for structure in chosen if structure not in game.space}
-        expect(not outside, f"structures outside the space: {shown(outside)}, {name}")
-        numbers = {member.restart for member in members}
-        expect(all(0 <= number < game.restarts for number in numbers), f"restarts {sorted(numbers)}, {name}")
-        expect(len({member.open for member in members}) <= 1, f"relaxed members over several open sets, {name}")
-        whole = {edge.key: set(edge.names) for edge in game.space.edges}
-        for left in {member.open for member in members if member.open is not None}:
-            known = all(key in whole and set(names) <= whole[key] for key, names in left.edges)
-            expect(known, f"open functions outside the space: {left.as_dict()}, {name}")
-            expect(
-                game.space.restricted(left).count > 0, f"an open set that leaves no structure: {left.as_dict()}, {name}"
-            )
-
-
-@rule("name parents with structflow.plugins.regime_rounds.parent_of, from the records that are given")
-def parents_came_before(subject: Subject) -> None:
-    """Parents are members of earlier rounds."""
-    for name, _, each in rounds_of(subject):
-        before = {parent_of(record) for record in each.records}
-        parents = {member.parent for member in each.decision.candidates if member.parent is not None}
-        expect(parents <= before, f"parents that weren't trained: {sorted(map(str, parents - before))}, {name}")
-
-
-@rule("keep no state and draw no random numbers in `decide`; break ties by Structure.canonical, not by order")
-def decisions_follow_from_records(subject: Subject) -> None:
-    """The same records give the same decision, in whatever order they come."""
-    for name, game, each in rounds_of(subject):
-        for order, records in (("the same", each.records), ("the reverse", each.records[::-1])):
-            again = game.decide(each.index, list(records))
-            same = list(again.candidates) == list(each.decision.candidates) and again.against == each.decision.against
-            expect(same, f"another decision for records in {order} order, {name}")
-
-
-@rule("put plain numbers, tuples and Structures into candidates, as the store writes them")
-def decisions_survive_the_store(subject: Subject) -> None:
-    """Decisions come back equal from pickle, and from batches that were written as JSON."""
-    for name, game, each in rounds_of(subject):
-        decision: Decision = pickle.loads(pickle.dumps(each.decision))
-        expect(decision == each.decision, f"another decision after pickle, {name}")
-        batches = make_batches(game.graph, list(decision.candidates), MEMBERS_PER_BATCH)
-        stored = [Batch.from_json(json.loads(json.dumps(batch.as_json()))) for batch in batches]
-        members = {member for batch in stored for member in batch.members}
-        expect(members == set(decision.candidates), f"other members after JSON, {name}")
-        against = tuple(Structure.from_dict(json.loads(json.dumps(item.as_dict()))) for item in decision.against)
-        expect(against == tuple(decision.against), f"other repelling structures after JSON, {name}")
-
-
 def shown(structures: set[Structure]) -> str:
     """The first structures in a message."""
     return ", ".join(sorted(structure.canonical for structure in structures)[:3])
 
 
-RULES: tuple[Rule[Subject], ...] = (
-    conflicts_are_problems,
-    rounds_are_bounded,
-    rounds_keep_their_bounds,
-    candidates_are_in_the_space,
-    parents_came_before,
-    decisions_follow_from_records,
-    decisions_survive_the_store,
-)
+class RegimeTests(PluginTests):
+    """Tests of one regime."""
 
+    kind = "regimes"
 
-def checks(subject: Subject) -> list[Check]:
-    """The checks of one example."""
-    return checks_of(subject.prefix, subject.about, subject, (*RULES_OF_OPTIONS, *RULES))
+    @remedy(PROBLEMS)
+    def test_conflicts_are_problems(self, subject: Subject) -> None:
+        """`conflicts` gives problems with path, message and remedy, the same at every call; some space is accepted."""
+        for spec, graph in product(specs(subject), GRAPHS):
+            conflicts = partial(subject.plugin.conflicts, spec, graph.structure_space())
+            expect_problems(conflicts, f"{graph.structure_space().count} structures")
+        expect(
+            any(True for _ in games(subject)), "every space that the kit has is refused; give an example that takes one"
+        )
+
+    @remedy("return a list of RoundBound from `rounds`, computed from its arguments alone, each with a name of its own")
+    def test_rounds_are_bounded(self, subject: Subject) -> None:
+        """`rounds` gives one bound or more, names that differ, whole numbers of members, the same at every call."""
+        for name, game in games(subject):
+            bounds = game.bounds()
+            fits = isinstance(bounds, list) and len(bounds) > 0 and all(isinstance(each, RoundBound) for each in bounds)
+            expect(fits, f"rounds {bounds!r}, {name}")
+            names = [each.name for each in bounds]
+            expect(len(set(names)) == len(names), f"rounds named {names}, {name}")
+            wrong = [each for each in bounds if type(each.most) is not int or each.most < 0]
+            expect(not wrong, f"{wrong}, {name}")
+            plain = [dict(each.metaparameters) for each in bounds]
+            expect(json.loads(json.dumps(plain)) == plain, f"metaparameters {plain}, {name}")
+            expect(game.bounds() == bounds, f"other rounds at the second call, {name}")
+
+    @remedy("raise `most` in `rounds`, or decide for fewer members; `exact` only where the number is always reached")
+    def test_rounds_keep_their_bounds(self, subject: Subject) -> None:
+        """No round has more members than its bound, nor fewer if it is exact and none diverged; relaxed as it says."""
+        for name, _, each in rounds_of(subject):
+            members = len(each.decision.candidates)
+            exact = each.bound.exact and all(math.isfinite(record.score) for record in each.records)
+            expect(members <= each.bound.most, f"{members} members; the bound is {each.bound.most}, {name}")
+            expect(members == each.bound.most or not exact, f"{members} members of exactly {each.bound.most}, {name}")
+            kinds = {member.structure is None for member in each.decision.candidates}
+            expect(
+                kinds <= {each.bound.relaxed},
+                f"members that are relaxed: {kinds}; the bound says {each.bound.relaxed}, {name}",
+            )
+
+    @remedy(
+        "choose structures of the space that is given, restarts below `restarts`, and one open set for a relaxed round"
+    )
+    def test_candidates_are_in_the_space(self, subject: Subject) -> None:
+        """Candidates are structures of the space, or relaxations over some of its functions; none is named twice."""
+        for name, game, each in rounds_of(subject):
+            members = each.decision.candidates
+            expect(all(isinstance(member, Candidate) for member in members), f"candidates {members!r}, {name}")
+            expect(len(set(members)) == len(members), f"a candidate twice, {name}")
+            chosen = {member.structure for member in members if member.structure is not None} | set(
+                each.decision.against
+            )
+            outside = {structure for structure in chosen if structure not in game.space}
+            expect(not outside, f"structures outside the space: {shown(outside)}, {name}")
+            numbers = {member.restart for member in members}
+            expect(all(0 <= number < game.restarts for number in numbers), f"restarts {sorted(numbers)}, {name}")
+            expect(len({member.open for member in members}) <= 1, f"relaxed members over several open sets, {name}")
+            whole = {edge.key: set(edge.names) for edge in game.space.edges}
+            for left in {member.open for member in members if member.open is not None}:
+                known = all(key in whole and set(names) <= whole[key] for key, names in left.edges)
+                expect(known, f"open functions outside the space: {left.as_dict()}, {name}")
+                expect(
+                    game.space.restricted(left).count > 0,
+                    f"an open set that leaves no structure: {left.as_dict()}, {name}",
+                )
+
+    @remedy("name parents with structflow.plugins.regime_rounds.parent_of, from the records that are given")
+    def test_parents_came_before(self, subject: Subject) -> None:
+        """Parents are members of earlier rounds."""
+        for name, _, each in rounds_of(subject):
+            before = {parent_of(record) for record in each.records}
+            parents = {member.parent for member in each.decision.candidates if member.parent is not None}
+            expect(parents <= before, f"parents that weren't trained: {sorted(map(str, parents - before))}, {name}")
+
+    @remedy("keep no state and draw no random numbers in `decide`; break ties by Structure.canonical, not by order")
+    def test_decisions_follow_from_records(self, subject: Subject) -> None:
+        """The same records give the same decision, in whatever order they come."""
+        for name, game, each in rounds_of(subject):
+            for order, records in (("the same", each.records), ("the reverse", each.records[::-1])):
+                again = game.decide(each.index, list(records))
+                same = (
+                    list(again.candidates) == list(each.decision.candidates) and again.against == each.decision.against
+                )
+                expect(same, f"another decision for records in {order} order, {name}")
+
+    @remedy("put plain numbers, tuples and Structures into candidates, as the store writes them")
+    def test_decisions_survive_the_store(self, subject: Subject) -> None:
+        """Decisions come back equal from pickle, and from batches that were written as JSON."""
+        for name, game, each in rounds_of(subject):
+            decision: Decision = pickle.loads(pickle.dumps(each.decision))
+            expect(decision == each.decision, f"another decision after pickle, {name}")
+            batches = make_batches(game.graph, list(decision.candidates), MEMBERS_PER_BATCH)
+            stored = [Batch.from_json(json.loads(json.dumps(batch.as_json()))) for batch in batches]
+            members = {member for batch in stored for member in batch.members}
+            expect(members == set(decision.candidates), f"other members after JSON, {name}")
+            against = tuple(Structure.from_dict(json.loads(json.dumps(item.as_dict()))) for item in decision.against)
+            expect(against == tuple(decision.against), f"other repelling structures after JSON, {name}")

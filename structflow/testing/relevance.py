@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from functools import cache
+from functools import cache, partial
 
 import torch
 from torch import Tensor
@@ -14,10 +14,10 @@ from ..evidence.trained import TrainedPopulation
 from ..objective.subset import subset_parameters
 from ..plugins.registry import registry
 from ..spec.models import Posterior, WeightsPosterior
-from .check import Check, Rule, checks_of, expect, expect_refusal, rule
-from .common import RULES_OF_OPTIONS
+from .check import PROBLEMS, expect, expect_problems, expect_refusal, remedy
 from .default_spec import default_spec
 from .numbers import DOUBLE, Weights, copies, expect_all_close, expect_close, expect_finite, expect_shape, normal
+from .plugin_tests import PluginTests
 from .subject import Subject
 from .tiny_model import Bend, TinyModel, candidate, chain, tiny_model
 
@@ -69,73 +69,6 @@ def scores(subject: Subject, trained: TrainedPopulation, kept: Tensor | None = N
     return found
 
 
-@rule("return a list of structflow.errors.Problem from `conflicts`, empty where all is well, with a path and a remedy")
-def conflicts_are_problems(subject: Subject) -> None:
-    """`conflicts` is a list of problems, and empty for one of a diagonal posterior, a full one and a point at least."""
-    for name, posterior in POSTERIORS.items():
-        found = conflicts(subject, posterior)
-        expect(isinstance(found, list), f"{type(found).__name__} for {name}: {found!r}")
-        expect(all(isinstance(problem, Problem) for problem in found), f"{found!r} for {name}")
-        silent = [problem for problem in found if not (problem.path and problem.message and problem.suggestion)]
-        expect(not silent, f"problems without path, message or suggestion for {name}: {silent}")
-    expect(any(populations(subject)), "conflicts with every posterior")
-
-
-@rule("raise structflow.errors.CallError in `scores` where `conflicts` names the posterior")
-def conflicting_posteriors_are_refused(subject: Subject) -> None:
-    """Where `conflicts` has a problem with the posterior, so has `scores`."""
-    for name, posterior in POSTERIORS.items():
-        if conflicts(subject, posterior):
-            trained = bent_or_constant(posterior, RESTARTS).evaluated(parameters_of(posterior))
-            expect_refusal(CallError, lambda trained=trained: scores(subject, trained), f"scores for {name}")  # type: ignore[misc]
-
-
-@rule("return (M, n) numbers in float64, also where members have fewer weights than n")
-def scores_every_weight(subject: Subject) -> None:
-    """Scores are (M, n) in float64, and finite where a weight is kept."""
-    for name, trained in populations(subject):
-        found = scores(subject, trained)
-        expect_shape(found, tuple(trained.weights.used.shape), f"scores for {name}")
-        expect(found.dtype == DOUBLE, f"scores for {name} in {found.dtype}")
-        expect_finite(found[trained.weights.used], f"scores for {name}")
-
-
-@rule("score the weights that are left, whichever they are; one that is `sequential` is asked down to the last one")
-def every_weight_is_removed_once(subject: Subject) -> None:
-    """Removed in the order of the scores, every weight goes exactly once, also the last ones of a member."""
-    for name, trained in populations(subject):
-        used = trained.weights.used
-        places = removal_places(subject.plugin, subject.options, trained.weights, used)
-        for member in range(trained.size):
-            found, count = sorted(places[member][used[member]].tolist()), int(used[member].sum())
-            expect(found == list(range(count)), f"places {found} of {count} weights of member {member} for {name}")
-
-
-@rule("draw noise through `weights.normals`, which is keyed by member, and keep no state; change nothing in place")
-def repeats_itself(subject: Subject) -> None:
-    """The same members give the same scores, and their parameters and `kept` stay as they are."""
-    for name, trained in populations(subject):
-        before, kept = copies(trained.parameters), trained.weights.used.clone()
-        first, again = scores(subject, trained, kept), scores(subject, trained, kept)
-        expect_close(again[kept], first[kept], f"the second scores for {name}", 0.0)
-        expect(bool((kept == trained.weights.used).all()), f"`kept` changed for {name}")
-        expect_all_close(trained.parameters, before, f"after the scores for {name}, parameters")
-
-
-@rule("compute every member from its own weights and noise: nothing is averaged or normalised over members")
-def members_do_not_mix(subject: Subject) -> None:
-    """A member's scores don't depend on the members beside it."""
-    for name, posterior in POSTERIORS.items():
-        if conflicts(subject, posterior):
-            continue
-        together = bent_or_constant(posterior, RESTARTS).evaluated(parameters_of(posterior))
-        whole, used = scores(subject, together), together.weights.used
-        fewer, mine = bent_or_constant(posterior, RESTARTS[1:]), slice(1, None, len(RESTARTS))
-        alone = fewer.evaluated(only(together, fewer))
-        found = scores(subject, alone)
-        expect_close(found[used[mine]], whole[mine][used[mine]], f"the scores alone for {name}", BATCH_MATES)
-
-
 def only(together: TrainedPopulation, fewer: TinyModel) -> Weights:
     """The parameters of the members that a model has of those of a larger one."""
     members = together.bound.population.members
@@ -143,25 +76,75 @@ def only(together: TrainedPopulation, fewer: TinyModel) -> Weights:
     return subset_parameters(together.parameters, together.bound, fewer.bound.population, numbers)
 
 
-@rule("open no context that outlives the call: torch.no_grad() as `with`, not set_grad_enabled")
-def leaves_torch_as_it_was(subject: Subject) -> None:
-    """Gradients are switched on after the scores if they were before."""
-    with torch.enable_grad():
-        scores(subject, next(populations(subject))[1])
-        expect(torch.is_grad_enabled(), "gradients switched off after the scores")
+class RelevanceTests(PluginTests):
+    """Tests of one criterion of relevance."""
 
+    kind = "relevances"
 
-RULES: tuple[Rule[Subject], ...] = (
-    conflicts_are_problems,
-    conflicting_posteriors_are_refused,
-    scores_every_weight,
-    every_weight_is_removed_once,
-    repeats_itself,
-    members_do_not_mix,
-    leaves_torch_as_it_was,
-)
+    @remedy(PROBLEMS)
+    def test_conflicts_are_problems(self, subject: Subject) -> None:
+        """`conflicts` is a list of problems, and empty for a diagonal posterior, a full one or a point."""
+        for name, posterior in POSTERIORS.items():
+            expect_problems(partial(conflicts, subject, posterior), name)
+        expect(any(populations(subject)), "conflicts with every posterior")
 
+    @remedy("raise structflow.errors.CallError in `scores` where `conflicts` names the posterior")
+    def test_conflicting_posteriors_are_refused(self, subject: Subject) -> None:
+        """Where `conflicts` has a problem with the posterior, so has `scores`."""
+        for name, posterior in POSTERIORS.items():
+            if conflicts(subject, posterior):
+                trained = bent_or_constant(posterior, RESTARTS).evaluated(parameters_of(posterior))
+                expect_refusal(CallError, lambda trained=trained: scores(subject, trained), f"scores for {name}")  # type: ignore[misc]
 
-def checks(subject: Subject) -> list[Check]:
-    """The checks of one example."""
-    return checks_of(subject.prefix, subject.about, subject, (*RULES_OF_OPTIONS, *RULES))
+    @remedy("return (M, n) numbers in float64, also where members have fewer weights than n")
+    def test_scores_every_weight(self, subject: Subject) -> None:
+        """Scores are (M, n) in float64, and finite where a weight is kept."""
+        for name, trained in populations(subject):
+            found = scores(subject, trained)
+            expect_shape(found, tuple(trained.weights.used.shape), f"scores for {name}")
+            expect(found.dtype == DOUBLE, f"scores for {name} in {found.dtype}")
+            expect_finite(found[trained.weights.used], f"scores for {name}")
+
+    @remedy(
+        "score the weights that are left, whichever they are; one that is `sequential` is asked down to the last one"
+    )
+    def test_every_weight_is_removed_once(self, subject: Subject) -> None:
+        """Removed in the order of the scores, every weight goes exactly once, also the last ones of a member."""
+        for name, trained in populations(subject):
+            used = trained.weights.used
+            places = removal_places(subject.plugin, subject.options, trained.weights, used)
+            for member in range(trained.size):
+                found, count = sorted(places[member][used[member]].tolist()), int(used[member].sum())
+                expect(found == list(range(count)), f"places {found} of {count} weights of member {member} for {name}")
+
+    @remedy(
+        "draw noise through `weights.normals`, which is keyed by member, and keep no state; change nothing in place"
+    )
+    def test_repeats_itself(self, subject: Subject) -> None:
+        """The same members give the same scores, and their parameters and `kept` stay as they are."""
+        for name, trained in populations(subject):
+            before, kept = copies(trained.parameters), trained.weights.used.clone()
+            first, again = scores(subject, trained, kept), scores(subject, trained, kept)
+            expect_close(again[kept], first[kept], f"the second scores for {name}", 0.0)
+            expect(bool((kept == trained.weights.used).all()), f"`kept` changed for {name}")
+            expect_all_close(trained.parameters, before, f"after the scores for {name}, parameters")
+
+    @remedy("compute every member from its own weights and noise: nothing is averaged or normalised over members")
+    def test_members_do_not_mix(self, subject: Subject) -> None:
+        """A member's scores don't depend on the members beside it."""
+        for name, posterior in POSTERIORS.items():
+            if conflicts(subject, posterior):
+                continue
+            together = bent_or_constant(posterior, RESTARTS).evaluated(parameters_of(posterior))
+            whole, used = scores(subject, together), together.weights.used
+            fewer, mine = bent_or_constant(posterior, RESTARTS[1:]), slice(1, None, len(RESTARTS))
+            alone = fewer.evaluated(only(together, fewer))
+            found = scores(subject, alone)
+            expect_close(found[used[mine]], whole[mine][used[mine]], f"the scores alone for {name}", BATCH_MATES)
+
+    @remedy("open no context that outlives the call: torch.no_grad() as `with`, not set_grad_enabled")
+    def test_leaves_torch_as_it_was(self, subject: Subject) -> None:
+        """Gradients are switched on after the scores if they were before."""
+        with torch.enable_grad():
+            scores(subject, next(populations(subject))[1])
+            expect(torch.is_grad_enabled(), "gradients switched off after the scores")

@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from ..plugins import noun_of
+from ..plugins import Plugin, noun_of
 from ..plugins.registry import Registration
-from .examples import Example
 
 
 @dataclass(frozen=True)
@@ -34,27 +33,11 @@ class Subject:
         return self.registration.options.model_validate(self.document)
 
     @property
-    def prefix(self) -> str:
-        """How the names of its checks begin."""
-        return "-".join(part for part in (*prefix_of(self.registration), self.example.short) if part)
-
-    @property
     def about(self) -> str:
         """The plugin and the example, for messages."""
-        return f"{named(self.registration)} with {self.example!r}"
+        return f"{named(self.registration.kind, self.plugin)} with {self.example!r}"
 
 
-def prefix_of(registration: Registration) -> tuple[str, str]:
-    """Kind and type."""
-    return registration.kind, registration.type
-
-
-def named(registration: Registration) -> str:
-    """A plugin in a message: kind, type, class and package."""
-    noun, plugin = noun_of(registration.kind), registration.plugin
-    return f"{noun} {registration.type!r} ({plugin.__module__}.{plugin.__qualname__} of {registration.origin})"
-
-
-def by_default(registration: Registration) -> Subject:
-    """A plugin with default options."""
-    return Subject(registration, Example())
+def named(kind: str, plugin: type[Plugin]) -> str:
+    """A plugin in a message: kind, type and class."""
+    return f"{noun_of(kind)} {plugin.type!r} ({plugin.__module__}.{plugin.__qualname__})"

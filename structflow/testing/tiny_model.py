@@ -24,6 +24,7 @@ from ..spec.models import Posterior, Prior, WeightsPosterior
 from ..train.metaparameters import MetaparameterTables
 from ..train.stage_inputs import Execution, Minibatching, TrainingData
 from ..train.trainer import TrainingResult, train
+from .check import expect
 from .numbers import DOUBLE, Weights
 
 STEPS = 20
@@ -150,3 +151,15 @@ def gaussian(n_targets: int) -> Likelihood:
     registration = registry().of_kind("likelihoods")["gaussian"]
     made: Likelihood = registration.plugin(registration.options.model_validate({"noise": 0.5}), np.ones(n_targets))
     return made
+
+
+def expect_training(model: TinyModel) -> None:
+    """Complain unless no member diverges and every bound stays finite."""
+    result = model.trained()
+    diverged = (result.diverged_at >= 0).sum()
+    expect(diverged == 0, f"{diverged} of {len(result.diverged_at)} members diverged, first at {result.diverged_at}")
+    terms = result.trajectory.terms
+    bound = terms["log_likelihood"] - terms["kl_weights"]
+    expect(bool(np.isfinite(bound).all()), f"a bound of {bound.min()} to {bound.max()}")
+    lost = [name for name, value in result.parameters.items() if not bool(value.isfinite().all())]
+    expect(not lost, f"parameters that aren't finite: {', '.join(lost)}")

@@ -19,9 +19,9 @@ from ..runner.driver import open_run
 from ..runner.tracking import tracked_run, trained_batch
 from ..spec.load import study_from_mapping
 from ..spec.round_spec import numbers_of_steps
-from .check import Check, Rule, checks_of, expect, rule
-from .common import RULES_OF_OPTIONS
+from .check import expect, remedy
 from .default_spec import DOCUMENT
+from .plugin_tests import PluginTests
 from .subject import Subject
 
 
@@ -67,67 +67,6 @@ def tell(tracker: Tracker, batches: tuple[TrainedBatch, ...], steps: int) -> Non
         tracker.trained(batch)
 
 
-@rule(
-    "take every value of TrackedRun, TrainedBatch and the summary as it may be: None, NaN, no reports, relaxed members"
-)
-def follows_a_run(subject: Subject) -> None:
-    """A run is followed from its start to its end, and nothing raises."""
-    with told(subject) as (tracker, whole):
-        tell(tracker, whole.batches, whole.steps)
-        tracker.finished(whole.summary)
-
-
-@rule("expect `started` with `continued` and batches with `replayed`: open what was written before, or begin it anew")
-def follows_a_continued_run(subject: Subject) -> None:
-    """A run that was begun earlier is followed too: the first batches are replayed, the others trained."""
-    with told(subject, continued=True) as (tracker, whole):
-        for batch in whole.batches[:1]:
-            tracker.trained(replace(batch, replayed=True))
-        tell(tracker, whole.batches[1:], whole.steps)
-        tracker.finished(whole.summary)
-
-
-@rule(
-    "let `failed` close what `started` opened; it may come at any time, and a tracker may be told of another run later"
-)
-def follows_a_failing_run(subject: Subject) -> None:
-    """A run that fails, at its start or among its batches, is followed to there."""
-    for number in (0, 1):
-        with told(subject) as (tracker, whole):
-            tell(tracker, whole.batches[:number], whole.steps)
-            tracker.failed("StorageError: no space left on device")
-
-
-@rule("write what isn't finite as null or nan, and take a score of None")
-def follows_diverged_members(subject: Subject) -> None:
-    """Members that diverged, whose terms are NaN and scores None, and a run without a ranking, are followed too."""
-    with told(subject) as (tracker, whole):
-        for batch in whole.batches:
-            members = tuple(replace(member, diverged=True, score=None, rounded=None) for member in batch.members)
-            terms = {name: values * float("nan") for name, values in batch.terms.items()}
-            tracker.trained(replace(batch, members=members, terms=terms))
-        tracker.finished({**whole.summary, "ranking": [], "status": "failed"})
-
-
-@rule("copy what you want to change, as in `dict(run.spec)`: other trackers get the same spec, plan and batches")
-def changes_nothing(subject: Subject) -> None:
-    """Following a run leaves spec, settings, plan, batches and summary unchanged."""
-    whole = story()
-    heard = deepcopy(whole)
-    with TemporaryDirectory(prefix="structflow-") as folder:
-        tracker: Tracker = subject.plugin(subject.options)
-        tracker.started(replace(heard.run, path=Path(folder).resolve()))
-        tell(tracker, heard.batches, heard.steps)
-        tracker.finished(heard.summary)
-        for name in ("spec", "settings", "plan"):
-            same = same_values(getattr(whole.run, name), getattr(heard.run, name))
-            expect(same, f"`{name}` of the run was changed by the tracker")
-        for before, after in zip(whole.batches, heard.batches, strict=True):
-            changed = [name for name in vars(before) if not same_values(vars(before)[name], vars(after)[name])]
-            expect(not changed, f"{', '.join(changed)} of batch {before.task} changed by the tracker")
-        expect(same_values(whole.summary, heard.summary), "the summary changed by the tracker")
-
-
 def same_values(one: Any, other: Any) -> bool:
     """Whether two values, collections or arrays are equal; NaN equals itself."""
     if isinstance(one, np.ndarray):
@@ -139,15 +78,61 @@ def same_values(one: Any, other: Any) -> bool:
     return bool(one == other or (one != one and other != other))
 
 
-RULES: tuple[Rule[Subject], ...] = (
-    follows_a_run,
-    follows_a_continued_run,
-    follows_a_failing_run,
-    follows_diverged_members,
-    changes_nothing,
-)
+class TrackerTests(PluginTests):
+    """Tests of one tracker."""
 
+    kind = "trackers"
 
-def checks(subject: Subject) -> list[Check]:
-    """The checks of one example."""
-    return checks_of(subject.prefix, subject.about, subject, (*RULES_OF_OPTIONS, *RULES))
+    @remedy("take every value of run, batch and summary as it may be: None, NaN, no reports, relaxed members")
+    def test_follows_a_run(self, subject: Subject) -> None:
+        """A run is followed from its start to its end, and nothing raises."""
+        with told(subject) as (tracker, whole):
+            tell(tracker, whole.batches, whole.steps)
+            tracker.finished(whole.summary)
+
+    @remedy(
+        "expect `started` with `continued` and batches with `replayed`: open what was written before, or begin it anew"
+    )
+    def test_follows_a_continued_run(self, subject: Subject) -> None:
+        """A run that was begun earlier is followed too: the first batches are replayed, the others trained."""
+        with told(subject, continued=True) as (tracker, whole):
+            for batch in whole.batches[:1]:
+                tracker.trained(replace(batch, replayed=True))
+            tell(tracker, whole.batches[1:], whole.steps)
+            tracker.finished(whole.summary)
+
+    @remedy("let `failed` close what `started` opened; it may come at any time, and another run may follow")
+    def test_follows_a_failing_run(self, subject: Subject) -> None:
+        """A run that fails, at its start or among its batches, is followed to there."""
+        for number in (0, 1):
+            with told(subject) as (tracker, whole):
+                tell(tracker, whole.batches[:number], whole.steps)
+                tracker.failed("StorageError: no space left on device")
+
+    @remedy("write what isn't finite as null or nan, and take a score of None")
+    def test_follows_diverged_members(self, subject: Subject) -> None:
+        """Members that diverged, whose terms are NaN and scores None, and a run without a ranking, are followed too."""
+        with told(subject) as (tracker, whole):
+            for batch in whole.batches:
+                members = tuple(replace(member, diverged=True, score=None, rounded=None) for member in batch.members)
+                terms = {name: values * float("nan") for name, values in batch.terms.items()}
+                tracker.trained(replace(batch, members=members, terms=terms))
+            tracker.finished({**whole.summary, "ranking": [], "status": "failed"})
+
+    @remedy("copy what you want to change, as in `dict(run.spec)`: other trackers get the same spec, plan and batches")
+    def test_changes_nothing(self, subject: Subject) -> None:
+        """Following a run leaves spec, settings, plan, batches and summary unchanged."""
+        whole = story()
+        heard = deepcopy(whole)
+        with TemporaryDirectory(prefix="structflow-") as folder:
+            tracker: Tracker = subject.plugin(subject.options)
+            tracker.started(replace(heard.run, path=Path(folder).resolve()))
+            tell(tracker, heard.batches, heard.steps)
+            tracker.finished(heard.summary)
+            for name in ("spec", "settings", "plan"):
+                same = same_values(getattr(whole.run, name), getattr(heard.run, name))
+                expect(same, f"`{name}` of the run was changed by the tracker")
+            for before, after in zip(whole.batches, heard.batches, strict=True):
+                changed = [name for name in vars(before) if not same_values(vars(before)[name], vars(after)[name])]
+                expect(not changed, f"{', '.join(changed)} of batch {before.task} changed by the tracker")
+            expect(same_values(whole.summary, heard.summary), "the summary changed by the tracker")

@@ -102,7 +102,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     install(folder, "twin-a", hooks=function("twin"))
     install(folder, "twin-b", hooks=function("twin"))
     install(folder, "takes-dense", hooks=function("dense", marker="(trylast=True)"))
-    install(folder, "newer", hooks=function("newer").replace('"newer"', '"newer"\n    interface = (1, 99)'))
+    install(folder, "newer", hooks=function("newer").replace('"newer"', '"newer"\n    interface = (2, 99)'))
     install(folder, "newer-hook", hooks=function("kept") + "\n@hookimpl\ndef schedulers():\n    return []\n")
     install(folder, "unfinished", hooks=function("unfinished").replace("def forward", "def backward"))
     install(folder, "wraps", hooks=function("wrapping", marker="(wrapper=True)").replace("return [Fun", "yield [Fun"))
@@ -142,7 +142,7 @@ def types(answer: Mapping[str, Any], origin: str) -> list[str]:
 
 
 def test_a_plugin_is_listed_with_where_it_comes_from(answer: dict[str, Any]) -> None:
-    assert answer["interface"] == "1.1"
+    assert answer["interface"] == "2.0"
     (listed,) = (plugin for plugin in answer["plugins"] if plugin["type"] == "good")
     assert listed == {
         "kind": "basis_functions",
@@ -150,7 +150,7 @@ def test_a_plugin_is_listed_with_where_it_comes_from(answer: dict[str, Any]) -> 
         "origin": "good-one",
         "version": "2.5",
         "hook": "good_one_functions:basis_functions",
-        "interface": "1.1",
+        "interface": "2.0",
         "description": "g(x) = x, under the name good.",
         "status": "loaded",
     }
@@ -182,8 +182,8 @@ def test_a_package_may_have_two_entry_points(answer: dict[str, Any]) -> None:
         ("lacks-import", "written for another version of structflow", []),
         ("twin-b", "basis_functions 'twin' of twin-b is refused: twin-a already registered that name", []),
         ("takes-dense", "'dense' of takes-dense is refused: structflow already registered that name", []),
-        ("newer", "Function is written for plugin interface 1.99; this is 1.1: update structflow", []),
-        ("newer-hook", "hook schedulers isn't part of plugin interface 1.1", ["kept"]),
+        ("newer", "Function is written for plugin interface 2.99; this is 2.0: update structflow", []),
+        ("newer-hook", "hook schedulers isn't part of plugin interface 2.0", ["kept"]),
         ("newer-hook", "written for a newer structflow", ["kept"]),
         ("unfinished", "Function doesn't implement forward", []),
         ("wraps", "hook basis_functions is a wrapper; expected a function that returns a list of classes", []),

@@ -39,15 +39,21 @@ SPEC = {
 }
 LIGHT = "not compile_together and not compile_each"
 TEST = """
-import pytest
-from structflow.testing import BasisExample, conformance
+from structflow.plugins.registry import registry
+from structflow.testing import TESTS_OF_KIND, BasisExample, PackageTests
 
-VECTORS = [BasisExample({}, (3,), (2,))]
-CHECKS = conformance("structflow-pages", examples={"squared_linear": VECTORS, "wave": VECTORS})
+EXAMPLES = {"squared_linear": [BasisExample({}, (3,), (2,))], "wave": [BasisExample({}, (3,), (2,))]}
 
-@pytest.mark.parametrize("check", CHECKS)
-def test_conformance(check):
-    check()
+
+class TestPages(PackageTests):
+    package = "structflow-pages"
+
+
+for kind, tests in TESTS_OF_KIND.items():
+    for name, each in registry().of_kind(kind).items():
+        if each.origin == "structflow-pages":
+            own = {"plugin": each.plugin, "examples": EXAMPLES.get(name), "__module__": __name__}
+            globals()[f"Test_{name}"] = type(f"Test_{name}", (tests,), own)
 """
 
 

@@ -224,9 +224,9 @@ class TakesType(Wave):
     ("kind", "returned", "words"),
     [
         ("basis_functions", Unfinished, "Unfinished doesn't implement forward, weight_shapes"),
-        ("basis_functions", Newer, "Newer is written for plugin interface 1.2; this is 1.1"),
-        ("basis_functions", OtherMajor, "OtherMajor is written for plugin interface 2.0; this is 1.1"),
-        ("basis_functions", OddInterface, "OddInterface.interface is '1.0'; expected two whole numbers, as in (1, 0)"),
+        ("basis_functions", Newer, "Newer is written for plugin interface 2.1; this is 2.0"),
+        ("basis_functions", OtherMajor, "OtherMajor is written for plugin interface 3.0; this is 2.0"),
+        ("basis_functions", OddInterface, "OddInterface.interface is '1.0'; expected two whole numbers, as in (2, 0)"),
         ("basis_functions", Nameless, "Nameless.type is ''; give it the word a spec will use"),
         ("basis_functions", 3, "hook basis_functions returned 3; expected a subclass of BasisFunction"),
         ("basis_functions", "wave", "hook basis_functions returned 'wave'"),
@@ -322,4 +322,4 @@ def test_a_class_in_place_of_a_list_is_explained(package: Package) -> None:
 def test_an_interface_that_is_no_version_is_explained(package: Package, version: Any) -> None:
     odd = type("Odd", (Wave,), {"interface": version, "__doc__": "Odd."})
     reason = only_reason(load_registry([package("waves", basis_functions=[odd])]))
-    assert reason == f"Odd.interface is {version!r}; expected two whole numbers, as in (1, 0)"
+    assert reason == f"Odd.interface is {version!r}; expected two whole numbers, as in (2, 0)"

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
 import pandas
-import pytest
 import zarr
 
-from structflow.testing import BasisExample, DataSourceExample, Example, LikelihoodExample, conformance
+from structflow.plugins.registry import registry
+from structflow.testing import (
+    TESTS_OF_KIND,
+    BasisExample,
+    DataSourceExample,
+    Example,
+    LikelihoodExample,
+    PackageTests,
+)
 
 TABLES = TemporaryDirectory(prefix="structflow-tables-")
 """Removed when the process ends."""
@@ -77,6 +84,15 @@ EXAMPLES: dict[str, Sequence[Example]] = {
 }
 
 
-@pytest.mark.parametrize("check", conformance("structflow", EXAMPLES))
-def test_builtin_plugins_conform(check: Callable[[], None]) -> None:
-    check()
+STRUCTFLOW = "structflow"
+
+
+class TestStructflow(PackageTests):
+    package = STRUCTFLOW
+
+
+for kind, tests in TESTS_OF_KIND.items():
+    for name, registered in registry().of_kind(kind).items():
+        if registered.origin == STRUCTFLOW:
+            own = {"plugin": registered.plugin, "examples": EXAMPLES.get(name), "__module__": __name__}
+            globals()[f"Test_{kind}_{name}"] = type(f"Test_{kind}_{name}", (tests,), own)

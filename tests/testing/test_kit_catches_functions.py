@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import pytest
 import torch
 from good_function import EXAMPLES, Good
-from kit import messages
+from kit import messages, odd_tests, package_tests
 from pydantic import Field
 
 from structflow.errors import ShapeMismatch
@@ -338,10 +338,13 @@ def test_a_local_class_cannot_be_pickled(monkeypatch):
 
 
 @pytest.mark.skipif(not can_compile("cpu"), reason="there is no C++ compiler")
-@pytest.mark.parametrize("rule", ["compiled_equals_eager", "compiled_alone_equals_eager"])
-def test_a_function_that_does_not_compile_is_caught(monkeypatch, rule):
+def test_a_function_that_does_not_compile_is_caught(monkeypatch):
     monkeypatch.setattr(Branching, "type", "branching")
-    assert f"breaks {rule}" in messages(monkeypatch, "basis_functions", Branching, EXAMPLES, rule)[rule]
+    alone = "compiled_alone_equals_eager"
+    assert f"breaks {alone}" in messages(monkeypatch, "basis_functions", Branching, EXAMPLES, alone)[alone]
+    whole = package_tests("odd", odd_tests(monkeypatch, "basis_functions", Branching, EXAMPLES))
+    with pytest.raises(AssertionError, match="package 'odd' breaks compiled_equals_eager"):
+        whole.test_compiled_equals_eager()
 
 
 @pytest.mark.skipif(not can_compile("cpu"), reason="there is no C++ compiler")
@@ -358,7 +361,7 @@ def test_examples_that_do_not_fit_are_reported(monkeypatch):
     found = messages(monkeypatch, "basis_functions", Good, [BasisExample({}, (3, 3), (2,))])
     assert "ShapeMismatch" in found["weight_shapes_are_shapes"]
     found = messages(monkeypatch, "basis_functions", Good, [{"degree": 3}])
-    assert "not BasisExample" in found["examples"]
+    assert "not BasisExample" in found["examples_fit"]
 
 
 class PairOptions(BasisOptions):
@@ -387,9 +390,9 @@ class OddShapes(Good):
 @pytest.mark.parametrize(("plugin", "words"), [(NeedsOptions, "Field required"), (OddShapes, "usual shapes")])
 def test_examples_are_asked_for_where_there_must_be_some(monkeypatch, plugin, words):
     found = messages(monkeypatch, "basis_functions", plugin, None)
-    assert set(found) == {"examples"}
-    assert words in found["examples"]
-    assert f"give examples={{{plugin.type!r}: [...]}} to conformance" in found["examples"]
+    assert set(found) == {"examples_fit"}
+    assert words in found["examples_fit"]
+    assert "in `examples` of the test class" in found["examples_fit"]
 
 
 def test_an_empty_list_leaves_out_what_needs_an_example(monkeypatch):

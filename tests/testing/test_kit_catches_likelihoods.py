@@ -307,4 +307,4 @@ def test_a_broken_source_is_caught(monkeypatch, plugin, rules):
 
 def test_examples_of_another_kind_are_reported(monkeypatch):
     found = messages(monkeypatch, "data_sources", Rows, [Example()])
-    assert "not DataSourceExample" in found["examples"]
+    assert "not DataSourceExample" in found["examples_fit"]

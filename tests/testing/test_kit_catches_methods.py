@@ -10,14 +10,12 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 import torch
-from kit import messages
+from kit import messages, odd_tests, package_tests
 
 from structflow.plugins import Candidate, Decision, Estimate, EvidenceEstimator, OuterGradient, Tracker
 from structflow.plugins.registry import Broken, Registry, registry
-from structflow.testing import conformance, package
-from structflow.testing.check import Complaint
-from structflow.testing.package import PackageSubject
-from structflow.testing.suite import package_checks
+from structflow.testing import TrackerTests
+from structflow.testing import package_tests as package_module
 
 Hoag: Any = registry().get("hypergradients", "hoag")
 
@@ -372,26 +370,33 @@ def test_a_tracker_that_changes_what_it_is_told_is_caught(monkeypatch, plugin, w
 
 
 def test_a_package_without_plugins_fails():
-    (first, *_) = conformance("structflow-that-is-not-there")
     with pytest.raises(AssertionError, match="no plugin of 'structflow-that-is-not-there'") as raised:
-        first.values[0]()
+        package_tests("structflow-that-is-not-there").test_registers_plugins()
     assert "pip install" in str(raised.value)
     assert "structflow" in str(raised.value)
 
 
-def test_what_is_broken_of_a_package_fails():
+def test_what_is_broken_of_a_package_fails(monkeypatch):
     known = Registry(broken=[Broken("structflow-odd (regimes)", "ValueError: no table"), Broken("other", "x")])
     known.add("trackers", type("Named", (Quiet,), {"type": "named"}), "structflow-odd")
-    check = next(each for each in package_checks(known, "structflow_Odd", {}) if "registers" in each.name)
+    monkeypatch.setattr(package_module, "registry", lambda: known)
     with pytest.raises(AssertionError, match="ValueError: no table") as raised:
-        check()
+        package_tests("structflow_Odd").test_registers_plugins()
     assert "other: x" not in str(raised.value)
 
 
-def test_examples_of_plugins_that_are_not_there_fail():
-    check = next(each.values[0] for each in conformance("structflow", {"dens": []}) if "examples_name" in str(each.id))
-    with pytest.raises(AssertionError, match=r"examples for dens; the plugins are .*dense"):
-        check()
+def test_a_plugin_without_tests_fails(monkeypatch):
+    named = type("Named", (Quiet,), {"type": "named"})
+    tests = odd_tests(monkeypatch, "trackers", named, None)
+    package_tests("odd", tests).test_every_plugin_is_tested()
+    with pytest.raises(AssertionError, match="no tests of named"):
+        package_tests("odd").test_every_plugin_is_tested()
+
+
+def test_tests_of_a_class_that_is_not_registered_fail():
+    tests = type("TestOdd", (TrackerTests,), {"plugin": type("Named", (Quiet,), {"type": "nowhere"})})
+    with pytest.raises(AssertionError, match=r"isn't what is registered as 'nowhere'.*\n.*\n.*install the package"):
+        tests().test_examples_fit()
 
 
 def test_a_package_that_imports_torch_fails(monkeypatch, tmp_path):
@@ -401,6 +406,6 @@ def test_a_package_that_imports_torch_fails(monkeypatch, tmp_path):
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     point = EntryPoint("heavy", "heavy_hooks", "structflow")
     vars(point)["dist"] = SimpleNamespace(name="structflow-heavy")
-    monkeypatch.setattr(package, "entry_points", lambda group: [point])
-    with pytest.raises(Complaint, match="torch is loaded after importing heavy_hooks"):
-        package.imports_no_torch.examine(PackageSubject("structflow-heavy", registry(), ()))
+    monkeypatch.setattr(package_module, "entry_points", lambda group: [point])
+    with pytest.raises(AssertionError, match="torch is loaded after importing heavy_hooks"):
+        package_tests("structflow-heavy").test_imports_no_torch()

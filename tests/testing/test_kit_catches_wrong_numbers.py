@@ -11,8 +11,7 @@ from kit import messages
 
 from structflow.plugins import BasisFunction, Estimate, EvidenceEstimator
 from structflow.plugins.registry import Registry, registry
-from structflow.testing import BasisExample
-from structflow.testing.basis_derivatives import curvature_exists
+from structflow.testing import BasisExample, BasisFunctionTests
 from structflow.testing.basis_subject import BasisSubject
 from structflow.testing.evidence_value import PRECISIONS, SampledSlope, at_the_posterior, log_evidence, one_weight
 from structflow.testing.numbers import DOUBLE
@@ -146,7 +145,7 @@ def test_kinks_are_no_wrong_curvature():
     known.add("basis_functions", Rectified, "odd")
     registered = known.kinds["basis_functions"]["rectified"]
     for n_in in range(2, 22):
-        curvature_exists.examine(BasisSubject(registered, BasisExample({}, (n_in,), (1000,))))
+        BasisFunctionTests().test_curvature_exists(subject=BasisSubject(registered, BasisExample({}, (n_in,), (1000,))))
 
 
 def test_a_wrong_curvature_is_caught(monkeypatch):

@@ -38,7 +38,7 @@ class TensorBoard(Tracker):
     """
 
     type = "tensorboard"
-    interface = (1, 0)
+    interface = (2, 0)
     Options = TensorBoardOptions
     options: TensorBoardOptions
 

@@ -1,14 +1,12 @@
 """structflow's conformance kit over everything that this package registers."""
 
-from __future__ import annotations
-
-from collections.abc import Callable
-
-import pytest
-
-from structflow.testing import conformance
+from structflow.testing import PackageTests, TrackerTests
+from structflow_tensorboard.tracker import TensorBoard
 
 
-@pytest.mark.parametrize("check", conformance("structflow-tensorboard"))
-def test_conformance(check: Callable[[], None]) -> None:
-    check()
+class TestPackage(PackageTests):
+    package = "structflow-tensorboard"
+
+
+class TestTensorBoard(TrackerTests):
+    plugin = TensorBoard

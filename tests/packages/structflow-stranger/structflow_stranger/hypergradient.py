@@ -20,7 +20,7 @@ class SignDirect(Hypergradient):
     """
 
     type = "sign_direct"
-    interface = (1, 0)
+    interface = (2, 0)
     levels = 2
     Options = SignDirectOptions
 

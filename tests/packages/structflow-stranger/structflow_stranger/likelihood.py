@@ -24,7 +24,7 @@ class StudentT(Likelihood):
     """
 
     type = "student_t"
-    interface = (1, 0)
+    interface = (2, 0)
     target = "continuous"
     Options = StudentTOptions
 

@@ -20,7 +20,7 @@ class RidgeWavelet(BasisFunction):
     """
 
     type = "ridge_wavelet"
-    interface = (1, 0)
+    interface = (2, 0)
     Options = RidgeWaveletOptions
 
     @classmethod

@@ -1,15 +1,25 @@
-import pytest
-from structflow.testing import BasisExample, LikelihoodExample, conformance
-
-CHECKS = conformance(
-    "structflow-stranger",
-    examples={
-        "ridge_wavelet": [BasisExample({}, (3,), (2,)), BasisExample({"scale": 2.5}, (4,), (1,))],
-        "student_t": [LikelihoodExample({}, 2, 0), LikelihoodExample({"degrees_of_freedom": 30}, 1, 0)],
-    },
+from structflow.testing import (
+    BasisExample, BasisFunctionTests, HypergradientTests, LikelihoodExample, LikelihoodTests, PackageTests,
 )
 
+from structflow_stranger.hypergradient import SignDirect
+from structflow_stranger.likelihood import StudentT
+from structflow_stranger.wavelet import RidgeWavelet
 
-@pytest.mark.parametrize("check", CHECKS)
-def test_conformance(check):
-    check()
+
+class TestPackage(PackageTests):
+    package = "structflow-stranger"
+
+
+class TestRidgeWavelet(BasisFunctionTests):
+    plugin = RidgeWavelet
+    examples = [BasisExample({}, (3,), (2,)), BasisExample({"scale": 2.5}, (4,), (1,))]
+
+
+class TestStudentT(LikelihoodTests):
+    plugin = StudentT
+    examples = [LikelihoodExample({}, 2, 0), LikelihoodExample({"degrees_of_freedom": 30}, 1, 0)]
+
+
+class TestSignDirect(HypergradientTests):
+    plugin = SignDirect
