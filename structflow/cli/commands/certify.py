@@ -33,7 +33,7 @@ def command(
     as_json: bool,
 ) -> None:
     """Compare every hypergradient of SPEC with finite differences."""
-    from ...runner.certify import Wanted, certify_study, refuse_another_run
+    from ...certify.study import Wanted, certify_study, refuse_another_run
     from ...spec.load import load_study
     from ...store.certificate_file import write_certificate
     from ...store.run_directory import RunDirectory

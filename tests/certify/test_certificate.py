@@ -12,19 +12,19 @@ import torch
 from handmade import DOUBLE, edge, fn, graph, make_bound, normal, population, stage_by_hand, start, structures
 from torch import Tensor
 
+from structflow.certify.certificate import Certificate, certify, verdict
+from structflow.certify.dense_curvature import dense_curvature
+from structflow.certify.finite_differences import central_differences, chosen_places
+from structflow.certify.measured_method import Method, peak_bytes
+from structflow.certify.optimum_problem import OptimumProblem, optimum_problem
+from structflow.certify.steps_problem import StepsProblem, largest_curvature, safe_rate
 from structflow.errors import CallError, PluginError
 from structflow.plugins.registry import registry
-from structflow.train.certificate import Certificate, certify, verdict
-from structflow.train.dense_curvature import dense_curvature
-from structflow.train.finite_differences import central_differences, chosen_places
 from structflow.train.inner_method import InnerMethod, inner_method
 from structflow.train.live_memory import LiveMemory
-from structflow.train.measured_method import Method, peak_bytes
 from structflow.train.metaparameters import MetaparameterTables
 from structflow.train.open_stage import OpenStage
-from structflow.train.optimum_problem import OptimumProblem, optimum_problem
 from structflow.train.stage_inputs import TrainingData
-from structflow.train.steps_problem import StepsProblem, largest_curvature, safe_rate
 
 X, Y = normal(30, 3, seed=1), normal(30, 1, seed=2)
 # c_reg, c_train, c_prior, c_comb, c_temp: Q isn't a multiple of L, so that the response of θ matters.

@@ -16,6 +16,11 @@ from ..plan.batching import Batch, make_batches
 from ..plan.tasks import Task
 from ..plugins import Candidate, metaparameter_at
 from ..plugins.registry import Registration, registry
+from ..runner.context import RunContext
+from ..runner.decide import decide
+from ..runner.driver import plan_study, refuse_another_study
+from ..runner.run_task import threads
+from ..runner.train import member_as_json
 from ..spec.criterion_calls import fold_count, level_factors
 from ..spec.models import Spec
 from ..spec.round_spec import numbers_of_steps, with_steps
@@ -24,23 +29,18 @@ from ..spec.structures import Structure
 from ..spec.study import Study
 from ..store.names import PLAN
 from ..store.run_directory import RunDirectory, without_nan
-from ..train.certificate import certify
 from ..train.inner_method import inner_method
 from ..train.inner_method import method_of as inner_method_of
 from ..train.linear_fits import start_at_posterior
 from ..train.linear_structures import Level
-from ..train.measured_method import Method
 from ..train.metaparameters import metaparameter_tables
 from ..train.open_stage import OpenStage, open_stage
-from ..train.optimum_problem import optimum_problem
 from ..train.stage_inputs import Minibatching
-from ..train.steps_problem import StepsProblem, safe_rate
+from .certificate import certify
 from .certificate_json import certificate_as_json
-from .context import RunContext
-from .decide import decide
-from .driver import plan_study, refuse_another_study
-from .run_task import threads
-from .train import member_as_json
+from .measured_method import Method
+from .optimum_problem import optimum_problem
+from .steps_problem import StepsProblem, safe_rate
 
 MOST_STEPS = 100
 """Inner steps of a certificate, unless the spec has fewer or more are asked for."""

@@ -13,10 +13,10 @@ from torch import Tensor
 
 from ..errors import CallError, StructflowError
 from ..plugins import Hypergradient, OuterGradient
-from .hypergradient_calls import hypergradient
-from .live_memory import LiveMemory
-from .open_stage import OpenStage
-from .outer_level import OuterLevel, Point
+from ..train.hypergradient_calls import hypergradient
+from ..train.live_memory import LiveMemory
+from ..train.open_stage import OpenStage
+from ..train.outer_level import OuterLevel, Point
 
 LATE = 10_000
 """Hypergradients before this one: methods whose tolerance tightens from one to the next are judged at the tightest."""

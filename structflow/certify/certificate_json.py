@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ..train.certificate import Certificate, place_name, verdict
+from .certificate import Certificate, place_name, verdict
 
 
 def certificate_as_json(found: Certificate) -> dict[str, Any]:

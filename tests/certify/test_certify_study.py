@@ -10,8 +10,8 @@ import pytest
 import studies
 
 import structflow
+from structflow.certify.study import Wanted, certify_study, refuse_another_run
 from structflow.errors import CallError
-from structflow.runner.certify import Wanted, certify_study, refuse_another_run
 
 SMALL = Wanted(methods=("reversible",), steps=3)
 TANH = {"type": "dense", "activation": "tanh"}

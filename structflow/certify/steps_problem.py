@@ -12,12 +12,12 @@ from torch import Tensor
 from ..errors import CallError
 from ..objective.levels import outer_level
 from ..plugins import Hypergradient, OuterGradient, TwoLevelOptions
-from .inner_method import InnerMethod, NumbersOfMembers, State
-from .live_memory import LiveMemory
-from .open_stage import OpenStage
-from .outer_level import OuterAscent, OuterLevel, Point, outer_ascent
-from .stage_inputs import StageInputs
-from .step import Inputs
+from ..train.inner_method import InnerMethod, NumbersOfMembers, State
+from ..train.live_memory import LiveMemory
+from ..train.open_stage import OpenStage
+from ..train.outer_level import OuterAscent, OuterLevel, Point, outer_ascent
+from ..train.stage_inputs import StageInputs
+from ..train.step import Inputs
 
 SAFE = 0.5
 """Rate of a gradient step, in units of 1 / (largest curvature): steps are stable below 2."""

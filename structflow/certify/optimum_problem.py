@@ -12,11 +12,11 @@ from torch import Tensor
 from ..errors import CallError
 from ..objective.levels import inner_level, outer_level
 from ..plugins import OuterGradient
+from ..train.inner_method import inner_method
+from ..train.live_memory import LiveMemory
+from ..train.open_stage import OpenStage
+from ..train.outer_level import OuterLevel, Point
 from .dense_curvature import DenseCurvature, dense_curvature
-from .inner_method import inner_method
-from .live_memory import LiveMemory
-from .open_stage import OpenStage
-from .outer_level import OuterLevel, Point
 from .steps_problem import SAFE, StepsProblem, largest_curvature, with_rate
 
 LBFGS_ITERATIONS = 300

@@ -10,10 +10,10 @@ import numpy as np
 import torch
 
 from ..errors import CallError
+from ..train.flat import FlatLayout
+from ..train.outer_level import numbers_in_use
 from .finite_differences import Differences, central_differences, chosen_places
-from .flat import FlatLayout
 from .measured_method import Method, Problem, Row, measured
-from .outer_level import numbers_in_use
 
 EXACT, CLOSE = 1e-5, 1e-2
 """Largest relative errors that are called exact and close."""

@@ -1,0 +1,1 @@
+"""How exact hypergradients are: each against finite differences, with what it costs."""
