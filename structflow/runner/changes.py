@@ -3,25 +3,17 @@
 from __future__ import annotations
 
 import json
-import re
 from collections import Counter
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from ..spec.effects import effect_at
+from ..spec.key_path import KeyPath, format_path
 from ..spec.models import Spec
 from ..spec.spec_hash import spec_hash
 from ..spec.study import Study
 from ..store.names import LOCATION, RUN, SUMMARY
 from ..store.run_directory import RunDirectory
-
-WITHOUT_EFFECT = r"(name|trackers|compute\.checkpoint_seconds|data)\b"
-"""Keys that change nothing of what a run finds: of the data their values count, not where they come from."""
-
-EXTENDING = (
-    r"(optimizer\.restarts|sweep|evidence|robustness|relevance|compute\.members_per_batch"
-    r"|regime\.(?!type\b)|model\.edges\[\d+\]\.(basis|choose|min)|model\.nodes\..+\.shape)\b"
-)
-"""Keys that say what else is trained, or how it is judged; members that are there keep their training keys."""
 
 SENTENCE = (
     "a run can be extended by restarts, sweep values, basis functions, shapes, options of its regime, and what is "
@@ -57,15 +49,25 @@ def changes_of(opening: RunDirectory, study: Study) -> Changes:
     found = differences(with_defaults(stored["spec"]), spec_as_json(study.spec)) if "spec" in stored else None
     if found is None:
         found = older_format(opening, study)
-    refused = [line for path, line in found if not re.match(f"{WITHOUT_EFFECT}|{EXTENDING}", path)]
+    refused = [line for path, line in found if meaning_of(path) == "another study"]
     if stored["data_digest"] != study.dataset.digest:
-        refused += [line for path, line in found if path.startswith("data.")] + [change_of_data(opening, study)]
+        refused += [line for path, line in found if path[:1] == ("data",)] + [change_of_data(opening, study)]
     if refused:
         return Changes("another study", tuple(refused))
-    extending = [line for path, line in found if re.match(EXTENDING, path)]
+    extending = [line for path, line in found if meaning_of(path) == "extension"]
     if extending:
         return Changes("extension", tuple(extending))
     return Changes("without effect" if found else "none", tuple(line for _, line in found))
+
+
+def meaning_of(path: KeyPath) -> Literal["without effect", "extension", "another study"]:
+    """What a change at a path of the spec means for a run."""
+    mark = effect_at(Spec, path)
+    if mark is None:
+        return "another study"
+    if mark.extends is True or (mark.extends == "options" and path[1:] != ("type",)):
+        return "extension"
+    return "without effect" if mark.affects == ("nothing",) else "another study"
 
 
 def with_defaults(stored: dict[str, Any]) -> dict[str, Any]:
@@ -85,32 +87,30 @@ def change_of_data(opening: RunDirectory, study: Study) -> str:
     return f"the data: {modes[was]} → {modes[now]}, as `auto` goes by this machine's memory"
 
 
-def older_format(opening: RunDirectory, study: Study) -> list[tuple[str, str]]:
+def older_format(opening: RunDirectory, study: Study) -> list[tuple[KeyPath, str]]:
     """Of a run that an earlier version started, whose records know no training keys: only what is finished is the same.
 
     All that was kept of its spec is the hash.
     """
     if opening.has(SUMMARY) and opening.read_opened(RUN)["spec_hash"] == spec_hash(study.spec):
         return []
-    return [("structflow", "structflow: the run was begun by an earlier version, which can't be continued by this one")]
+    return [((), "structflow: the run was begun by an earlier version, which can't be continued by this one")]
 
 
-def differences(before: Any, now: Any, path: str = "") -> list[tuple[str, str]]:
+def differences(before: Any, now: Any, path: KeyPath = ()) -> list[tuple[KeyPath, str]]:
     """The path and a line `path: old → new` of every value that differs between two JSON values."""
     if isinstance(before, dict) and isinstance(now, dict):
-        found = []
-        for key in sorted({*before, *now}):
-            found += differences(before.get(key), now.get(key), f"{path}.{key}" if path else str(key))
-        return found
+        keys = sorted({*before, *now})
+        return [change for key in keys for change in differences(before.get(key), now.get(key), (*path, key))]
     if before == now:
         return []
     if isinstance(before, list) and isinstance(now, list):
         if len(before) == len(now):
             pairs = enumerate(zip(before, now, strict=True))
-            return [change for index, (old, new) in pairs for change in differences(old, new, f"{path}[{index}]")]
+            return [change for index, (old, new) in pairs for change in differences(old, new, (*path, index))]
         if all(isinstance(item, dict) for item in [*before, *now]):
-            return [(path, f"{path}: {line}") for line in items_changed(before, now)]
-    return [(path, f"{path}: {shortened(before)} → {shortened(now)}")]
+            return [(path, f"{format_path(path)}: {line}") for line in items_changed(before, now)]
+    return [(path, f"{format_path(path)}: {shortened(before)} → {shortened(now)}")]
 
 
 def items_changed(before: list[Any], now: list[Any]) -> list[str]:

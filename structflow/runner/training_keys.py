@@ -23,6 +23,7 @@ from ..plugins.hookspecs import PROJECT
 from ..plugins.registry import Registration, registry
 from ..plugins.sources import source_digest
 from ..spec.criterion_calls import posterior_of
+from ..spec.effects import selected
 from ..spec.graph import OUTPUT, Graph, GraphFunction
 from ..spec.models import Spec
 from ..spec.structures import Structure
@@ -30,15 +31,6 @@ from ..store.digest import digest_of_json
 from ..train.conditioning import whitens_together
 from .context import RunContext
 from .parents import as_parent, slots_of_parents, trained_in_slot
-
-UNRELATED = {
-    "structflow", "name", "data", "regime", "evidence", "robustness", "relevance", "compute", "trackers", "stages",
-    "sweep",
-}  # fmt: skip
-"""Sections of a stage's spec that no member's training depends on, beyond what has a part of its own."""
-
-OF_RELAXED = ("c_comb", "against", "against_form")
-"""Keys of the objective that only relaxed members depend on."""
 
 FRESH = ""
 """Stands for the key of what a member starts from where it starts anew."""
@@ -112,7 +104,8 @@ def keys_from_json(stored: Mapping[str, Any]) -> list[TrainingKey]:
 
 def evaluation_key(trained: str, spec: Spec) -> str:
     """What decides what is found of a member, given the digest of its training key."""
-    options = spec.model_dump(mode="json", by_alias=True, include={"evidence", "robustness", "relevance", "seed"})
+    evaluated = selected(Spec, lambda mark: "evaluation" in mark.affects)
+    options = spec.model_dump(mode="json", by_alias=True, include=evaluated)
     estimators = registry().of_kind("evidence_estimators")
     packages = sorted({package_text(estimators[each.type]) for each in spec.evidence.estimators})
     return digest_of_json({"trained": trained, "evaluation": options, "plugins": packages})
@@ -132,13 +125,8 @@ def common_parts(context: RunContext) -> dict[str, str]:
 
 def settings_part(spec: Spec, stage: int, stages: int, relaxed: bool) -> str:
     """Digest of the settings of one of several stages that relaxed or discrete members depend on."""
-    dumped = spec.model_dump(mode="json", by_alias=True, exclude=UNRELATED)
-    for section in ("nodes", "edges"):
-        del dumped["model"][section]
-    del dumped["optimizer"]["restarts"]
-    if not relaxed:
-        del dumped["prior"]["structure"], dumped["posterior"]["structure"]
-        dumped["objective"] = {key: value for key, value in dumped["objective"].items() if key not in OF_RELAXED}
+    kept = selected(Spec, lambda mark: mark.in_settings and (relaxed or not mark.relaxed))
+    dumped = spec.model_dump(mode="json", by_alias=True, include=kept)
     return digest_of_json([dumped, stage, stages])
 
 

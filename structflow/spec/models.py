@@ -9,6 +9,7 @@ from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, model_v
 
 from ..plugins import BasisOptions, DataOptions, Metaparameter, NonNegativeMetaparameter, Options
 from .choice import PluginChoice
+from .effects import effect
 from .older_spellings import schema_with_preset, with_criterion, without_idle_momentum
 
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_.\-]*$"
@@ -28,6 +29,14 @@ NodeShape = Annotated[
 ]
 
 
+CANDIDATES = effect("members", extends=True)
+"""What may be chosen: members that are there keep their training keys, in which their own choice is."""
+
+EVALUATION = effect("evaluation", extends=True)
+RELAXED = effect("training", relaxed=True)
+EXECUTION = effect("training", own_part=True)
+
+
 class ShapeChoice(Options):
     """Shapes among which the structure chooses."""
 
@@ -40,7 +49,7 @@ class Node(Options):
     Of `x`, a shape with as many numbers as the data's inputs says how they are seen: 64 columns as 1 × 8 × 8.
     """
 
-    shape: NodeShape | ShapeChoice | None = None
+    shape: Annotated[NodeShape | ShapeChoice | None, CANDIDATES] = None
 
     def shapes(self) -> tuple[tuple[int, ...], ...]:
         """The shapes it can have; empty where the data decides."""
@@ -59,11 +68,13 @@ class Edge(Options):
 
     source: str = Field(alias="from", description="Node the edge leaves.")
     to: str = Field(description="Node the edge enters.")
-    choose: Literal["one", "any", "all"] | None = Field(
+    choose: Annotated[Literal["one", "any", "all"] | None, CANDIDATES] = Field(
         None, description="one: exactly one; any: a subset; all: no choice. Default: all for one function, else one."
     )
-    min: int = Field(0, ge=0, description="Smallest number of functions that `any` may choose.")
-    basis: tuple[Annotated[Any, PluginChoice("basis_functions")], ...] = Field(min_length=1, max_length=1000)
+    min: Annotated[int, CANDIDATES] = Field(0, ge=0, description="Smallest number of functions that `any` may choose.")
+    basis: Annotated[tuple[Annotated[Any, PluginChoice("basis_functions")], ...], CANDIDATES] = Field(
+        min_length=1, max_length=1000
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -87,15 +98,15 @@ class Edge(Options):
 class Model(Options):
     """The graph of possible structures and the likelihood at its output."""
 
-    likelihood: Annotated[Any, PluginChoice("likelihoods", default="gaussian")] = Field(
+    likelihood: Annotated[Any, PluginChoice("likelihoods", default="gaussian"), effect("training")] = Field(
         default={"type": "gaussian"}, validate_default=True
     )
-    nodes: dict[Name, Node] = Field(
+    nodes: Annotated[dict[Name, Node], effect("members")] = Field(
         default={"x": Node(), "y": Node()},
         max_length=1000,
         json_schema_extra={"propertyNames": {"pattern": NAME_PATTERN, "maxLength": 64}},
     )
-    edges: tuple[Edge, ...] = Field(min_length=1, max_length=1000)
+    edges: Annotated[tuple[Edge, ...], effect("members")] = Field(min_length=1, max_length=1000)
 
 
 class InverseGamma(Options):
@@ -148,7 +159,7 @@ class Prior(Options):
     """Priors of the weights and of the structure."""
 
     weights: WeightsPrior = WeightsPrior(learned=True)
-    structure: Annotated[Any, PluginChoice("structure_distributions", default="gumbel_softmax")] = Field(
+    structure: Annotated[Any, PluginChoice("structure_distributions", default="gumbel_softmax"), RELAXED] = Field(
         default={"type": "gumbel_softmax"}, validate_default=True
     )
 
@@ -176,7 +187,7 @@ class Posterior(Options):
     """The variational family."""
 
     weights: WeightsPosterior = WeightsPosterior()
-    structure: StructurePosterior = StructurePosterior()
+    structure: Annotated[StructurePosterior, RELAXED] = StructurePosterior()
 
 
 class Against(Options):
@@ -218,9 +229,9 @@ class Objective(Options):
     c_reg: NonNegativeMetaparameter = 1.0
     c_train: NonNegativeMetaparameter = 1.0
     c_prior: NonNegativeMetaparameter = 1.0
-    c_comb: Metaparameter = 0.0
-    against: tuple[Against, ...] = ()
-    against_form: Literal["mixture", "sum"] = Field(
+    c_comb: Annotated[Metaparameter, RELAXED] = 0.0
+    against: Annotated[tuple[Against, ...], RELAXED] = ()
+    against_form: Annotated[Literal["mixture", "sum"], RELAXED] = Field(
         "mixture",
         description="One divergence from the mixture of all of `against`, or the sum of the divergences from each.",
     )
@@ -235,7 +246,7 @@ class Optimizer(Options):
     outer: Annotated[Any, PluginChoice("hypergradients", default="one_level")] = Field(
         default={"type": "one_level"}, validate_default=True
     )
-    restarts: int = Field(8, ge=1, le=100_000)
+    restarts: Annotated[int, effect("members", extends=True, per_stage=False)] = Field(8, ge=1, le=100_000)
 
 
 class Evidence(Options):
@@ -311,11 +322,11 @@ class RelevanceCurves(Options):
 class Compute(Options):
     """Where and how it runs; never what is computed, beyond rounding."""
 
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    dtype: Literal["float32", "float64"] = "float32"
-    members_per_batch: PositiveInteger | Literal["auto"] = "auto"
-    compile: bool | Literal["auto"] = "auto"
-    checkpoint_seconds: float = Field(
+    device: Annotated[Literal["auto", "cpu", "cuda"], EXECUTION] = "auto"
+    dtype: Annotated[Literal["float32", "float64"], effect("training", own_part=True, per_stage=False)] = "float32"
+    members_per_batch: Annotated[PositiveInteger | Literal["auto"], effect("nothing", extends=True)] = "auto"
+    compile: Annotated[bool | Literal["auto"], EXECUTION] = "auto"
+    checkpoint_seconds: Annotated[float, effect("nothing")] = Field(
         60.0, ge=0, description="Seconds of training between two checkpoints, at least; they take at most 2 % of it."
     )
 
@@ -327,35 +338,46 @@ def _without_repetition(trackers: tuple[Any, ...]) -> tuple[Any, ...]:
     return trackers
 
 
+FIXED = effect("nothing", per_stage=False, swept=False)
+
+
 class Spec(Options):
     """One study: which structures are possible, on which data, under which priors and which regime."""
 
-    structflow: Literal[1] = Field(1, description="Version of the spec language.")
-    name: Name = "study"
-    seed: int = Field(0, ge=0, lt=2**63)
-    data: Annotated[Any, PluginChoice("data_sources")]
-    model: Model
-    prior: Prior = Prior()
-    posterior: Posterior = Posterior()
-    objective: Objective = Objective()
-    criterion: Annotated[Any, PluginChoice("criteria", default="evidence")] = Field(
+    structflow: Annotated[Literal[1], FIXED] = Field(1, description="Version of the spec language.")
+    name: Annotated[Name, FIXED] = "study"
+    seed: Annotated[int, effect("training", "evaluation", per_stage=False)] = Field(0, ge=0, lt=2**63)
+    data: Annotated[Any, PluginChoice("data_sources"), FIXED]  # the values count, not where they come from
+    model: Annotated[Model, effect("training", per_stage=False, swept=False)]
+    prior: Annotated[Prior, effect("training")] = Prior()
+    posterior: Annotated[Posterior, effect("training")] = Posterior()
+    objective: Annotated[Objective, effect("training")] = Objective()
+    criterion: Annotated[Any, PluginChoice("criteria", default="evidence"), effect("training")] = Field(
         default={"type": "evidence"}, validate_default=True
     )
-    regime: Annotated[Any, PluginChoice("regimes", default="enumeration")] = Field(
-        default={"type": "enumeration"}, validate_default=True
-    )
-    optimizer: Optimizer = Optimizer()
-    evidence: Evidence = Evidence()
-    robustness: Robustness = Robustness()
-    relevance: RelevanceCurves | None = Field(
+    regime: Annotated[
+        Any,
+        PluginChoice("regimes", default="enumeration"),
+        effect("members", extends="options", per_stage=False),
+    ] = Field(default={"type": "enumeration"}, validate_default=True)
+    optimizer: Annotated[Optimizer, effect("training")] = Optimizer()
+    evidence: Annotated[Evidence, EVALUATION] = Evidence()
+    robustness: Annotated[Robustness, EVALUATION] = Robustness()
+    relevance: Annotated[RelevanceCurves | None, EVALUATION] = Field(
         None, description="Curves of quality against the share of weights removed; by default none."
     )
     compute: Compute = Compute()
-    trackers: Annotated[tuple[Annotated[Any, PluginChoice("trackers")], ...], AfterValidator(_without_repetition)] = (
-        Field((), max_length=16, description="Who follows the run, such as a logger; never what is computed.")
+    trackers: Annotated[
+        tuple[Annotated[Any, PluginChoice("trackers")], ...],
+        AfterValidator(_without_repetition),
+        effect("nothing", per_stage=False, swept=False, identifies=False),
+    ] = Field((), max_length=16, description="Who follows the run, such as a logger; never what is computed.")
+    stages: Annotated[tuple[dict[str, Any], ...], effect("members", per_stage=False, swept=False)] = Field(
+        (), description="Overrides stage by stage, each warm-started."
     )
-    stages: tuple[dict[str, Any], ...] = Field((), description="Overrides stage by stage, each warm-started.")
-    sweep: tuple[dict[str, tuple[Any, ...]], ...] = Field((), description="Blocks of dotted keys with lists of values.")
+    sweep: Annotated[
+        tuple[dict[str, tuple[Any, ...]], ...], effect("members", extends=True, per_stage=False, swept=False)
+    ] = Field((), description="Blocks of dotted keys with lists of values.")
 
     @model_validator(mode="before")
     @classmethod

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from ..errors import Problem, SpecError
+from .effects import fixed_keys
 from .key_path import enclosing_paths, format_path, moved, parse_path
 from .models import Spec
 from .older_spellings import as_written, is_spelled
@@ -19,21 +20,6 @@ from .validate import validate_data
 
 MAX_SPECS = 2_000
 """Settings times stages: every one is checked before anything runs."""
-
-FIXED_IN_SWEEP = ("structflow", "name", "data", "model", "trackers", "sweep", "stages")
-FIXED_IN_STAGES = (
-    "structflow",
-    "name",
-    "seed",
-    "data",
-    "model",
-    "regime",
-    "optimizer.restarts",
-    "compute.dtype",
-    "trackers",
-    "sweep",
-    "stages",
-)
 
 
 @dataclass(frozen=True)
@@ -77,7 +63,7 @@ def resolve_settings(spec: Spec, data: dict[str, Any]) -> tuple[tuple[ResolvedSe
         except SpecError as error:
             problems += error.problems
     for overrides in stages:
-        problems += fixed(overrides, FIXED_IN_STAGES, "a stage")
+        problems += fixed(overrides, fixed_keys(Spec, lambda mark: mark.per_stage), "a stage")
     if problems:
         return (), problems
     base = {key: value for key, value in data.items() if key not in ("sweep", "stages")}
@@ -138,7 +124,7 @@ def sweep_problems(spec: Spec) -> list[Problem]:
                 problems.append(Problem(f"{place}.{key}", f"{key!r} isn't a key", "write it as objective.c_reg"))
             else:
                 overrides.append(Override(target, None, f"{place}.{key}"))
-    problems += fixed(overrides, FIXED_IN_SWEEP, "a sweep") + swept_twice(overrides)
+    problems += fixed(overrides, fixed_keys(Spec, lambda mark: mark.swept), "a sweep") + swept_twice(overrides)
     n_specs = math.prod(len(next(iter(block.values()), ())) for block in spec.sweep) * max(1, len(spec.stages))
     if n_specs > MAX_SPECS:
         message = f"the blocks and stages make {shown_count(n_specs)} combinations; expected at most {MAX_SPECS:,}"
@@ -146,12 +132,12 @@ def sweep_problems(spec: Spec) -> list[Problem]:
     return problems
 
 
-def fixed(overrides: Sequence[Override], keys: Sequence[str], who: str) -> list[Problem]:
+def fixed(overrides: Sequence[Override], keys: Iterable[str], who: str) -> list[Problem]:
     """A problem for every override of a key that has to stay the same."""
     return [
         override.problem(f"{who} can't change {key}", "write a spec of its own for each value")
-        for override in overrides
         for key in keys
+        for override in overrides
         if moved(format_path(override.target), key, "") is not None
     ]
 

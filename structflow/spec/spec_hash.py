@@ -6,6 +6,7 @@ import hashlib
 import json
 from typing import Any
 
+from .effects import selected
 from .models import Spec
 
 
@@ -15,7 +16,7 @@ def spec_hash(spec: Spec) -> str:
     Comments, formatting, the order of keys and defaults written out make no difference, nor do `trackers`, which never
     change what is computed.
     """
-    data = canonical(spec.model_dump(mode="json", by_alias=True, exclude={"trackers"}))
+    data = canonical(spec.model_dump(mode="json", by_alias=True, include=selected(Spec, lambda mark: mark.identifies)))
     return hashlib.sha256(json.dumps(data, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 

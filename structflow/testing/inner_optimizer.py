@@ -154,9 +154,7 @@ class InnerOptimizerTests(PluginTests):
         expect_finite(found, "the step sizes")
         expect(bool((found >= 0).all()), f"{found.tolist()}")
 
-    @remedy(
-        "return None from `momentum` unless steps are v ← μ v + ∇L, θ ← θ + rate · v with the state {'velocity': v}"
-    )
+    @remedy("return None from `momentum` unless steps are v ← μ v + ∇L, θ ← θ + rate · v, state {'velocity': v}")
     def test_momentum_is_that_of_its_steps(self, subject: Subject) -> None:
         """With a momentum, steps are gradient steps with it."""
         momentum = subject.plugin.momentum(subject.options)
