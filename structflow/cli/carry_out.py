@@ -17,17 +17,19 @@ def carry_out_study(study: Study, path: Path, written: str | None, where: Cluste
     from ..report.progress import progress_bar
     from ..report.text import print_summary
     from ..results.read import is_whole
-    from ..results.run import carried_out, run_opened
+    from ..results.run import run_opened
+    from ..runner.driver import opened
     from ..store.names import RUN
 
-    with carried_out(study, path, written, where) as (directory, plan, place):
+    with opened(study, path, written, where) as held:
+        place = held.place
         if place is not None and place.dashboard is not None and not quiet:
             click.echo(f"Dask dashboard: {place.dashboard}", err=True)
         if place is not None and not quiet:
-            for change in directory.read_opened(RUN).get("extended_by", ()):
+            for change in held.directory.read_opened(RUN).get("extended_by", ()):
                 click.echo(f"extending the run in {path} by {change}", err=True)
-        with progress_bar(directory, plan, quiet) as listener:
-            finished = run_opened(study, directory, plan, place, listener)
+        with progress_bar(held.directory, held.plan, quiet) as listener:
+            finished = run_opened(study, held, listener)
     if not quiet:
         print_summary(finished.summary, most=10)
         click.echo(f"stored in {path}; show it again with: structflow show {path}")

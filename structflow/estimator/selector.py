@@ -156,9 +156,9 @@ def not_converged(best: RankedStructure, study: Study) -> str:
 def carried_out(study: Study) -> tuple[list[dict[str, Any]], Predictor, RankedStructure]:
     """Ranking, mixture and best structure of a study, carried out in a temporary directory; all on the CPU."""
     with TemporaryDirectory(prefix="structflow-") as folder:
-        directory, plan = open_run(study, Path(folder) / study.spec.name, None)
-        seconds = carry_out(directory, plan, None, lambda progress: None)
-        context = open_context(str(directory.path.resolve()))
+        begun = open_run(study, Path(folder) / study.spec.name, None)
+        seconds = carry_out(begun, lambda progress: None)
+        context = open_context(str(begun.directory.path.resolve()))
         summary = summarise(context, seconds)
         ranking = summary["ranking"]
         if not ranking:

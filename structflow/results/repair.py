@@ -9,7 +9,7 @@ from pathlib import Path
 from ..errors import StorageError
 from ..plan.plan import Plan
 from ..runner.cluster_options import ClusterOptions
-from ..runner.driver import carry_out
+from ..runner.driver import OpenRun, carry_out
 from ..runner.executors import place_for
 from ..runner.progress import Listener
 from ..store.inspection import Damage, damage, recorded, withdraw_record, withdraw_results
@@ -121,7 +121,7 @@ def refuse_older_records(directory: RunDirectory) -> None:
 def again(directory: RunDirectory, plan: Plan, cluster: ClusterOptions | None, listener: Listener) -> float:
     """Do what has no record, where the options say."""
     with place_for(cluster, plan.execution.device) as place:
-        return carry_out(directory, plan, place, listener)
+        return carry_out(OpenRun(directory, plan, place), listener)
 
 
 def readable_digest(directory: RunDirectory, task: str) -> str | None:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -12,11 +11,10 @@ from typing import Any
 import xarray
 
 from ..errors import CallError
-from ..plan.plan import Plan
-from ..runner.cluster_options import ClusterOptions, Local, read_cluster_file
+from ..runner.cluster_options import ClusterOptions, cluster_from
 from ..runner.context import RunContext, open_context
-from ..runner.driver import carry_out, is_done, opened, refuse_foreign_folder
-from ..runner.executors import Place, place_for, run_here
+from ..runner.driver import OpenRun, carry_out, opened
+from ..runner.executors import run_here
 from ..runner.main_guard import leave_if_imported_again
 from ..runner.progress import Listener
 from ..runner.tracking import following
@@ -155,17 +153,6 @@ def stored_study(path: Path) -> Study:
     return replace(study, spec=load_spec(path / "resolved.yaml"))
 
 
-def cluster_from(workers: int | None, cluster: ClusterOptions | str | Path | None) -> ClusterOptions | None:
-    """Where to run: None is this process; raises `CallError` for workers and a cluster together."""
-    if isinstance(cluster, str | Path):
-        cluster = read_cluster_file(Path(cluster))
-    if workers is None:
-        return cluster
-    if cluster is not None:
-        raise CallError("got both workers and a cluster; give the workers in the cluster's own description")
-    return Local(workers=workers)
-
-
 def default_directory(spec: Spec) -> Path:
     """Where a run of a spec stands unless told otherwise."""
     return Path("runs") / spec.name
@@ -173,39 +160,19 @@ def default_directory(spec: Spec) -> Path:
 
 def run_study(study: Study, path: Path, written: str | None, cluster: ClusterOptions | None, listener: Listener) -> Run:
     """Carry out a study in a run directory and build its results; a finished run is left as it is."""
-    with carried_out(study, path, written, cluster) as (directory, plan, place):
-        return run_opened(study, directory, plan, place, listener)
+    with opened(study, path, written, cluster) as held:
+        return run_opened(study, held, listener)
 
 
-@contextmanager
-def carried_out(
-    study: Study, path: Path, written: str | None, cluster: ClusterOptions | None
-) -> Iterator[tuple[RunDirectory, Plan, Place | None]]:
-    """The run directory, held by this process, with its plan and the place to carry it out; None where nothing is left.
-
-    The place comes first, because a plan is made for it.
-    """
-    refuse_foreign_folder(path)
-    if is_done(study, path):
-        with opened(study, path, written) as (directory, plan):
-            yield directory, plan, None
-        return
-    with (
-        place_for(cluster, study.spec.compute.device) as place,
-        opened(study, path, written, place.site) as (directory, plan),
-    ):
-        yield directory, plan, place
-
-
-def run_opened(study: Study, directory: RunDirectory, plan: Plan, place: Place | None, listener: Listener) -> Run:
+def run_opened(study: Study, held: OpenRun, listener: Listener) -> Run:
     """The same in a run directory that this process holds."""
-    if not directory.has(SUMMARY):
-        elsewhere = place is not None and place.carry_out is not run_here
-        with following(study, directory, plan, listener, elsewhere) as tracking:
-            seconds = carry_out(directory, plan, place, tracking.hear)
-            finish(directory, seconds, tracking.catch_up())
+    if not held.directory.has(SUMMARY):
+        elsewhere = held.place is not None and held.place.carry_out is not run_here
+        with following(study, held.directory, held.plan, listener, elsewhere) as tracking:
+            seconds = carry_out(held, tracking.hear)
+            finish(held.directory, seconds, tracking.catch_up())
             tracking.finished()
-    return Run(directory.path)
+    return Run(held.directory.path)
 
 
 def finish(directory: RunDirectory, seconds: float, warnings: Sequence[str] = ()) -> None:

@@ -136,3 +136,14 @@ def read_cluster_file(path: Path) -> ClusterOptions:
             key = ".".join(str(part) for part in each["loc"][1:])
             problems.append(Problem(key or "type", each["msg"].removeprefix("Value error, ")))
         raise document.error(problems) from error
+
+
+def cluster_from(workers: int | None, cluster: ClusterOptions | str | Path | None) -> ClusterOptions | None:
+    """Where to run: None is this process; raises `CallError` for workers and a cluster together."""
+    if isinstance(cluster, str | Path):
+        cluster = read_cluster_file(Path(cluster))
+    if workers is None:
+        return cluster
+    if cluster is not None:
+        raise CallError("got both workers and a cluster; give the workers in the cluster's own description")
+    return Local(workers=workers)

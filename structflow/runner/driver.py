@@ -1,4 +1,4 @@
-"""Opens a run directory for a study and carries its plan out; the same call continues an unfinished run."""
+"""Begins, continues or extends the run of a study in a directory, and carries its plan out."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import json
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from ..errors import CallError, StorageError
 from ..plan.plan import Plan, make_plan
@@ -29,7 +30,8 @@ from ..store.openings import earlier_openings, is_set_aside, set_aside
 from ..store.run_directory import RunDirectory, json_text
 from ..store.run_lock import locked
 from .changes import SENTENCE, Changes, changes_of, spec_as_json
-from .executors import Place, Site, run_here, site_here
+from .cluster_options import ClusterOptions
+from .executors import Place, Site, place_for, run_here, site_here
 from .machine import environment
 from .progress import Listener
 
@@ -59,35 +61,98 @@ def plan_study(
     return make_plan(study, site.device, site.compiles, threads, execution)
 
 
-def open_run(study: Study, path: Path, written: str | None, plan: Plan | None = None) -> tuple[RunDirectory, Plan]:
-    """The run directory of a study with its plan: a new one, or the one that is there if it holds the same spec.
+@dataclass(frozen=True)
+class RunState:
+    """What a directory holds of a study: nothing yet, its unfinished run, a run that it extends, or its finished run.
 
-    A run of a spec that this one extends is archived, and the extension started in its place. `written` is the text of
-    the spec file; `plan` is that of a new run, where it was made already. Raises `CallError` if the directory holds
-    another study.
+    `earlier` is the revision that is continued or extended, `changes` how its spec differs from that of the study.
     """
+
+    kind: Literal["new", "continue", "extend", "finished"]
+    directory: RunDirectory
+    earlier: RunDirectory | None
+    changes: Changes
+
+
+def state_of(study: Study, path: Path) -> RunState:
+    """What a directory holds of a study; raises `CallError` where it can't hold a run of it."""
+    refuse_foreign_folder(path)
     directory = RunDirectory(path)
     earlier = newest_opening(directory)
-    changes = Changes("none") if earlier is None else refuse_another_study(earlier, study)
-    if earlier == directory and changes.kind != "extension":
-        note_location(directory, study)
-        return directory, Plan.from_json(directory.read_opened(PLAN))
+    if earlier is None:
+        return RunState("new", directory, None, Changes("none"))
+    changes = refuse_another_study(earlier, study)
+    if earlier != directory or changes.kind == "extension":
+        return RunState("extend", directory, earlier, changes)
+    return RunState("finished" if directory.has(SUMMARY) else "continue", directory, earlier, changes)
+
+
+@dataclass(frozen=True)
+class OpenRun:
+    """A run directory that this process holds, its plan, and where it is carried out; None where nothing is left."""
+
+    directory: RunDirectory
+    plan: Plan
+    place: Place | None = None
+
+
+@contextmanager
+def opened(study: Study, path: Path, written: str | None, cluster: ClusterOptions | None) -> Iterator[OpenRun]:
+    """The run of a study in a directory, held against other drivers, at the place where it is to be carried out.
+
+    `written` is the text of the spec file. The place comes before the plan, which is made for it; a finished run needs
+    neither, and isn't held, since nothing is written there any more. Raises `CallError` where the directory holds
+    another study, `StorageError` where another driver holds it.
+    """
     refuse_foreign_folder(path)
-    plan = plan or plan_study(study, earlier=earlier)
+    if is_set_aside(RunDirectory(path)):  # for an extension that was cut short
+        with locked(path):
+            set_aside(RunDirectory(path))
+    state = state_of(study, path)
+    if state.kind == "finished":
+        refuse_damaged_results(state.directory)
+        yield begun(state, study, written)
+        return
+    if state.earlier == state.directory:
+        for name in (SETTINGS, RUN, PLAN):  # what is damaged is neither continued nor extended
+            state.directory.read_opened(name)
+    with place_for(cluster, study.spec.compute.device) as place:
+        # what a plan refuses leaves nothing behind
+        plan = None if state.kind == "continue" else plan_study(study, place.site, earlier=state.earlier)
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StorageError(f"can't make the run directory {path}: {error.strerror or error}") from error
+        with locked(path):  # another driver may have been here meanwhile
+            yield replace(begun(state_of(study, path), study, written, plan), place=place)
+
+
+def open_run(study: Study, path: Path, written: str | None) -> OpenRun:
+    """The run of a study in a directory that nobody else has, to be carried out in this process."""
+    return begun(state_of(study, path), study, written)
+
+
+def begun(state: RunState, study: Study, written: str | None, plan: Plan | None = None) -> OpenRun:
+    """The run directory with its plan: as it is, or a new revision by `plan`; an extended one is archived first."""
+    directory = state.directory
+    if state.kind in ("continue", "finished"):
+        note_location(directory, study)
+        return OpenRun(directory, Plan.from_json(directory.read_opened(PLAN)))
+    plan = plan or plan_study(study, earlier=state.earlier)
     set_aside(directory)
     directory.create()
     directory.write_text("spec.yaml", written if written is not None else render_spec(study.spec))
     directory.write_text("resolved.yaml", render_spec(study.spec))
     directory.write_json(SETTINGS, settings_as_json(study))
     directory.write_json("environment.json", environment())
-    if earlier is None:
+    if state.earlier is None:
         study.dataset.save(directory.data)
     note_location(directory, study)
-    directory.write_json(RUN, run_as_json(study, changes))
+    directory.write_json(RUN, run_as_json(study, state.changes))
     text = json_text(plan.as_json())
     seal_opening(directory, text)
     directory.write_text(PLAN, text)
-    return directory, plan
+    return OpenRun(directory, plan)
 
 
 def newest_opening(directory: RunDirectory) -> RunDirectory | None:
@@ -107,50 +172,10 @@ def run_as_json(study: Study, changes: Changes) -> dict[str, Any]:
     }
 
 
-def is_done(study: Study, path: Path) -> bool:
-    """Whether a directory holds the finished run of a study; raises `CallError` if it is of another one."""
-    directory = RunDirectory(path)
-    if not (directory.has(PLAN) and directory.has(SUMMARY)):
-        return False
-    return refuse_another_study(directory, study).kind != "extension"
-
-
 def note_location(directory: RunDirectory, study: Study) -> None:
     """Write where the rows of a table larger than memory are found now, for whoever does the tasks."""
     if study.dataset.stream is not None:
         directory.write_sealed(LOCATION, study.dataset.stream.location.as_json())
-
-
-@contextmanager
-def opened(
-    study: Study, path: Path, written: str | None, site: Site | None = None
-) -> Iterator[tuple[RunDirectory, Plan]]:
-    """`open_run`, with the run directory held against other drivers for as long as it is open.
-
-    Raises `StorageError` where another one holds it. A finished run isn't held: nothing is written there any more.
-    """
-    refuse_foreign_folder(path)
-    directory = RunDirectory(path)
-    if is_set_aside(directory):  # for an extension that was cut short
-        with locked(path):
-            set_aside(directory)
-    if is_done(study, path):
-        refuse_damaged_results(directory)
-        note_location(directory, study)
-        yield directory, Plan.from_json(directory.read_opened(PLAN))
-        return
-    earlier = newest_opening(directory)
-    if earlier == directory:
-        for name in (SETTINGS, RUN, PLAN):  # what is damaged is neither continued nor extended
-            directory.read_opened(name)
-    going_on = earlier == directory and refuse_another_study(directory, study).kind != "extension"
-    plan = None if going_on else plan_study(study, site, earlier=earlier)  # what it refuses leaves nothing behind
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise StorageError(f"can't make the run directory {path}: {error.strerror or error}") from error
-    with locked(path):
-        yield open_run(study, path, written, plan)
 
 
 def refuse_foreign_folder(path: Path) -> None:
@@ -187,12 +212,13 @@ def refuse_another_study(opening: RunDirectory, study: Study) -> Changes:
     return changes
 
 
-def carry_out(directory: RunDirectory, plan: Plan, place: Place | None, listener: Listener) -> float:
-    """Do every task that has no record yet, at a place, by default in this process.
+def carry_out(run: OpenRun, listener: Listener) -> float:
+    """Do every task that has no record yet, at the run's place, by default in this process.
 
     Returns the seconds it took; of tasks that an earlier call did, the seconds of each.
     """
-    earlier = [directory.record(task.name).seconds for task in plan.tasks() if directory.is_committed(task.name)]
+    directory = run.directory
+    earlier = [directory.record(task.name).seconds for task in run.plan.tasks() if directory.is_committed(task.name)]
     started = time.perf_counter()
-    (run_here if place is None else place.carry_out)(directory, plan, listener)
+    (run_here if run.place is None else run.place.carry_out)(directory, run.plan, listener)
     return time.perf_counter() - started + sum(seconds or 0.0 for seconds in earlier)

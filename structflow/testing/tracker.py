@@ -42,7 +42,8 @@ def story() -> Story:
     with TemporaryDirectory(prefix="structflow-") as folder:
         study = study_from_mapping(document, Path(folder))
         finished = run_study(study, Path(folder) / "run", None, None, lambda progress: None)
-        directory, plan = open_run(study, finished.path, None)
+        begun = open_run(study, finished.path, None)
+        directory, plan = begun.directory, begun.plan
         tasks = [task for task in plan.tasks() if task.kind == "train"]
         told = [trained_batch(directory, plan, task, False) for task in tasks]
         batches = tuple(batch for batch in told if batch is not None)

@@ -328,7 +328,8 @@ class StoppedError(BaseException):
 def test_checkpoints_of_the_others_stand_apart(undisturbed, tmp_path, monkeypatch):
     """Stopped while the others train: the next call finds the culprit again and goes on from their own checkpoint."""
     fail_at(monkeypatch, sin="start")
-    directory, plan = open_run(studies.study(with_sin()), tmp_path / "run", None)
+    begun = open_run(studies.study(with_sin()), tmp_path / "run", None)
+    directory, plan = begun.directory, begun.plan
     run_task(str(directory.path), "setting0-round0-decide", [])
     context = open_context(str(directory.path))
     task = next(task for task in plan.tasks() if task.name == TRAIN)

@@ -18,7 +18,7 @@ NAME = "setting0-round0-batch3-stage0-train"
 
 
 def opened(path: Path, seed: int = 0) -> RunDirectory:
-    return open_run(studies.study(studies.spec(seed=seed)), path, None)[0]
+    return open_run(studies.study(studies.spec(seed=seed)), path, None).directory
 
 
 def test_a_process_reads_a_run_once_and_another_one_anew(tmp_path):

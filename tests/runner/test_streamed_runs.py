@@ -76,8 +76,8 @@ class Carried:
 def run(document: dict[str, Any], path: Path) -> Carried:
     """Begin a run, or go on with it."""
     opened = study_from_mapping(document, Path.cwd(), run=path)
-    directory, plan = open_run(opened, path, None)
-    carry_out(directory, plan, None, lambda progress: None)
+    begun = open_run(opened, path, None)
+    carry_out(begun, lambda progress: None)
     context = open_context(str(path.resolve()))
     return Carried(context, summarise(context, 0.0))
 
@@ -217,7 +217,7 @@ def test_a_table_that_has_moved_is_the_same(table, tmp_path, restarts):
     """Interrupted after its first task, a run goes on, or is extended, with the table at another path."""
     document = spec(table)
     study = study_from_mapping(document, Path.cwd())
-    open_run(study, tmp_path / "run", None, None)
+    open_run(study, tmp_path / "run", None)
     run_task(str(tmp_path / "run"), "setting0-round0-decide", [])
     shutil.move(table, tmp_path / "moved.zarr")
     document["data"]["path"] = str(tmp_path / "moved.zarr")

@@ -54,10 +54,10 @@ def opened(tmp_path: Path, **sections):
 
     inner = {"steps": STEPS, **sections.pop("inner", {})}
     optimizer = {"inner": inner, "restarts": 2, **sections.pop("optimizer", {})}
-    directory, plan = open_run(studies.study(studies.spec(optimizer=optimizer, **sections)), tmp_path / "run", None)
-    run_task(str(directory.path), "setting0-round0-decide", [])
-    context = open_context(str(directory.path))
-    return context, next(task for task in plan.tasks() if task.name == TASK)
+    begun = open_run(studies.study(studies.spec(optimizer=optimizer, **sections)), tmp_path / "run", None)
+    run_task(str(begun.directory.path), "setting0-round0-decide", [])
+    context = open_context(str(begun.directory.path))
+    return context, next(task for task in begun.plan.tasks() if task.name == TASK)
 
 
 METHODS = {
