@@ -82,7 +82,7 @@ def test_before_there_is_a_plan_nothing_is_continued(cli, monkeypatch, tmp_path,
     def interrupted_there(*arguments, **options):
         raise KeyboardInterrupt
 
-    module = "structflow.spec.load" if at == "load_study" else "structflow.results.run"
+    module = "structflow.spec.load" if at == "load_study" else "structflow.runner.driver"
     monkeypatch.setattr(f"{module}.{at}", interrupted_there)
     for output in [["-o", "run"], []]:
         called = cli("run", studies.write(studies.spec(), tmp_path), *output)
