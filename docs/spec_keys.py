@@ -83,6 +83,7 @@ KIND_TITLES = {
     "inner_optimizers": "Inner optimisers: `optimizer.inner`",
     "hypergradients": "Outer optimisers: `optimizer.outer`",
     "evidence_estimators": "Evidence estimators: `evidence.estimators[]`",
+    "metrics": "Metrics: `metrics[]`",
     "relevances": "Criteria of relevance: `relevance.criteria[]`",
     "trackers": "Trackers: `trackers[]`",
 }

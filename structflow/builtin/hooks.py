@@ -69,6 +69,11 @@ def evidence_estimators() -> Iterable[type[Any]]:
 
 
 @hookimpl
+def metrics() -> Iterable[type[Any]]:
+    return classes_in("metrics")
+
+
+@hookimpl
 def regimes() -> Iterable[type[Any]]:
     return classes_in("regimes")
 

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
 
+from ..objective.guarded_likelihood import GuardedLikelihood
 from ..objective.noise import NoiseField, NoiseLayout, noise_source
-from .calibration import label_calibration_error, quantile_calibration_error
+from ..plugins import Metric, TargetKind
+from ..plugins.calling import Calling, broken_contract
+from ..plugins.registry import registry
+from ..spec.estimator_labels import estimator_labels
 from .prediction import MOST_PREDICTED_ROWS, Prediction, predict
+from .predictive_cdf import generator_of
 from .trained import TrainedPopulation
 
 Rows = tuple[np.ndarray, np.ndarray]
@@ -18,6 +24,9 @@ Rows = tuple[np.ndarray, np.ndarray]
 
 Metrics = dict[str, float]
 """A number by name, in the target's original units."""
+
+MOST_DRAWS = 20_000_000
+"""Draws of y that are held at a time; metrics of them are means over rows, so that blocks of rows can be averaged."""
 
 
 @dataclass(frozen=True)
@@ -33,37 +42,145 @@ class PredictedRows:
     transforms: np.ndarray | None
 
 
-def member_metrics(sampled: TrainedPopulation, rows: Rows, samples: int, name: str) -> list[Metrics]:
+@dataclass(frozen=True)
+class MemberPrediction:
+    """What a member predicts for some rows, in original units; see `plugins.Predicted`. Without some, `pit` or `draws`
+    are empty.
+    """
+
+    target: TargetKind
+    mean: np.ndarray
+    log_density: np.ndarray
+    pit: np.ndarray = field(default_factory=lambda: np.empty(0))
+    draws: np.ndarray = field(default_factory=lambda: np.empty(0))
+
+
+def member_metrics(
+    sampled: TrainedPopulation, rows: Rows, samples: int, name: str, wanted: Sequence[Any] = ()
+) -> list[Metrics]:
     """For every member the metrics of its predictions for some rows; {} for no rows.
 
-    - Those of the likelihood, such as `rmse`, `mae` or `accuracy`, of the mean prediction over `samples` of q.
-    - `log_likelihood`: (1/m) Σ_i log (1/S) Σ_s p(y_i | f_s(x_i)), the mean log predictive density of a row, in nats.
-    - `calibration_error`: see `calibration`; of continuous targets and counts by their transforms u.
-
-    `sampled` has a bound that samples all weights; `name` tells the noise of v for these rows from that for others.
+    They are the default ones for the kind of targets, the likelihood's own, and those `wanted` (options), of
+    predictions that average over `samples` of q. `sampled` has a bound that samples all weights; `name` tells the
+    noise of draws for these rows from that for others.
     """
     if len(rows[0]) == 0:
         return [{} for _ in range(sampled.size)]
-    target = sampled.bound.likelihood.target
-    if target in ("classes", "binary"):
-        found = predicted_rows(sampled, rows, samples)
-        errors = [label_calibration_error(target, rows[1], probabilities) for probabilities in found.mean]
-    else:
-        found = predicted_rows(sampled, rows, samples, f"calibration/{name}")
-        assert found.transforms is not None
-        errors = [quantile_calibration_error(transforms) for transforms in found.transforms]
-    quality = prediction_quality(sampled, rows[1], found)
-    return [{**metrics, "calibration_error": error} for metrics, error in zip(quality, errors, strict=True)]
+    has_pit = sampled.bound.likelihood.target in ("continuous", "counts")
+    found = predicted_rows(sampled, rows, samples, f"calibration/{name}" if has_pit else None)
+    quality = prediction_quality(sampled, rows[1], found, with_pit=True)
+    labels = estimator_labels(wanted)
+    plain = {label: each for label, each in zip(labels, wanted, strict=True) if not plugin_of(each).needs_draws}
+    drawn = {label: each for label, each in zip(labels, wanted, strict=True) if plugin_of(each).needs_draws}
+    y = in_units(rows[1], sampled)
+    for member, predicted in enumerate(predictions(sampled, found)):
+        quality[member].update({label: value_of(each, predicted, y) for label, each in plain.items()})
+    if drawn:
+        for metrics, more in zip(quality, drawn_metrics(sampled, rows, samples, name, drawn), strict=True):
+            metrics.update(more)
+    return quality
 
 
-def prediction_quality(sampled: TrainedPopulation, y: np.ndarray, found: PredictedRows) -> list[Metrics]:
-    """For every member the metrics of `member_metrics` but the calibration error, for prepared targets y."""
-    likelihood = sampled.bound.likelihood
-    shift = float(np.log(likelihood.target_scale).sum())
+def prediction_quality(
+    sampled: TrainedPopulation, y: np.ndarray, found: PredictedRows, with_pit: bool = False
+) -> list[Metrics]:
+    """For every member the default metrics for prepared targets y, those that need `pit` if there is one."""
     return [
-        {**likelihood.metrics(y, mean), "log_likelihood": float(log_prob.mean()) - shift}
-        for mean, log_prob in zip(found.mean, found.log_prob, strict=True)
+        quality_of(sampled.bound.likelihood, predicted, y, mean, sampled.target_shift, with_pit)
+        for predicted, mean in zip(predictions(sampled, found), found.mean, strict=True)
     ]
+
+
+def quality_of(
+    likelihood: GuardedLikelihood,
+    predicted: MemberPrediction,
+    y: np.ndarray,
+    mean: np.ndarray,
+    shift: np.ndarray | float,
+    with_pit: bool = False,
+) -> Metrics:
+    """The default metrics of a member, and those of its likelihood, for y and mean predictions in prepared units."""
+    registered = [each for each in registry().of_kind("metrics").values() if each.plugin.is_default]
+    fitting = [each for each in registered if likelihood.target in each.plugin.targets]
+    targets = scaled(y, likelihood, shift)
+    found = {
+        each.type: value_of(each.options(), predicted, targets)
+        for each in sorted(fitting, key=lambda each: each.plugin.order)
+        if with_pit or not each.plugin.needs_pit
+    }
+    return {**found, **likelihood.metrics(y, mean)}
+
+
+def predictions(sampled: TrainedPopulation, found: PredictedRows) -> list[MemberPrediction]:
+    """What every member predicts, in original units."""
+    likelihood = sampled.bound.likelihood
+    log_scale = float(np.log(likelihood.target_scale).sum())
+    none = np.empty(0)
+    return [
+        MemberPrediction(
+            likelihood.target,
+            in_units(mean, sampled),
+            log_prob - log_scale,
+            none if found.transforms is None else found.transforms[member],
+        )
+        for member, (mean, log_prob) in enumerate(zip(found.mean, found.log_prob, strict=True))
+    ]
+
+
+def drawn_metrics(
+    sampled: TrainedPopulation, rows: Rows, samples: int, name: str, wanted: Mapping[str, Any]
+) -> list[Metrics]:
+    """For every member metrics of draws of y, one a sample of q, in the mean over blocks of rows."""
+    target, none = sampled.bound.likelihood.target, np.empty(0)
+    block = max(1, MOST_DRAWS // (sampled.size * samples * max(1, rows[1].shape[-1])))
+    totals = [dict.fromkeys(wanted, 0.0) for _ in range(sampled.size)]
+    for begin in range(0, len(rows[0]), block):
+        x, y = (part[begin : begin + block] for part in rows)
+        targets, share = in_units(y, sampled), len(x) / len(rows[0])
+        for total, draws in zip(totals, draws_of_members(sampled, x, samples, f"draws/{name}/{begin}"), strict=True):
+            predicted = MemberPrediction(target, none, none, none, in_units(draws, sampled))
+            for label, options in wanted.items():
+                total[label] += share * value_of(options, predicted, targets)
+    return totals
+
+
+def draws_of_members(sampled: TrainedPopulation, x: np.ndarray, samples: int, phase: str) -> Iterator[np.ndarray]:
+    """Member by member a draw of y for every sample of q and row, (S, rows, targets), in prepared units."""
+    likelihood = sampled.bound.likelihood
+    own = sampled.bound.likelihood_parameters(sampled.parameters)
+    chunks = [output.mean for output in sampled.outputs(torch.from_numpy(x).to(sampled.x.device), samples, "predict")]
+    for member, (f, key) in enumerate(zip(torch.cat(chunks, dim=1), sampled.keys, strict=True)):
+        parameters = {name: value[member] for name, value in own.items()}
+        drawn = [likelihood.draw(parameters, each, generator_of(key, phase, number)) for number, each in enumerate(f)]
+        yield np.stack(drawn)
+
+
+def in_units(values: np.ndarray, sampled: TrainedPopulation) -> np.ndarray:
+    """Prepared targets, or predictions of them, in original units."""
+    return scaled(values, sampled.bound.likelihood, sampled.target_shift)
+
+
+def scaled(values: np.ndarray, likelihood: GuardedLikelihood, shift: np.ndarray | float) -> np.ndarray:
+    """The same, given what was taken off the targets."""
+    if likelihood.target != "continuous":
+        return values
+    return np.asarray(values * likelihood.target_scale + shift)
+
+
+def plugin_of(options: Any) -> type[Metric]:
+    """The metric that options belong to."""
+    found: type[Metric] = registry().get("metrics", options.type)
+    return found
+
+
+def value_of(options: Any, predicted: MemberPrediction, y: np.ndarray) -> float:
+    """A metric's value; raises `PluginError` where it isn't a number."""
+    plugin = plugin_of(options)
+    with Calling(plugin, "value"):
+        found: Any = plugin.value(options, predicted, y)
+    if isinstance(found, bool) or not isinstance(found, int | float | np.floating):
+        raise broken_contract(plugin, "value", f"{found!r}", "a number")
+    return float(found)
 
 
 def predicted_rows(

@@ -15,6 +15,7 @@ from torch.func import vmap
 from ..objective.bound import Bound
 from ..objective.noise import NoiseField, NoiseLayout, member_keys, noise_source
 from ..objective.weights_posterior import PointPosterior
+from .metrics import MemberPrediction, quality_of, scaled
 from .removal import bound_without, draws_without, in_chunks, kept_after
 from .weight_vectors import PopulationWeights
 
@@ -30,6 +31,7 @@ class CurveSettings:
     """What a curve consists of: shares of the weights removed, draws of q, and noise in standard deviations.
 
     `shift` is the sum of the logarithms of what the targets were divided by: it brings log densities into their units.
+    `target_shift` is what was taken off them before.
     """
 
     shares: Sequence[float]
@@ -39,6 +41,7 @@ class CurveSettings:
     perturbations: int = 8
     seed: int = 0
     shift: float = 0.0
+    target_shift: np.ndarray | float = 0.0
 
 
 @dataclass(frozen=True)
@@ -91,7 +94,7 @@ def removal_curves(
             curve.bound.append(math.nan if bound is None else float(bound.value[member]))
             curve.bound_se.append(math.nan if bound is None else float(bound.standard_error[member]))
         for name, part in rows.items():
-            found = metrics_of(weights, draws, part, settings.shift)
+            found = metrics_of(weights, draws, part, settings)
             for curve, values in zip(curves, found, strict=True):
                 append(curve.metrics.setdefault(name, {}), values)
         tried = list(rows.values())[-1]
@@ -112,8 +115,8 @@ def append(columns: dict[str, list[float]], values: dict[str, float]) -> None:
         columns.setdefault(name, []).append(value)
 
 
-def metrics_of(weights: PopulationWeights, draws: Tensor, rows: CurveRows, shift: float) -> Metrics:
-    """Metrics of E y over draws of weights (M, S, n), and the mean over rows of log (1/S) Σ_s p(y | x, w_s)."""
+def metrics_of(weights: PopulationWeights, draws: Tensor, rows: CurveRows, settings: CurveSettings) -> Metrics:
+    """Metrics of E y and log (1/S) Σ_s p(y | x, w_s) over draws of weights (M, S, n)."""
     bound: Bound = weights.bound
     own = bound.likelihood_parameters(weights.parameters)
     moments = vmap(vmap(bound.likelihood.moments, (None, 0)), (0, 0))
@@ -129,11 +132,16 @@ def metrics_of(weights: PopulationWeights, draws: Tensor, rows: CurveRows, shift
     assert mean is not None
     assert log_sum is not None
     prediction = (mean / draws.shape[1]).cpu().numpy()
-    log_density = (log_sum - math.log(draws.shape[1])).mean(1).cpu().numpy() - shift
+    log_density = (log_sum - math.log(draws.shape[1])).cpu().numpy() - settings.shift
+    likelihood, shift = bound.likelihood, settings.target_shift
+    found_of = [
+        MemberPrediction(likelihood.target, scaled(mean_of, likelihood, shift), log_density_of)
+        for mean_of, log_density_of in zip(prediction, log_density, strict=True)
+    ]
     y = rows.y.cpu().numpy()
     return [
-        {**bound.likelihood.metrics(y, prediction[member]), "log_likelihood": float(log_density[member])}
-        for member in range(len(draws))
+        quality_of(likelihood, predicted, y, mean_of, shift)
+        for predicted, mean_of in zip(found_of, prediction, strict=True)
     ]
 
 
@@ -146,8 +154,7 @@ def metrics_under_input_noise(
     """
     normals = noise_of(member_keys([f"input noise/{settings.seed}"]), rows.x.shape, settings.perturbations, rows.x)
     return mean_metrics(
-        metrics_of(weights, draws, CurveRows(rows.x + deviation * noise, rows.y), settings.shift)
-        for noise in normals[0]
+        metrics_of(weights, draws, CurveRows(rows.x + deviation * noise, rows.y), settings) for noise in normals[0]
     )
 
 
@@ -162,7 +169,7 @@ def metrics_under_weight_noise(
     """Metrics with weights w + σ ε in all draws of w, removed ones at zero, in their mean over perturbations ε."""
     noise = weights.normals(settings.perturbations, "weight_noise").where(kept.unsqueeze(1), 0.0)
     return mean_metrics(
-        metrics_of(weights, draws + deviation * noise[:, [number]], rows, settings.shift)
+        metrics_of(weights, draws + deviation * noise[:, [number]], rows, settings)
         for number in range(settings.perturbations)
     )
 

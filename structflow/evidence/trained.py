@@ -37,6 +37,8 @@ class TrainedPopulation:
     y: Tensor
     c_temp: float
     row_weight: float = 1.0
+    target_shift: np.ndarray | float = 0.0
+    """What was taken off the targets before they were divided by their scale."""
 
     @property
     def rows(self) -> int:

@@ -9,6 +9,7 @@ from .hookspecs import KINDS, hookimpl, noun_of
 from .hypergradient import Hypergradient, InnerPath, OuterGradient, TwoLevelOptions, TwoLevelPoint, factors_agree
 from .inner_optimizer import InnerOptimizer, InnerOptions, MemberNumbers
 from .likelihood import Likelihood, TargetKind
+from .metric import Metric, Predicted
 from .options import Options
 from .plugin import INTERFACE_VERSION, Plugin
 from .regime import Candidate, Decision, MemberRecord, Parent, Regime, RegimeOptions, Removal, RoundBound
@@ -49,12 +50,14 @@ __all__ = [
     "MemberNumbers",
     "MemberRecord",
     "Metaparameter",
+    "Metric",
     "NonNegativeMetaparameter",
     "Options",
     "OuterGradient",
     "Parent",
     "Plugin",
     "PositiveMetaparameter",
+    "Predicted",
     "Regime",
     "RegimeOptions",
     "Relevance",

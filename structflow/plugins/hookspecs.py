@@ -13,6 +13,7 @@ from .evidence_estimator import EvidenceEstimator
 from .hypergradient import Hypergradient
 from .inner_optimizer import InnerOptimizer
 from .likelihood import Likelihood
+from .metric import Metric
 from .plugin import Plugin
 from .regime import Regime
 from .relevance import Relevance
@@ -65,6 +66,11 @@ def evidence_estimators() -> Iterable[type[EvidenceEstimator]]:  # type: ignore[
 
 
 @hookspec
+def metrics() -> Iterable[type[Metric]]:  # type: ignore[empty-body]
+    """How good predictions are, in a number."""
+
+
+@hookspec
 def regimes() -> Iterable[type[Regime]]:  # type: ignore[empty-body]
     """Rules that say which members are trained after which."""
 
@@ -88,6 +94,7 @@ KINDS: dict[str, type[Plugin]] = {
     "inner_optimizers": InnerOptimizer,
     "hypergradients": Hypergradient,
     "evidence_estimators": EvidenceEstimator,
+    "metrics": Metric,
     "regimes": Regime,
     "relevances": Relevance,
     "trackers": Tracker,

@@ -246,7 +246,7 @@ class RunContext:
         c_temp = metaparameter_at(spec.prior.structure.temperature, steps - 1, steps, last, len(stages))
         moved = {name: value.to(device, torch.float64) for name, value in parameters.items()}
         keys, row_weight = self.keys(members, setting, round_index, last), self.study.dataset.row_weight
-        return TrainedPopulation(bound, moved, keys, x, y, c_temp, row_weight)
+        return TrainedPopulation(bound, moved, keys, x, y, c_temp, row_weight, self.study.dataset.target_shift)
 
 
 def open_context(path: str) -> RunContext:

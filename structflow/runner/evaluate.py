@@ -216,7 +216,7 @@ def evaluate_members(
     found = {name: value.cpu().numpy() for name, value in complexities(trained, samples).items()}
     population = trained.bound.population
     rows = {"train": dataset.train(), "test": dataset.test()}
-    metrics = {name: member_metrics(sampled, part, samples, name) for name, part in rows.items()}
+    metrics = {name: member_metrics(sampled, part, samples, name, spec.metrics) for name, part in rows.items()}
     noisy = {
         name: member_robustness(sampled, part, samples, name, spec.robustness, spec.seed) for name, part in rows.items()
     }

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from ..data.dataset import Dataset
 from ..evidence.removal import removal_places
 from ..evidence.removal_curve import CurveRows, CurveSettings, removal_curves
 from ..evidence.trained import TrainedPopulation
@@ -50,7 +51,7 @@ def member_relevances(context: RunContext, trained: TrainedPopulation, task: Tas
         return found
     fewer, numbers = only(context, trained, numbers, spec, task)
     weights, dataset = fewer.weights, context.study.dataset
-    settings = curve_settings(spec, spec.relevance, float(np.log(dataset.target_scale).sum()))
+    settings = curve_settings(spec, spec.relevance, dataset)
     rows = {"train": CurveRows(fewer.x, fewer.y)}
     x, y = dataset.test()
     if len(x) > 0:
@@ -102,7 +103,7 @@ def only(
     return context.trained(bound, moved, batch.members, task.setting, task.round), ordered
 
 
-def curve_settings(spec: Spec, relevance: RelevanceCurves, shift: float) -> CurveSettings:
+def curve_settings(spec: Spec, relevance: RelevanceCurves, dataset: Dataset) -> CurveSettings:
     """What the spec asks for."""
     return CurveSettings(
         relevance.shares,
@@ -111,7 +112,8 @@ def curve_settings(spec: Spec, relevance: RelevanceCurves, shift: float) -> Curv
         relevance.weight_noise,
         relevance.perturbations,
         spec.seed,
-        shift,
+        float(np.log(dataset.target_scale).sum()),
+        dataset.target_shift,
     )
 
 

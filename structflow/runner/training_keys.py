@@ -106,8 +106,8 @@ def evaluation_key(trained: str, spec: Spec) -> str:
     """What decides what is found of a member, given the digest of its training key."""
     evaluated = selected(Spec, lambda mark: "evaluation" in mark.affects)
     options = spec.model_dump(mode="json", by_alias=True, include=evaluated)
-    estimators = registry().of_kind("evidence_estimators")
-    packages = sorted({package_text(estimators[each.type]) for each in spec.evidence.estimators})
+    named = [("evidence_estimators", spec.evidence.estimators), ("metrics", spec.metrics)]
+    packages = sorted({package_text(registry().of_kind(kind)[each.type]) for kind, listed in named for each in listed})
     return digest_of_json({"trained": trained, "evaluation": options, "plugins": packages})
 
 

@@ -40,6 +40,7 @@ SECTIONS = {
     "inner": "  inner: {steps: 500}",
     "outer": "",
     "evidence": "evidence: {estimators: [elbo]}",
+    "metrics": "",
     "relevance": "",
     "trackers": "",
 }
@@ -91,6 +92,11 @@ EXAMPLES = {
             "importance_weighted",
             "a bound that tightens with the number of samples",
             ("evidence", "evidence: {estimators: [elbo, {type}], samples: 256}"),
+        ),
+        Example(
+            "metrics", "Metric", "interval_score", "IntervalScore", "interval_score",
+            "how narrow and how right predictive intervals are",
+            ("metrics", "metrics: [{type: {type}, level: 0.9}]"),
         ),
         Example(
             "regimes", "Regime", "random_search", "RandomSearch", "random_search",

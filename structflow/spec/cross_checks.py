@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from pydantic import BaseModel
@@ -24,8 +24,8 @@ from .structures import StructureSpace
 
 def cross_key_problems(spec: Spec, n_stages: int) -> list[Problem]:
     """What is wrong between the keys of one stage's spec."""
-    problems = objective_problems(spec) + schedule_problems(spec, n_stages)
-    return problems + repeated_estimators(spec) + repeated_criteria(spec)
+    problems = objective_problems(spec) + schedule_problems(spec, n_stages) + metric_problems(spec)
+    return problems + repeated(spec.evidence.estimators, "evidence.estimators") + repeated_criteria(spec)
 
 
 def schedule_problems(spec: Spec, n_stages: int) -> list[Problem]:
@@ -59,15 +59,27 @@ def schedules_in(value: Any, place: str = "") -> Iterator[tuple[str, Schedule]]:
             yield from schedules_in(item, f"{place}.{key}")
 
 
-def repeated_estimators(spec: Spec) -> list[Problem]:
-    """A problem for every estimator of evidence that is listed before with the same options."""
-    names = estimator_labels(spec.evidence.estimators)
-    remedy = "list every estimator once, or give it other options"
+def repeated(listed: Sequence[Any], place: str) -> list[Problem]:
+    """A problem for every estimator or metric that is listed before with the same options."""
+    names = estimator_labels(listed)
     return [
-        Problem(f"evidence.estimators[{index}]", f"{name!r} is listed before", remedy)
+        Problem(f"{place}[{index}]", f"{name!r} is listed before", "list each once, or give it other options")
         for index, name in enumerate(names)
         if name in names[:index]
     ]
+
+
+def metric_problems(spec: Spec) -> list[Problem]:
+    """A problem for every metric that is listed before, or that isn't for targets of this kind."""
+    target = registry().get("likelihoods", spec.model.likelihood.type).target
+    problems = repeated(spec.metrics, "metrics")
+    for index, options in enumerate(spec.metrics):
+        fits = registry().get("metrics", options.type).targets
+        if target not in fits:
+            likelihood = spec.model.likelihood.type
+            message = f"got {options.type}, which is for {' or '.join(fits)} targets; {likelihood} has {target} ones"
+            problems.append(Problem(f"metrics[{index}]", message, "leave it out"))
+    return problems
 
 
 def batch_problems(spec: Spec, n_train: int) -> list[Problem]:

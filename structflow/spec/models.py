@@ -362,6 +362,9 @@ class Spec(Options):
     ] = Field(default={"type": "enumeration"}, validate_default=True)
     optimizer: Annotated[Optimizer, effect("training")] = Optimizer()
     evidence: Annotated[Evidence, EVALUATION] = Evidence()
+    metrics: Annotated[tuple[Annotated[Any, PluginChoice("metrics")], ...], EVALUATION] = Field(
+        (), max_length=32, description="Metrics of predictions beside the default ones."
+    )
     robustness: Annotated[Robustness, EVALUATION] = Robustness()
     relevance: Annotated[RelevanceCurves | None, EVALUATION] = Field(
         None, description="Curves of quality against the share of weights removed; by default none."

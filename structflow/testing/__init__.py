@@ -21,6 +21,7 @@ from .examples import BasisExample, DataSourceExample, Example, LikelihoodExampl
 from .hypergradient import HypergradientTests
 from .inner_optimizer import InnerOptimizerTests
 from .likelihood import LikelihoodTests
+from .metric import MetricTests
 from .package_tests import PackageTests
 from .plugin_tests import PluginTests
 from .regime import RegimeTests
@@ -42,6 +43,7 @@ __all__ = [
     "InnerOptimizerTests",
     "LikelihoodExample",
     "LikelihoodTests",
+    "MetricTests",
     "PackageTests",
     "PluginTests",
     "QuadraticPoint",
@@ -63,6 +65,7 @@ TESTS_OF_KIND: dict[str, type[PluginTests]] = {
         InnerOptimizerTests,
         HypergradientTests,
         EvidenceEstimatorTests,
+        MetricTests,
         RegimeTests,
         RelevanceTests,
         TrackerTests,

@@ -10,14 +10,14 @@ import scipy.stats
 import torch
 from handmade import DOUBLE, edge, fn, graph, keys_of, make_bound, population, start, structures
 
-from structflow.evidence import prediction as prediction_module
-from structflow.evidence import trained as trained_module
-from structflow.evidence.calibration import (
+from structflow.builtin.metrics.calibration_error import (
     LEVELS,
     expected_calibration_error,
     label_calibration_error,
     quantile_calibration_error,
 )
+from structflow.evidence import prediction as prediction_module
+from structflow.evidence import trained as trained_module
 from structflow.evidence.metrics import member_metrics, predicted_rows
 from structflow.evidence.prediction import predict
 from structflow.evidence.predictive_cdf import drawn_standing, exact_standing

@@ -33,6 +33,7 @@ SPEC = {
     },
     "criterion": "deviance",
     "evidence": {"estimators": ["cautious_bound", "elbo"], "samples": 32},
+    "metrics": ["brier"],
     "relevance": {"criteria": ["magnitude"], "shares": [0, 0.5, 0.9], "samples": 8},
     "trackers": ["best_so_far"],
     "compute": {"compile": False},

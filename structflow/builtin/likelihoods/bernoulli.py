@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from ...plugins import Likelihood, Shape
 
 if TYPE_CHECKING:
@@ -31,6 +29,3 @@ class Bernoulli(Likelihood):
     def moments(self, parameters: dict[str, Tensor], f: Tensor) -> tuple[Tensor, Tensor]:
         probability = f.sigmoid()
         return probability, probability * (1 - probability)
-
-    def metrics(self, y: np.ndarray, prediction: np.ndarray) -> dict[str, float]:
-        return {"accuracy": float(np.mean((prediction > 0.5) == (y > 0.5)))}

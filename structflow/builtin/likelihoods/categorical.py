@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from ...plugins import Likelihood, Shape
 
 if TYPE_CHECKING:
@@ -28,6 +26,3 @@ class Categorical(Likelihood):
     def moments(self, parameters: dict[str, Tensor], f: Tensor) -> tuple[Tensor, Tensor]:
         probabilities = f.softmax(-1)
         return probabilities, probabilities * (1 - probabilities)
-
-    def metrics(self, y: np.ndarray, prediction: np.ndarray) -> dict[str, float]:
-        return {"accuracy": float(np.mean(prediction.argmax(-1) == y[:, 0]))}

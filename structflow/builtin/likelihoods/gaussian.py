@@ -65,7 +65,3 @@ class Gaussian(Likelihood):
 
     def moments(self, parameters: dict[str, Tensor], f: Tensor) -> tuple[Tensor, Tensor]:
         return f, (2 * self.log_noise(parameters, f)).exp().expand_as(f)
-
-    def metrics(self, y: np.ndarray, prediction: np.ndarray) -> dict[str, float]:
-        error = (y - prediction) * self.target_scale
-        return {"rmse": float(np.sqrt(np.mean(error**2))), "mae": float(np.mean(np.abs(error)))}

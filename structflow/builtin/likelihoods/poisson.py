@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from ...plugins import Likelihood, Shape
 
 if TYPE_CHECKING:
@@ -37,7 +35,3 @@ class Poisson(Likelihood):
     def moments(self, parameters: dict[str, Tensor], f: Tensor) -> tuple[Tensor, Tensor]:
         rate = f.exp()
         return rate, rate
-
-    def metrics(self, y: np.ndarray, prediction: np.ndarray) -> dict[str, float]:
-        error = y - prediction
-        return {"rmse": float(np.sqrt(np.mean(error**2))), "mae": float(np.mean(np.abs(error)))}

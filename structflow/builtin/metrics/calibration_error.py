@@ -8,15 +8,34 @@ add up squared gaps).
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
-from ..plugins import TargetKind
+from ...plugins import Metric, Predicted, TargetKind
 
 CONFIDENCE_BINS = 15
 """Bins of equal width of the largest predicted probability."""
 
 LEVELS = np.linspace(0.05, 0.95, 19)
 """Probabilities p whose predictive quantiles are compared with the share of rows below them."""
+
+
+class CalibrationError(Metric):
+    """How far predicted probabilities are from observed shares: of labels, or of rows below predictive quantiles."""
+
+    type = "calibration_error"
+    targets = ("continuous", "counts", "classes", "binary")
+    better = "lower"
+    is_default = True
+    needs_pit = True
+    order = 40
+
+    @staticmethod
+    def value(options: Any, predicted: Predicted, y: np.ndarray) -> float:
+        if predicted.target in ("classes", "binary"):
+            return label_calibration_error(predicted.target, y, predicted.mean)
+        return quantile_calibration_error(predicted.pit)
 
 
 def label_calibration_error(target: TargetKind, y: np.ndarray, probabilities: np.ndarray) -> float:
