@@ -464,7 +464,7 @@ def test_a_late_task_of_an_earlier_opening_commits_nothing(finished, monkeypatch
 def test_a_default_that_came_later_is_no_change(finished, trained):
     """A run whose spec was kept when a key wasn't there yet."""
     kept = json.loads((finished / "run.json").read_text())
-    del kept["spec"]["evidence"]["samples"], kept["spec"]["optimizer"]["inner"]["momentum"]
+    del kept["spec"]["evidence"]["samples"], kept["spec"]["optimizer"]["inner"]["samples"]
     kept["spec"]["evidence"] = {}
     document = changed(evidence={"samples": 256})
     (finished / "run.json").write_text(json.dumps(kept))
