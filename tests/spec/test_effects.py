@@ -47,7 +47,7 @@ def test_settings_of_a_training_key() -> None:
 
 def test_what_is_evaluated() -> None:
     assert list(selected(Spec, lambda mark: "evaluation" in mark.affects)) == [
-        "seed", "evidence", "robustness", "relevance",
+        "seed", "evidence", "metrics", "robustness", "relevance",
     ]  # fmt: skip
 
 
