@@ -122,6 +122,12 @@ def start(bound: Bound, seed: int = 0) -> dict[str, Tensor]:
     return {**theta, **hyper}
 
 
+def by_weight(members: Population, parameters: Mapping[str, Tensor], kind: str, group: str) -> dict[str, Tensor]:
+    """One of q's parameters of a weight group, such as its `mean`, as tensors (C, *shape) by the names of weights."""
+    found = next(each for each in members.layout.groups if each.name == group)
+    return found.split(parameters[f"{kind}/{group}"])
+
+
 def noise_of(bound: Bound, keys: np.ndarray, samples: int, step: int = 0, phase: str = "train") -> Noise:
     steps = torch.tensor([step])
     return Noise(

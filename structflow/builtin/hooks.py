@@ -44,6 +44,16 @@ def data_sources() -> Iterable[type[Any]]:
 
 
 @hookimpl
+def weight_priors() -> Iterable[type[Any]]:
+    return classes_in("weight_priors")
+
+
+@hookimpl
+def weight_posteriors() -> Iterable[type[Any]]:
+    return classes_in("weight_posteriors")
+
+
+@hookimpl
 def structure_distributions() -> Iterable[type[Any]]:
     return classes_in("structure_distributions")
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
+from ..distributions.normal import HALF_LOG_TWO_PI
 from ..model.group_index import to_members
 from ..objective.kept_weights import KeptWeights
+from ..objective.noise import noise_source
 from ..objective.structure import StructureSamples
-from ..objective.weights_posterior import FullPosterior, GroupValues, PointPosterior, minus_log_density
+from ..objective.weights_posterior import GroupValues, minus_log_density
 from .trained import TrainedPopulation
 
 LEAST_SAMPLES = 256
@@ -32,52 +36,42 @@ def parametric_complexity(trained: TrainedPopulation) -> Tensor:
     means, variances = posterior.moments(trained.parameters)
     kept = masks_of(trained, means)
     second_moments = [
-        {name: (mean[name].square() + variance[name]) * left[name] for name in mean}
-        for mean, variance, left in zip(means, variances, kept, strict=True)
+        (mean.square() + variance) * left for mean, variance, left in zip(means, variances, kept, strict=True)
     ]
 
-    def add_up(parts: list[Tensor]) -> Tensor:
+    def add_up(parts: Sequence[Tensor]) -> Tensor:
         total = torch.zeros(members, dtype=torch.float64, device=parts[0].device)
         for part, tensors in zip(parts, indices, strict=True):
             total = total + to_members(part, tensors)
         return total
 
-    def of_groups(tensors: list[dict[str, Tensor]]) -> list[Tensor]:
-        return [
-            torch.stack([value.reshape(len(value), -1).sum(1) for value in group.values()]).sum(0) for group in tensors
-        ]
+    def fitted_at(count: Tensor, total: Tensor) -> Tensor:
+        return torch.where(count > 0, count * (total / count.clamp(min=1)).log(), torch.zeros_like(count))
 
-    log_of = [{name: value.log() for name, value in group.items()} for group in map(dict, variances)]
-    log_determinant = add_up(of_groups(log_of))
-    if isinstance(posterior, FullPosterior):
-        log_determinant = 2 * trained.parameters["cholesky"].diagonal(dim1=-2, dim2=-1).sum(-1)
-    sizes = of_groups(kept)
-    grouping = bound.prior.grouping
-    if grouping == "shared":
-        count, total = add_up(sizes), add_up(of_groups(second_moments))
-        fitted = torch.where(count > 0, count * (total / count.clamp(min=1)).log(), torch.zeros_like(count))
-    elif grouping == "per_function":
-        fitted = add_up(
-            [
-                torch.where(size > 0, size * (total / size.clamp(min=1)).log(), torch.zeros_like(size))
-                for size, total in zip(sizes, of_groups(second_moments), strict=True)
-            ]
-        )
+    sizes, totals = [left.sum(1) for left in kept], [value.sum(1) for value in second_moments]
+    if bound.prior.grouping == "shared":
+        fitted = fitted_at(add_up(sizes), add_up(totals))
+    elif bound.prior.grouping == "per_function":
+        fitted = add_up([fitted_at(size, total) for size, total in zip(sizes, totals, strict=True)])
     else:
-        filled = [
-            {name: value + 1 - left[name] for name, value in group.items()}
-            for group, left in zip(second_moments, kept, strict=True)
-        ]
-        fitted = add_up(of_groups([{name: value.log() for name, value in group.items()} for group in filled]))
-    return 0.5 * (fitted - log_determinant)
+        fitted = add_up([(value + 1 - left).log().sum(1) for value, left in zip(second_moments, kept, strict=True)])
+    return 0.5 * fitted - half_log_determinant(trained)
 
 
-def masks_of(trained: TrainedPopulation, like: GroupValues) -> list[dict[str, Tensor]]:
-    """1 for every weight that is kept, 0 for removed ones, whose q has mean 0 and variance 1: (C, *shape) a group."""
+def half_log_determinant(trained: TrainedPopulation) -> Tensor:
+    """½ log|Σ| = H(q) − n (½ log 2π + ½) of a normal q, (M,)."""
+    posterior, total = trained.bound.weights, torch.zeros(trained.size, dtype=torch.float64, device=trained.x.device)
+    indices = trained.bound.population.indices.to(total.device).groups
+    for factor in posterior.factors:
+        entropy = posterior.family.entropy(posterior.own(trained.parameters, factor))
+        total = total + to_members(entropy - factor.size * (HALF_LOG_TWO_PI + 0.5), indices[factor.groups[0]])
+    return total
+
+
+def masks_of(trained: TrainedPopulation, like: GroupValues) -> GroupValues:
+    """1 for every weight that is kept, 0 for removed ones, whose q has mean 0 and variance 1: (C, size) a group."""
     kept = KeptWeights.of(trained.parameters, trained.bound.weights)
-    if kept is not None:
-        return [dict(values) for values in kept.values]
-    return [{name: torch.ones_like(value) for name, value in values.items()} for values in like]
+    return [torch.ones_like(value) for value in like] if kept is None else kept.values
 
 
 def structural_divergence(trained: TrainedPopulation, samples: int) -> Tensor:
@@ -142,22 +136,41 @@ def relative_density(trained: TrainedPopulation) -> Tensor:
 def informative_weights(trained: TrainedPopulation, threshold: float) -> Tensor:
     """How many weights of each member have KL(q(w_i) ‖ p(w_i | h)) > threshold, (M,): those that the data inform.
 
-    ½ [A (α + μ²) − 1 − log A − log α] with the marginal variance α; every weight of a point counts, its KL is infinite.
+    −½ log 2πe α − E log p(w_i | h) with the marginal variance α; every weight of a point counts, its KL is infinite.
     """
     bound = trained.bound
     indices = bound.population.indices.to(trained.x.device)
     means, variances = bound.weights.moments(trained.parameters)
-    precisions = bound.prior.log_precision(trained.parameters, trained.x, indices.groups)
     total = torch.zeros(trained.size, dtype=torch.float64, device=trained.x.device)
     kept = masks_of(trained, means)
-    for mean, variance, log_precision, tensors, left in zip(
-        means, variances, precisions, indices.groups, kept, strict=True
-    ):
-        for name, value in mean.items():
-            second_moment = variance[name] + value.square()
-            kl = 0.5 * (log_precision[name].exp() * second_moment - 1 - log_precision[name] - variance[name].log())
-            total = total + to_members(((kl > threshold) * left[name]).double().reshape(len(value), -1).sum(1), tensors)
+    parts = zip(variances, expected_log_prior(trained), indices.groups, kept, strict=True)
+    for variance, log_prior, tensors, left in parts:
+        kl = -0.5 * variance.log() - HALF_LOG_TWO_PI - 0.5 - log_prior
+        total = total + to_members(((kl > threshold) * left).double().sum(1), tensors)
     return total
+
+
+def expected_log_prior(trained: TrainedPopulation) -> GroupValues:
+    """E_q log p(w | h) of every weight, (C, size) a group: in closed form, or an average over draws."""
+    bound = trained.bound
+    groups = bound.population.indices.to(trained.x.device).groups
+    precisions = bound.prior.log_precision(trained.parameters, trained.x, groups)
+    if bound.divergence.in_closed_form:
+        moments = bound.weights.moments(trained.parameters)
+        return [bound.prior.family.expected_log_prob(*each) for each in zip(*moments, precisions, strict=True)]
+    source = noise_source(bound.normals, trained.keys, "prior").to(trained.x.device)
+    numbers = torch.arange(LEAST_SAMPLES, device=trained.x.device)
+    normals = source.normals(numbers, 1, torch.float64, compiled=False)[:, 0]
+    vectors = [
+        each
+        for each in bound.weights.draw(trained.parameters, bound.normals.unpack(normals)).vectors
+        if each is not None
+    ]
+    drawn = bound.weights.of_groups(vectors)
+    return [
+        bound.prior.family.log_prob(values, precision.unsqueeze(1)).mean(1)
+        for values, precision in zip(drawn, precisions, strict=True)
+    ]
 
 
 def rounded_entropy(probabilities: dict[str, Tensor], spaces: dict[str, str]) -> Tensor:
@@ -186,7 +199,8 @@ def complexities(trained: TrainedPopulation, samples: int) -> dict[str, Tensor]:
     """The complexities of every member by name, (M,) each, in nats.
 
     `c_param` = min_h KL(q ‖ p(· | h)), weights and structure; `c_struct` the entropy of the rounded structure;
-    `c_struct_differential` −E_q log q(Γ); `relative_density` −Σ ln ρ. NaN where a point posterior has none.
+    `c_struct_differential` −E_q log q(Γ); `relative_density` −Σ ln ρ. NaN where they aren't defined: of a
+    posterior or, for `c_param`, a prior that isn't normal.
     """
     population = trained.bound.population
     spaces = {edge.key: edge.space for edge in population.layout.graph.edges}
@@ -197,7 +211,9 @@ def complexities(trained: TrainedPopulation, samples: int) -> dict[str, Tensor]:
         "c_struct_differential": differential_entropy(trained, samples),
         "relative_density": relative_density(trained),
     }
-    if isinstance(trained.bound.weights, PointPosterior):
-        undefined = torch.full_like(found["c_param"], torch.nan)
-        found.update(c_param=undefined, relative_density=undefined)
+    undefined, family = torch.full_like(found["c_param"], torch.nan), trained.bound.weights.family.plugin
+    if not family.is_normal:
+        found.update(relative_density=undefined)
+    if not family.is_normal or not trained.bound.prior.is_normal:
+        found.update(c_param=undefined)
     return found

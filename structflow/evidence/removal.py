@@ -77,21 +77,8 @@ def bound_without(weights: PopulationWeights, kept: Tensor, draws: Tensor) -> Es
 
 
 def kept_divergence(weights: PopulationWeights, kept: Tensor) -> Tensor:
-    """KL(q ‖ p) of the weights that are left, whose q is the marginal of q(w), (M,).
-
-    ½ [tr(A Σ) + μᵀ A μ − n − log|A| − log|Σ|] over those weights.
-    """
-    precision = weights.log_precision.exp()
-    square = precision * (weights.variance + weights.mean.square()) - 1 - weights.log_precision
-    covariance = weights.covariance
-    if covariance is None:
-        log_variance = weights.variance.where(kept, 1.0).log()
-        divergence: Tensor = 0.5 * (square - log_variance).where(kept, 0.0).sum(1)
-        return divergence
-    both = kept.unsqueeze(-1) & kept.unsqueeze(-2)
-    filled = covariance.where(both, 0.0) + torch.diag_embed((~kept).to(covariance))
-    whole: Tensor = 0.5 * (square.where(kept, 0.0).sum(1) - torch.linalg.slogdet(filled).logabsdet)
-    return whole
+    """KL(q ‖ p) = −H(q) − E_q log p(w | h) of the weights that are left, whose q is the marginal of q(w), (M,)."""
+    return -weights.entropy(kept) - weights.expected_log_prior().where(kept, 0.0).sum(1)
 
 
 def in_chunks(weights: PopulationWeights, draws: Tensor, rows: int) -> Iterator[Tensor]:

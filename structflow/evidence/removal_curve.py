@@ -14,7 +14,6 @@ from torch.func import vmap
 
 from ..objective.bound import Bound
 from ..objective.noise import NoiseField, NoiseLayout, member_keys, noise_source
-from ..objective.weights_posterior import PointPosterior
 from .metrics import MemberPrediction, quality_of, scaled
 from .removal import bound_without, draws_without, in_chunks, kept_after
 from .weight_vectors import PopulationWeights
@@ -81,7 +80,7 @@ def removal_curves(
     posterior there is no bound.
     """
     curves = [RemovalCurve() for _ in range(len(places))]
-    has_bound = not isinstance(weights.bound.weights, PointPosterior)
+    has_bound = weights.bound.weights.family.plugin.has_density
     total = (places < places.shape[1]).sum(1)
     for share in settings.shares:
         kept = kept_after(places, share)

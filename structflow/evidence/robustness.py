@@ -20,7 +20,7 @@ import numpy as np
 import torch
 
 from ..objective.noise import NoiseField, NoiseLayout, member_keys, noise_source
-from ..objective.weights_posterior import FullPosterior, GroupValues
+from ..objective.weights_posterior import GroupValues
 from ..spec.models import Robustness
 from .metrics import Metrics, Rows, predicted_rows, prediction_quality
 from .trained import TrainedPopulation
@@ -83,22 +83,13 @@ def input_noise(shape: tuple[int, ...], seed: int, name: str, number: int) -> np
 
 
 def with_moved_means(sampled: TrainedPopulation, number: int, deviation: float) -> TrainedPopulation:
-    """The members with μ + σ ε for μ, of a normal q or a point."""
-    noise = weight_noise(sampled, number)
-    parameters = dict(sampled.parameters)
-    if isinstance(sampled.bound.weights, FullPosterior):
-        flat = torch.cat([value.reshape(len(value), -1) for values in noise for value in values.values()], dim=1)
-        parameters["mean"] = parameters["mean"] + deviation * flat
-        return replace(sampled, parameters=parameters)
-    for group, values in zip(sampled.bound.population.layout.groups, noise, strict=True):
-        for weight, value in values.items():
-            key = f"mean/{group.name}/{weight}"
-            parameters[key] = parameters[key] + deviation * value
-    return replace(sampled, parameters=parameters)
+    """The members with μ + σ ε for μ, of whatever q."""
+    by = [deviation * noise for noise in weight_noise(sampled, number)]
+    return replace(sampled, parameters=sampled.bound.weights.moved(sampled.parameters, by))
 
 
 def weight_noise(sampled: TrainedPopulation, number: int) -> GroupValues:
-    """ε of one draw for the weights of every group, (C, *shape)."""
+    """ε of one draw for the weights of every group, (C, size)."""
     population = sampled.bound.population
     fields = [
         NoiseField(f"{group.name}/{weight}", index.slots, shape)
@@ -110,7 +101,8 @@ def weight_noise(sampled: TrainedPopulation, number: int) -> GroupValues:
     flat = source.normals(torch.tensor([number], device=device), 1, torch.float64, compiled=False)[0]
     noise = layout.unpack(flat)
     return [
-        {weight: noise[f"{group.name}/{weight}"][:, 0] for weight in group.shapes} for group in population.layout.groups
+        group.join({weight: noise[f"{group.name}/{weight}"][:, 0] for weight in group.shapes})
+        for group in population.layout.groups
     ]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -10,16 +11,19 @@ import torch
 from torch import Tensor
 from torch.func import vmap
 
-from ..distributions.normal import HALF_LOG_TWO_PI, cholesky_factor
+from ..distributions.normal import HALF_LOG_TWO_PI
 from ..errors import CallError
-from ..model.group_index import GroupIndex, to_members, to_slots
+from ..model.group_index import GroupIndex, GroupTensors, to_members, to_slots
 from ..model.layout import WeightGroup
 from ..model.network import Weights
 from ..model.start import started
 from ..objective.bound import Bound
 from ..objective.kept_weights import KeptWeights
 from ..objective.noise import NoiseField, NoiseLayout, noise_source
-from ..objective.weights_posterior import FullPosterior, GroupValues, PointPosterior, split_weights
+from ..objective.weights_posterior import Factor, GroupValues
+
+PRIOR_SAMPLES = 1024
+"""Draws that E log p(w) is averaged over where it has no closed form."""
 
 
 @dataclass(frozen=True)
@@ -52,9 +56,12 @@ class PopulationWeights:
         The order is that of the groups, so that it depends on the member alone. Members without weights have one number
         that is unused, so that n ≥ 1.
         """
+        return self._places([group.size for group, _ in self._groups()])
+
+    def _places(self, sizes: Sequence[int]) -> Tensor:
+        """The same where a group has another number of values, as of noise."""
         population = self.bound.population
-        ranges = np.cumsum([0, *(group.size for group in population.layout.groups)])
-        total = int(ranges[-1])
+        ranges = np.cumsum([0, *sizes])
         rows = [
             np.concatenate(
                 [
@@ -67,7 +74,7 @@ class PopulationWeights:
             for member in range(population.size)
         ]
         longest = max(1, *(len(row) for row in rows))
-        filled = [np.concatenate([row, np.full(longest - len(row), total)]) for row in rows]
+        filled = [np.concatenate([row, np.full(longest - len(row), ranges[-1])]) for row in rows]
         return torch.from_numpy(np.stack(filled).astype(np.int64)).to(self.x.device)
 
     @property
@@ -98,17 +105,20 @@ class PopulationWeights:
         return self._vectors(self.bound.weights.moments(self.parameters)[1]).where(self.used, 0.0)
 
     @cached_property
-    def factor(self) -> Tensor | None:
-        """L of a full covariance L Lᵀ, (M, n, n)."""
-        if not isinstance(self.bound.weights, FullPosterior):
-            return None
-        factor = cholesky_factor(self.parameters["cholesky"])
-        return factor if self.total else torch.ones((len(factor), 1, 1)).to(factor)
-
-    @property
     def covariance(self) -> Tensor | None:
-        """Σ = L Lᵀ."""
-        return None if self.factor is None else self.factor @ self.factor.mT
+        """Σ, in blocks of the factors of q(w)."""
+        weights = self.bound.weights
+        if weights.family.plugin.independent or not weights.family.plugin.is_normal:
+            return None
+        whole = torch.zeros((len(self.places), self.total + 1, self.total + 1)).to(self.x)
+        begin = 0
+        for factor, tensors in self._factors():
+            columns = weights.family.columns(weights.own(self.parameters, factor))
+            part = slice(begin, begin := begin + factor.size)
+            whole[:, part, part] = to_members(columns @ columns.mT, tensors)
+        size = self.places.shape[1]
+        rows = whole.gather(1, self.places.unsqueeze(2).expand(-1, -1, whole.shape[2]))
+        return rows.gather(2, self.places.unsqueeze(1).expand(-1, size, -1))
 
     @cached_property
     def log_precision(self) -> Tensor:
@@ -116,8 +126,8 @@ class PopulationWeights:
         indices = self.bound.population.indices.to(self.x.device)
         values = self.bound.prior.log_precision(self.parameters, self.x, indices.groups)
         whole = [
-            {name: values[number][name].expand(len(index.slots), *shape) for name, shape in group.shapes.items()}
-            for number, (group, index) in enumerate(self._groups())
+            value.expand(len(index.slots), group.size)
+            for value, (group, index) in zip(values, self._groups(), strict=True)
         ]
         return self._vectors(whole)
 
@@ -159,40 +169,87 @@ class PopulationWeights:
         return self.row_log_likelihood(self.outputs(weights, rows), rows).sum(-1)
 
     def log_prior(self, weights: Tensor) -> Tensor:
-        """Σ [−½ A w² + ½ log A − ½ log 2π] over the weights of a member."""
-        log_precision = self.log_precision.unsqueeze(1)
-        terms = -0.5 * log_precision.exp() * weights.square() + 0.5 * log_precision - HALF_LOG_TWO_PI
+        """Σ log p(w_i | A_i) over the weights of a member."""
+        terms = self.bound.prior.family.log_prob(weights, self.log_precision.unsqueeze(1))
         return torch.where(self.used.unsqueeze(1), terms, 0.0).sum(-1)
+
+    def expected_log_prior(self, samples: int = PRIOR_SAMPLES) -> Tensor:
+        """E_q log p(w_i | A_i) of every weight, (M, n): in closed form, or an average over draws."""
+        prior = self.bound.prior.family
+        if self.bound.divergence.in_closed_form:
+            found = prior.expected_log_prob(self.mean, self.variance.where(self.used, 1.0), self.log_precision)
+        else:
+            found = prior.log_prob(self.draws(samples, "prior"), self.log_precision.unsqueeze(1)).mean(1)
+        return found.where(self.used, 0.0)
+
+    def entropy(self, kept: Tensor) -> Tensor:
+        """−E log q of the weights where `kept` (M, n), whose q is the marginal of q(w), (M,)."""
+        count = kept.sum(1).to(self.mean)
+        if self.covariance is not None:
+            both = kept.unsqueeze(-1) & kept.unsqueeze(-2)
+            filled = self.covariance.where(both, 0.0) + torch.diag_embed((~kept).to(self.covariance))
+            marginal: Tensor = 0.5 * torch.linalg.slogdet(filled).logabsdet + count * (HALF_LOG_TWO_PI + 0.5)
+            return marginal
+        weights, total = self.bound.weights, torch.zeros_like(count)
+        groups = self.by_group(kept.to(self.mean))
+        masked = weights.masked(self.parameters, groups)
+        for factor, tensors in self._factors():
+            own, left = weights.own(masked, factor), weights.of_factor(groups, factor)
+            removed = ((1 - left) * weights.entropy_of_removed(own)).sum(1)
+            total = total + to_members(weights.family.entropy(own) - removed, tensors)
+        return total
 
     def draws(self, samples: int, phase: str, first: int = 0) -> Tensor:
-        """w = μ + √α ε, or μ + L ε."""
-        noise = self.normals(samples, phase, first)
-        if self.factor is not None:
-            return self.mean.unsqueeze(1) + noise @ self.factor.mT
-        return self.mean.unsqueeze(1) + self.variance.sqrt().unsqueeze(1) * noise
+        """Draws of the factors of q(w), 0 where a weight was removed."""
+        weights, population = self.bound.weights, self.bound.population
+        held = self._held()
+        counts = [weights.family.noise(factor.size) for factor in weights.factors]
+        if weights.family.plugin.joint:
+            places = torch.arange(max(1, sum(counts)), device=self.x.device).expand(population.size, -1)
+        else:
+            places = self._places(counts)
+        noise = self._by_owner(self._noise(places.shape[1], samples, phase, first), places, counts)
+        vectors = [
+            to_members(weights.family.draw(weights.own(held, factor), part), tensors)
+            for (factor, tensors), part in zip(self._factors(), noise, strict=True)
+        ]
+        none = torch.zeros((population.size, samples, 1)).to(self.x)
+        drawn = torch.cat([*vectors, none], dim=2).gather(2, self.places.unsqueeze(1).expand(-1, samples, -1))
+        return drawn.where(self.used.unsqueeze(1), 0.0)
 
     def log_posterior(self, weights: Tensor) -> Tensor:
-        """log N(w; μ, Σ) over the weights of a member."""
-        if isinstance(self.bound.weights, PointPosterior):
-            raise CallError("the posterior is a point, which has no density; use posterior.weights.type: normal")
-        away = (weights - self.mean.unsqueeze(1)).where(self.used.unsqueeze(1), 0.0)
-        if self.factor is not None:
-            solved = torch.linalg.solve_triangular(self.factor, away.mT, upper=False)
-            size = self.used.sum(1, keepdim=True).to(away) * HALF_LOG_TWO_PI
-            log_determinant = self.factor.diagonal(dim1=-2, dim2=-1).log().sum(-1, keepdim=True)
-            density: Tensor = -0.5 * solved.square().sum(-2) - log_determinant - size
-            return density
-        variance = torch.where(self.used, self.variance, 1.0).unsqueeze(1)
-        terms = -0.5 * away.square() / variance - 0.5 * variance.log() - HALF_LOG_TWO_PI
-        return torch.where(self.used.unsqueeze(1), terms, 0.0).sum(-1)
+        """log q(w) over the weights of a member."""
+        posterior = self.bound.weights
+        if not posterior.family.plugin.has_density:
+            raise CallError("the posterior is a point, which has no density; use posterior.weights.type: diagonal")
+        held, sizes = self._held(), [factor.size for factor in posterior.factors]
+        vectors = self._by_owner(weights.where(self.used.unsqueeze(1), 0.0), self.places, sizes)
+        groups = self.by_group(self.used.to(weights))
+        total = torch.zeros(weights.shape[:2]).to(weights)
+        for (factor, tensors), part in zip(self._factors(), vectors, strict=True):
+            own, left = posterior.own(held, factor), posterior.of_factor(groups, factor)
+            density = posterior.family.log_prob(own, part)
+            if not bool((left == 1).all()):
+                density = density - posterior.log_prob_of_removed(own, part, left)
+            total = total + to_members(density, tensors)
+        return total
+
+    def _held(self) -> dict[str, Tensor]:
+        """The parameters with weights removed."""
+        kept = KeptWeights.of(self.parameters, self.bound.weights)
+        return self.parameters if kept is None else kept.masked(self.parameters)
 
     def normals(self, samples: int, phase: str, first: int = 0) -> Tensor:
         """ε, 0 in places that hold no weight."""
-        layout = self._noise_layout("weights", self.places.shape[1])
+        return self._noise(self.places.shape[1], samples, phase, first) * self.used.unsqueeze(1)
+
+    def _noise(self, length: int, samples: int, phase: str, first: int) -> Tensor:
+        """Standard normals (M, samples, length)."""
+        layout = self._noise_layout("weights", length)
         numbers = torch.arange(first, first + samples, device=self.x.device)
         source = noise_source(layout, self.keys, phase).to(self.x.device)
         flat = source.normals(numbers, 1, torch.float64, compiled=False)[:, 0]
-        return layout.unpack(flat)["weights"] * self.used.unsqueeze(1)
+        return layout.unpack(flat)["weights"]
 
     def uniforms(self, samples: int, phase: str, first: int = 0) -> Tensor:
         """One uniform a member and sample."""
@@ -218,7 +275,7 @@ class PopulationWeights:
             return torch.zeros((self.bound.population.size, samples, self.places.shape[1])).to(self.mean)
         for sample in range(samples):
             means = [
-                started(group, {name: noise[f"{group.name}/{name}"][:, sample] for name in group.shapes})
+                group.join(started(group, {name: noise[f"{group.name}/{name}"][:, sample] for name in group.shapes}))
                 for group, _ in self._groups()
             ]
             columns.append(self._vectors(means))
@@ -228,37 +285,41 @@ class PopulationWeights:
         """So many numbers of one name for every member."""
         return NoiseLayout((NoiseField(name, np.arange(self.bound.population.size), (length,)),))
 
-    def by_group(self, values: Tensor) -> list[Weights]:
-        """Numbers of weights (M, n) → for every group (C, *shape), 0 in spare slots and for removed weights."""
-        return [{name: value.squeeze(1) for name, value in group.items()} for group in self._split(values.unsqueeze(1))]
+    def by_group(self, values: Tensor) -> list[Tensor]:
+        """Numbers of weights (M, n) → for every group (C, size), 0 in spare slots and for removed weights."""
+        sizes = [group.size for group, _ in self._groups()]
+        values = values.where(self.used, 0.0).unsqueeze(1)
+        return [part.squeeze(1) for part in self._by_owner(values, self.places, sizes, of_groups=True)]
 
     def _groups(self) -> list[tuple[WeightGroup, GroupIndex]]:
         """The weight groups with their slots."""
         population = self.bound.population
         return list(zip(population.layout.groups, population.groups, strict=True))
 
+    def _factors(self) -> list[tuple[Factor, GroupTensors]]:
+        """The factors of q(w) with the tensors of their slots."""
+        groups = self.bound.population.indices.to(self.x.device).groups
+        return [(factor, groups[factor.groups[0]]) for factor in self.bound.weights.factors]
+
     def _vectors(self, values: GroupValues) -> Tensor:
-        """For every group tensors (C, *shape) → (M, n)."""
+        """For every group (C, size) → (M, n)."""
         indices = self.bound.population.indices.to(self.x.device)
-        members = self.bound.population.size
-        parts = [
-            to_members(torch.cat([value[name].reshape(len(value[name]), -1) for name in group.shapes], 1), tensors)
-            for (group, _), value, tensors in zip(self._groups(), values, indices.groups, strict=True)
-        ]
-        none = torch.zeros((members, 1), dtype=torch.float64, device=self.x.device)
+        parts = [to_members(value, tensors) for value, tensors in zip(values, indices.groups, strict=True)]
+        none = torch.zeros((self.bound.population.size, 1), dtype=torch.float64, device=self.x.device)
         return torch.cat([*parts, none], dim=1).gather(1, self.places)
+
+    def _by_owner(self, values: Tensor, places: Tensor, sizes: Sequence[int], of_groups: bool = False) -> list[Tensor]:
+        """(M, S, n) → for every factor, or every group, of those sizes (C, S, size); 0 in spare slots."""
+        members, samples, _ = values.shape
+        index = places.unsqueeze(1).expand_as(values)
+        whole = values.new_zeros((members, samples, sum(sizes) + 1)).scatter(2, index, values)
+        groups = self.bound.population.indices.to(values.device).groups
+        owners = groups if of_groups else [tensors for _, tensors in self._factors()]
+        parts = whole[..., :-1].split([*sizes], dim=-1) if sizes else ()
+        return [to_slots(part, tensors) for part, tensors in zip(parts, owners, strict=True)]
 
     def _split(self, weights: Tensor) -> list[Weights]:
         """(M, S, n) → for every group (C, S, *shape); zero in spare slots and for removed weights."""
         weights = weights.where(self.used.unsqueeze(1), 0.0)
-        members, samples, _ = weights.shape
-        index = self.places.unsqueeze(1).expand_as(weights)
-        whole = weights.new_zeros((members, samples, self.total + 1)).scatter(2, index, weights)
-        sizes = [group.size for group, _ in self._groups()]
-        indices = self.bound.population.indices.to(weights.device)
-        return [
-            split_weights(to_slots(part, tensors), group)
-            for part, (group, _), tensors in zip(
-                whole[..., :-1].split(sizes, dim=-1), self._groups(), indices.groups, strict=True
-            )
-        ]
+        parts = self._by_owner(weights, self.places, [group.size for group, _ in self._groups()], of_groups=True)
+        return [group.split(part) for (group, _), part in zip(self._groups(), parts, strict=True)]

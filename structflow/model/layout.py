@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,6 +13,9 @@ from ..plugins import BasisFunction, Shape
 from ..plugins.calling import Calling, origin_of
 from ..spec.graph import Graph, GraphEdge, GraphFunction
 from ..spec.structures import OpenSet, Structure
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -48,6 +52,20 @@ class WeightGroup:
     def size(self) -> int:
         """Number of weights of one member."""
         return sum(int(np.prod(shape)) for shape in self.shapes.values())
+
+    def join(self, weights: Mapping[str, Tensor]) -> Tensor:
+        """Tensors (C, *shape) by name → the weights end to end, (C, size)."""
+        import torch  # plans do without it
+
+        return torch.cat([weights[name].reshape(len(weights[name]), -1) for name in self.shapes], dim=1)
+
+    def split(self, joined: Tensor) -> dict[str, Tensor]:
+        """Weights end to end (…, size) → tensors (…, *shape) by name."""
+        parts = joined.split([int(np.prod(shape)) for shape in self.shapes.values()], dim=-1)
+        return {
+            name: part.reshape(*joined.shape[:-1], *shape)
+            for (name, shape), part in zip(self.shapes.items(), parts, strict=True)
+        }
 
 
 @dataclass(frozen=True)

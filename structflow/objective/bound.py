@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -21,24 +22,20 @@ from ..model.network import Output, Weights
 from ..model.population import Indices, Population
 from ..model.start import started
 from ..plugins import Likelihood, StructureDistribution
+from ..plugins.registry import registry
 from ..spec.graph import OUTPUT
 from ..spec.models import Posterior, Prior
 from .divergence import AgainstSet, AgainstTensors
 from .fold_likelihoods import members_by_density
 from .guarded_distribution import GuardedDistribution
 from .guarded_likelihood import GuardedLikelihood
-from .kept_weights import KEPT, KeptWeights
+from .guarded_weights import GuardedPosterior, GuardedPrior
+from .kept_weights import KeptWeights, mask_name
 from .noise import NoiseField, NoiseLayout, draw_once
+from .parameters import Parameter, Parameters, Role
 from .structure import NOTHING, StructureDraw, StructureTerms
-from .weights_posterior import (
-    DiagonalPosterior,
-    Draw,
-    FullPosterior,
-    GroupValues,
-    Parameters,
-    PointPosterior,
-    WeightsPosterior,
-)
+from .weights_divergence import WeightsDivergence
+from .weights_posterior import Draw, WeightsPosterior
 from .weights_prior import WeightsPrior
 
 
@@ -98,24 +95,14 @@ class Bound:
         self.likelihoods = [of_fold.get(member.fold, self.likelihood) for member in population.members]
         self.out_shape = population.layout.node_shapes[OUTPUT]
         self.same_density = members_by_density(self.likelihoods, self.out_shape)
-        is_point = posterior.weights.type == "point"
-        full = posterior.weights.covariance == "full" and len(population.layout.groups) > 0 and not is_point
-        integrated = integrated_groups(population, self.likelihood, full)
-        if not integrate:
-            integrated = [False] * len(integrated)
-        family: type[WeightsPosterior] = FullPosterior if full else DiagonalPosterior
-        if is_point:
-            family = PointPosterior
-        self.weights = family(population, integrated)
-        weights = prior.weights
-        self.prior = WeightsPrior(
-            population,
-            weights.grouping,
-            weights.start,
-            weights.is_learned,
-            weights.hyperprior,
-            weights.start_range,
-        )
+        self.likelihood_names = {name: f"likelihood/{name}" for name in self.likelihood.parameters(self.out_shape)}
+        family = GuardedPosterior(registry().get("weight_posteriors", posterior.weights.type), posterior.weights)
+        of_prior = GuardedPrior(registry().get("weight_priors", prior.weights.type), prior.weights)
+        known = integrate and family.plugin.is_normal and of_prior.plugin.closed_form
+        integrated = integrated_groups(population, self.likelihood, not family.plugin.independent)
+        self.weights = WeightsPosterior(population, family, integrated if known else [False] * len(integrated))
+        self.prior = WeightsPrior(population, of_prior)
+        self.divergence = WeightsDivergence(self.weights, self.prior)
         temperature = posterior.structure.temperature
         self.structure = StructureTerms(
             population, GuardedDistribution(structure_family), prior.structure, temperature, start_temperature, against
@@ -154,10 +141,10 @@ class Bound:
         means = []
         for group in layout.groups:
             normals = {name: noise[f"{group.name}/{name}"] for name in group.shapes}
-            means.append(started(group, normals))
+            means.append(group.join(started(group, normals)))
         theta = {**self.weights.start(means), **self.structure.start()}
         parameters = {
-            f"likelihood/{name}": torch.from_numpy(np.asarray(value, dtype=np.float64)).repeat(
+            self.likelihood_names[name]: torch.from_numpy(np.asarray(value, dtype=np.float64)).repeat(
                 self.population.size, *(1,) * np.ndim(value)
             )
             for name, value in self.likelihood.parameters(self.out_shape).items()
@@ -183,9 +170,9 @@ class Bound:
         temperature of the structure prior. `row_weights` (M, rows) weigh the rows of each member in the likelihood;
         `against` is the set P, `Bound.against` in the dtype and on the device of the parameters.
         """
-        _, output, structure = self._forward(parameters, noise, x, c_temp, indices, against)
+        draw, output, structure = self._forward(parameters, noise, x, c_temp, indices, against)
         log_likelihood = factor * self._log_likelihood(parameters, y, output, row_weights).mean(1)
-        kl = self._add_up(self.weights.kl(*self._posterior_and_prior(parameters, x, indices)), x, indices)
+        kl = self._weights_kl(parameters, draw, x, indices, sampled=False)
         none = torch.zeros_like(kl)
         return Terms(
             log_likelihood,
@@ -214,7 +201,7 @@ class Bound:
         """
         draw, output, structure = self._forward(parameters, noise, x, c_temp, indices, against)
         log_likelihood = row_weight * self._log_likelihood(parameters, y, output, row_weights)
-        kl = self._add_up(self.weights.log_ratio(*self._posterior_and_prior(parameters, x, indices), draw), x, indices)
+        kl = self._weights_kl(parameters, draw, x, indices, sampled=True)
         kl = kl if kl.ndim == 2 else kl.unsqueeze(1)
         none = torch.zeros_like(kl)
         values = (
@@ -242,20 +229,24 @@ class Bound:
         """Mean and variance of the output node for every member, sample and row."""
         return self._forward(parameters, noise, x, c_temp, indices)[1]
 
+    @cached_property
+    def parameters(self) -> dict[str, Parameter]:
+        """What each parameter is, by name."""
+        return {
+            **self.weights.parameters,
+            **self.prior.parameters,
+            **self.structure.parameters,
+            **{name: Parameter(Role.LIKELIHOOD) for name in self.likelihood_names.values()},
+            **{mask_name(group): Parameter(Role.MASK, number) for number, group in enumerate(self.weights.groups)},
+        }
+
     def owners(self) -> dict[str, int | None]:
         """For every parameter the weight group whose slots are its first axis; None where it runs over members."""
-        owners: dict[str, int | None] = {}
-        for number, group in enumerate(self.population.layout.groups):
-            owners[f"log_precision/{group.name}"] = number
-            for weight in group.shapes:
-                for kind in ("mean", "log_sd", "log_precision", KEPT):
-                    owners[f"{kind}/{group.name}/{weight}"] = number
-        return owners
+        return {name: parameter.group for name, parameter in self.parameters.items()}
 
     def likelihood_parameters(self, parameters: Parameters) -> Parameters:
         """The likelihood's own parameters by their names, (M, …)."""
-        prefix = "likelihood/"
-        return {name[len(prefix) :]: value for name, value in parameters.items() if name.startswith(prefix)}
+        return {name: parameters[held] for name, held in self.likelihood_names.items()}
 
     def _forward(
         self,
@@ -268,34 +259,44 @@ class Bound:
     ) -> tuple[Draw, Output, StructureDraw]:
         kept = KeptWeights.of(parameters, self.weights)
         normals = self.normals.unpack(noise.normals)
-        draw = self.weights.draw(parameters if kept is None else kept.posterior(parameters), normals)
+        draw = self.weights.draw(parameters if kept is None else kept.masked(parameters), normals)
         draw = draw if kept is None else kept.draw(draw)
         structure = self.structure.draw(parameters, self.uniforms.unpack(noise.uniforms), c_temp, against)
         network = self.population.network
-        if isinstance(self.weights, FullPosterior) and all(self.weights.integrated):
-            output = self._linear_output(draw, structure.gamma, x, indices)
-        else:
-            output = network.forward(draw.weights, draw.variances, structure.gamma, x, indices.edges, self.own_rows)
+        output = network.forward(draw.weights, draw.variances, structure.gamma, x, indices.edges, self.own_rows)
+        if any(columns is not None for columns in draw.columns):
+            output = Output(output.mean, self._linear_variance(draw, structure.gamma, x, indices))
         return draw, output, structure
 
-    def _posterior_and_prior(
-        self, parameters: Parameters, like: Tensor, indices: Indices
-    ) -> tuple[Parameters, GroupValues]:
-        """What the divergence of the weights is between: parameters of q, and log A; both 0 for removed weights."""
+    def _weights_kl(self, parameters: Parameters, draw: Draw, like: Tensor, indices: Indices, sampled: bool) -> Tensor:
+        """KL(q(w) ‖ p(w | h)) of every member, (M,), or log q − log p at its samples, (M, S)."""
         kept = KeptWeights.of(parameters, self.weights)
+        held = parameters if kept is None else kept.masked(parameters)
         precision = self.prior.log_precision(parameters, like, indices.groups)
-        return (parameters, precision) if kept is None else (kept.posterior(parameters), kept.precision(precision))
+        of_factors = self.divergence.sampled if sampled else self.divergence.expected
+        total = like.new_zeros(self.population.size)
+        for number, part in enumerate(of_factors(held, precision, draw, kept)):
+            part = to_members(part, indices.groups[self.weights.factors[number].groups[0]])
+            total = part if number == 0 else total + part
+        return total
 
-    def _linear_output(self, draw: Draw, gamma: Sequence[Tensor | None], x: Tensor, indices: Indices) -> Output:
-        """For f linear in w ~ N(μ, L Lᵀ): mean f(μ), variance Σ_k (f(L_k) − f(0))² over the columns of L."""
+    def _linear_variance(self, draw: Draw, gamma: Sequence[Tensor | None], x: Tensor, indices: Indices) -> Tensor:
+        """Var f of f linear in weights of covariance C Cᵀ: Σ_k (f(C_k) − f(0))² over the columns of every factor."""
         network, none = self.population.network, [None] * len(draw.weights)
-        columns: list[Weights] = [weights for weights in draw.variances if weights is not None]
+
+        def output(weights: Sequence[Weights]) -> Tensor:
+            return network.forward(weights, none, gamma, x, indices.edges, self.own_rows).mean
+
         zeros = [{name: torch.zeros_like(value) for name, value in weights.items()} for weights in draw.weights]
-        mean, deviation, offset = (
-            network.forward(weights, none, gamma, x, indices.edges, self.own_rows).mean
-            for weights in (draw.weights, columns, zeros)
-        )
-        return Output(mean, (deviation - offset).square().sum(1, keepdim=True))
+        offset, total = output(zeros), None
+        for factor in self.weights.factors:
+            columns = [*zeros]
+            for number in factor.groups:
+                columns[number] = draw.columns[number] or {}
+            variance = (output(columns) - offset).square().sum(1, keepdim=True)
+            total = variance if total is None else total + variance
+        assert total is not None
+        return total
 
     def _log_likelihood(
         self, parameters: Parameters, y: Tensor, output: Output, row_weights: Tensor | None = None
@@ -331,24 +332,14 @@ class Bound:
         mean, variance = output.mean.expand(shape), output.variance.expand(shape)
         return expected(own, y, mean, variance)
 
-    def _add_up(self, parts: Sequence[Tensor], like: Tensor, indices: Indices) -> Tensor:
-        """Parts for groups (C, …) or for all (M, …) → their sum for each member."""
-        if not parts:
-            return like.new_zeros(self.population.size)
-        if isinstance(self.weights, FullPosterior):
-            return parts[0]
-        total = to_members(parts[0], indices.groups[0])
-        for part, tensors in zip(parts[1:], indices.groups[1:], strict=True):
-            total = total + to_members(part, tensors)
-        return total
 
-
-def integrated_groups(population: Population, likelihood: GuardedLikelihood, full: bool) -> list[bool]:
+def integrated_groups(population: Population, likelihood: GuardedLikelihood, correlated: bool) -> list[bool]:
     """Which weight groups need no sampling, because the likelihood's expectation over them is known.
 
-    They belong to one function that is linear in its weights and ends in the output node. Under a full covariance
-    it is all of them or none, and only where γ isn't random. Weights that the spec ties are sampled even where one
-    of their functions is alone in the batch: what is computed of a member doesn't depend on its batch-mates.
+    They belong to one function that is linear in its weights and ends in the output node. Where weights are
+    `correlated` under q it is all of them or none, and only where γ isn't random. Weights that
+    the spec ties are sampled even where one of their functions is alone in the batch: what is computed of a member
+    doesn't depend on its batch-mates.
     """
     layout = population.layout
 
@@ -358,9 +349,9 @@ def integrated_groups(population: Population, likelihood: GuardedLikelihood, ful
     integrated = [
         likelihood.closed_form
         and all(ends_linearly(layout.block(*user)) for user in group.users)
-        and (full or not group.tied)
+        and (correlated or not group.tied)
         for group in layout.groups
     ]
-    if full:
+    if correlated:
         return [all(integrated) and not population.is_relaxed] * len(integrated)
     return integrated

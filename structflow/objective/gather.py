@@ -10,7 +10,7 @@ import torch
 from ..errors import CallError
 from .bound import Bound
 from .inherit import numbers, slot_pairs
-from .weights_posterior import Parameters
+from .parameters import Parameters
 
 
 @dataclass(frozen=True)

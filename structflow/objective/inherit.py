@@ -10,17 +10,8 @@ from torch import Tensor
 
 from ..model.population import Population
 from .bound import Bound
-from .weights_posterior import FullPosterior, Parameters, minus_log_density
-
-OF_MEMBERS = ("log_precision", "structure_temperature")
-"""Parameters of a member as a whole, beside those of the likelihood."""
-
-OF_FUNCTIONS = ("structure", "prior_structure")
-"""First parts of the names of parameters with one value for each open function of an edge."""
-
-
-OF_WEIGHTS = ("mean", "log_sd")
-"""First parts of the names of parameters of q(w)."""
+from .parameters import Parameters, Role
+from .weights_posterior import minus_log_density
 
 LEAST_INFORMATION = 1.0
 """−Σ ln ρ of a weight group below which its weights are not inherited, in nats."""
@@ -40,36 +31,33 @@ def inherit(fresh: Parameters, bound: Bound, parent: Trained, pairs: Mapping[int
     Inherited are weight groups of the same name and shapes with their precisions (one precision of a function also
     where its shapes changed), the shared precision, parameters of the likelihood, temperatures, and the log
     concentrations of the functions that are open in both (with mean 0 on edges of `one`, whose prior and posterior
-    don't change when all s are multiplied). A full covariance is inherited only where all groups are the same.
+    don't change when all s are multiplied). A joint posterior is inherited only where all groups are the same.
     Everything else keeps its fresh value, and so do weights that the data said nothing of (see `informed`): q at the
     prior is a poor start, from which a part that becomes connected only adds noise and is shrunk away.
     """
     children, parents = bound.population, parent.bound.population
-    owners, parent_owners = bound.owners(), parent.bound.owners()
     same = [(group.name, dict(group.shapes)) for group in children.layout.groups] == [
         (group.name, dict(group.shapes)) for group in parents.layout.groups
     ]
     known = informed(parent)
     started = dict(fresh)
     for name, value in fresh.items():
+        own, origin = bound.parameters[name], parent.bound.parameters.get(name)
         earlier = parent.parameters.get(name)
-        if earlier is None:
+        if earlier is None or origin is None:
             continue
-        kind, _, key = name.partition("/")
-        owner, parent_owner = owners.get(name), parent_owners.get(name)
-        if owner is not None and parent_owner is not None:
-            group, origin = children.layout.groups[owner], parents.layout.groups[parent_owner]
-            if name != f"log_precision/{group.name}" and dict(group.shapes) != dict(origin.shapes):
+        if own.edge is not None:
+            started[name] = with_concentrations(value, earlier, children, parents, own.edge, pairs)
+            continue
+        rows = dict(pairs)
+        if own.group is not None and origin.group is not None:
+            alike = dict(children.layout.groups[own.group].shapes) == dict(parents.layout.groups[origin.group].shapes)
+            if not alike and not (own.role is Role.PRECISION and bound.prior.grouping == "per_function"):
                 continue
-            rows = slot_pairs(children, owner, parents, parent_owner, pairs)
-            if kind in OF_WEIGHTS:
-                rows = {slot: origin for slot, origin in rows.items() if known[parent_owner][origin]}
-        elif kind in OF_FUNCTIONS:
-            started[name] = with_concentrations(value, earlier, children, parents, key, pairs)
-            continue
-        elif kind == "likelihood" or name in OF_MEMBERS or same:
-            rows = dict(pairs)
-        else:  # parameters of all weights together, which aren't the same weights
+            rows = slot_pairs(children, own.group, parents, origin.group, pairs)
+            if own.role is Role.WEIGHTS:
+                rows = {slot: earlier_slot for slot, earlier_slot in rows.items() if known[origin.group][earlier_slot]}
+        elif own.role is Role.WEIGHTS and not same:  # parameters of all weights together, which aren't the same weights
             continue
         if rows and earlier.shape[1:] == value.shape[1:]:
             started[name] = value.index_copy(0, numbers(rows.keys()), earlier.index_select(0, numbers(rows.values())))
@@ -82,7 +70,7 @@ def informed(parent: Trained) -> list[list[bool]]:
     That is −Σ ln ρ, ρ = q(w = 0) / q(w = μ), and 0 where q is the prior.
     """
     weights = parent.bound.weights
-    if isinstance(weights, FullPosterior):
+    if weights.family.plugin.joint:
         return [[True] * len(index.slots) for index in parent.bound.population.groups]
     means, variances = weights.moments(parent.parameters)
     like = next(iter(parent.parameters.values())).new_zeros(()) if parent.parameters else torch.zeros(())
@@ -90,10 +78,7 @@ def informed(parent: Trained) -> list[list[bool]]:
     precisions = parent.bound.prior.log_precision(parent.parameters, like, groups)
     found = []
     for mean, variance, log_precision in zip(means, variances, precisions, strict=True):
-        spread = {
-            name: torch.where(value > 0, value, (-log_precision[name]).exp().expand_as(value))
-            for name, value in variance.items()
-        }
+        spread = torch.where(variance > 0, variance, (-log_precision).exp())
         found.append((minus_log_density(mean, spread) >= LEAST_INFORMATION).tolist())
     return found
 
@@ -112,10 +97,9 @@ def slot_pairs(
 
 
 def with_concentrations(
-    fresh: Tensor, earlier: Tensor, children: Population, parents: Population, key: str, pairs: Mapping[int, int]
+    fresh: Tensor, earlier: Tensor, children: Population, parents: Population, edge: int, pairs: Mapping[int, int]
 ) -> Tensor:
     """log s (M, K) of one edge with the parents' values for the functions open in both."""
-    edge = next(number for number, each in enumerate(children.layout.graph.edges) if each.key == key)
     names = [block.name for block in children.layout.blocks[edge]]
     parent_names = [block.name for block in parents.layout.blocks[edge]]
     common = [name for name in names if name in parent_names]

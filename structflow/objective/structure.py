@@ -16,7 +16,7 @@ from ..plugins import Space
 from .divergence import AgainstSet, AgainstTensors, ChoiceEdge
 from .guarded_distribution import GuardedDistribution
 from .noise import NoiseField
-from .weights_posterior import Parameters
+from .parameters import Parameter, Parameters, Role
 
 NOTHING = AgainstSet((), "mixture", 1.0)
 
@@ -76,6 +76,18 @@ class StructureTerms:
             edge.key: [function.name for function in edge.functions] for edge in self.population.layout.graph.edges
         }
         return self.against.tensors(self.edges(), names)
+
+    @property
+    def parameters(self) -> dict[str, Parameter]:
+        """What each parameter is, by name."""
+        edges, found = self.edges(), {}
+        for edge in edges:
+            found[f"structure/{edge.key}"] = Parameter(Role.STRUCTURE, edge=edge.index)
+            if self.options.learned:
+                found[f"prior_structure/{edge.key}"] = Parameter(Role.STRUCTURE_PRIOR, edge=edge.index)
+        if edges and self.temperature == "learned":
+            found["structure_temperature"] = Parameter(Role.STRUCTURE_TEMPERATURE)
+        return found
 
     def start(self) -> Parameters:
         """q starts at the prior."""

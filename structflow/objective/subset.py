@@ -8,7 +8,7 @@ import torch
 
 from ..model.population import Population
 from .bound import Bound
-from .weights_posterior import Parameters
+from .parameters import Parameters
 
 
 def subset_parameters(parameters: Parameters, bound: Bound, smaller: Population, members: Sequence[int]) -> Parameters:

@@ -1,304 +1,222 @@
-"""q(w) of a population: normal with a diagonal covariance, or a full one over all weights of a member, or a point.
+"""q(w) of a population, by the weight posterior that the spec names: a product of factors, q(w) = ∏_f q_f(w_f).
 
-Parameters are a flat dictionary of tensors. A group is *sampled* (its weights are drawn, one set a sample) or
-*integrated* (its mean and variances go through the network instead, because the expectation is known).
+A factor is one vector of weights for each of its slots: that of one weight group, or of all groups of a member where
+the family is `joint`. It is *sampled* (its weights are drawn, one set a sample) or *integrated* (its mean and its
+covariance go through the network instead, because the expectation is known).
 """
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from ..distributions.normal import (
-    cholesky_factor,
-    kl_cholesky,
-    kl_diagonal,
-    log_prob_diagonal,
-    log_prob_of_noise,
-    log_prob_prior,
-    sample_cholesky,
-    sample_diagonal,
-)
 from ..errors import CallError
 from ..model.layout import WeightGroup
 from ..model.network import Weights
 from ..model.population import Population
+from .guarded_weights import GuardedPosterior
 from .noise import NoiseField
+from .parameters import Parameter, Parameters, Role
 
-Parameters = dict[str, Tensor]
-GroupValues = Sequence[Mapping[str, Tensor]]
-"""For every group a tensor for each of its weights: (C, *shape), or what broadcasts against it."""
+GroupValues = Sequence[Tensor]
+"""For every group a number for each of its weights, laid end to end: (C, size), or what broadcasts against it."""
 
-START_SD = 0.1
-"""Standard deviation that q starts with, as a share of the scale of the starting means."""
+
+@dataclass(frozen=True)
+class Factor:
+    """The weights of `groups` end to end, `size` of them, for each slot; `slots` (C,) are the members of the slots.
+
+    `label` is behind the names of its parameters.
+    """
+
+    label: str
+    groups: tuple[int, ...]
+    size: int
+    slots: np.ndarray
+
+    @property
+    def name(self) -> str:
+        """What its noise, and a matrix of all its weights, are called."""
+        return f"weights{self.label}"
 
 
 @dataclass(frozen=True)
 class Draw:
-    """Weights for the network, as `Network.forward` takes them, and the standard normals (M, S, n) of a full draw."""
+    """Weights for the network, as `Network.forward` takes them: sampled, or the means of integrated ones.
+
+    Of integrated groups there are `variances` where the weights are independent, else `columns` of a square root of the
+    covariance in place of samples. Of a sampled factor there are its `vectors` (C, S, size) and their `noise`.
+    """
 
     weights: list[Weights]
     variances: list[Weights | None]
-    noise: Tensor | None = None
+    columns: list[Weights | None]
+    vectors: list[Tensor | None]
+    noise: list[Tensor | None]
 
 
-class WeightsPosterior(ABC):
-    """What the bound needs of q(w). `integrated` says for every group whether it is integrated."""
+class WeightsPosterior:
+    """The factors of a population. `integrated` says for every weight group whether it is integrated."""
 
-    def __init__(self, population: Population, integrated: Sequence[bool]):
+    def __init__(self, population: Population, family: GuardedPosterior, integrated: Sequence[bool]):
         self.population = population
+        self.family = family
         self.groups = population.layout.groups
         self.integrated = tuple(integrated)
+        self.factors = factors_of(population, family.plugin.joint)
+        one = torch.ones((1, 1), dtype=torch.float64)
+        self.names = tuple(family.start(one, one[0])) if self.factors else ()
 
-    @abstractmethod
-    def start(self, means: GroupValues) -> Parameters:
-        """Starting parameters around the starting means, (C, *shape) each."""
+    @property
+    def parameters(self) -> dict[str, Parameter]:
+        """What each parameter is, by name: that of the family and the label of the factor."""
+        joint = self.family.plugin.joint
+        return {
+            f"{name}{factor.label}": Parameter(Role.WEIGHTS, None if joint else factor.groups[0])
+            for factor in self.factors
+            for name in self.names
+        }
 
-    @abstractmethod
-    def noise_fields(self) -> list[NoiseField]:
-        """The normals that a draw needs."""
+    def is_integrated(self, factor: Factor) -> bool:
+        """Whether a factor isn't sampled; its groups are integrated all or none."""
+        return self.integrated[factor.groups[0]]
 
-    @abstractmethod
-    def draw(self, parameters: Parameters, noise: Mapping[str, Tensor]) -> Draw:
-        """Weights from noise (C, S, *shape) a field."""
+    def own(self, parameters: Parameters, factor: Factor) -> Parameters:
+        """The parameters of a factor by the names of the family, (C, …) each."""
+        return {name: parameters[f"{name}{factor.label}"] for name in self.names}
 
-    @abstractmethod
-    def kl(self, parameters: Parameters, log_precision: GroupValues) -> list[Tensor]:
-        """KL(q ‖ p) in closed form, as parts that add up: for every group (C,), or one part (M,) for all."""
-
-    @abstractmethod
-    def log_ratio(self, parameters: Parameters, log_precision: GroupValues, draw: Draw) -> list[Tensor]:
-        """log q(w) − log p(w) at the draw, parts as in `kl` with a sample axis (…, S); the KL where integrated."""
-
-    @abstractmethod
-    def moments(self, parameters: Parameters) -> tuple[GroupValues, GroupValues]:
-        """Means and variances of every weight, (C, *shape)."""
-
-
-class DiagonalPosterior(WeightsPosterior):
-    """q(w) = N(μ, diag α), held as `mean/<group>/<weight>` and `log_sd/<group>/<weight>` = ½ log α, (C, *shape)."""
+    def put(self, parameters: Parameters, factor: Factor, own: Parameters) -> None:
+        """Put the parameters of a factor in place of those that are there."""
+        parameters.update({f"{name}{factor.label}": value for name, value in own.items()})
 
     def start(self, means: GroupValues) -> Parameters:
-        """μ at the starting means; √α a tenth of 1/√fan_in."""
-        parameters = {}
-        for group, values in zip(self.groups, means, strict=True):
-            for name, mean in values.items():
-                fan_in = max(1, mean[0].numel() // mean.shape[-1]) if mean.ndim > 2 else 1
-                parameters[f"mean/{group.name}/{name}"] = mean
-                parameters[f"log_sd/{group.name}/{name}"] = torch.full_like(mean, START_SD * fan_in**-0.5).log()
+        """Starting parameters around the starting means, (C, size) a group."""
+        parameters: Parameters = {}
+        for factor in self.factors:
+            fan_in = torch.cat([fan_in_of(self.groups[number]) for number in factor.groups])
+            mean = torch.cat([means[number] for number in factor.groups], dim=1)
+            self.put(parameters, factor, self.family.start(mean, fan_in.to(mean)))
         return parameters
 
     def noise_fields(self) -> list[NoiseField]:
-        """One row a slot for all weights of a sampled group."""
-        return [
-            NoiseField(f"weights/{group.name}", index.slots, (group.size,))
-            for group, index, integrated in zip(self.groups, self.population.groups, self.integrated, strict=True)
-            if not integrated
+        """One row a slot for each sampled factor that takes noise."""
+        fields = [
+            NoiseField(factor.name, factor.slots, (self.family.noise(factor.size),))
+            for factor in self.factors
+            if not self.is_integrated(factor)
         ]
-
-    def _pair(self, parameters: Parameters, group: WeightGroup, name: str) -> tuple[Tensor, Tensor]:
-        return parameters[f"mean/{group.name}/{name}"], parameters[f"log_sd/{group.name}/{name}"]
+        return [field for field in fields if field.shape[0]]
 
     def draw(self, parameters: Parameters, noise: Mapping[str, Tensor]) -> Draw:
-        """w = μ + √α ε where sampled, μ and α where integrated."""
-        weights: list[Weights] = []
-        variances: list[Weights | None] = []
-        for group, integrated in zip(self.groups, self.integrated, strict=True):
-            pairs = {name: self._pair(parameters, group, name) for name in group.shapes}
-            if integrated:
-                weights.append({name: mean.unsqueeze(1) for name, (mean, _) in pairs.items()})
-                variances.append({name: (2 * log_sd).exp().unsqueeze(1) for name, (_, log_sd) in pairs.items()})
+        """Weights from noise (C, S, k) a factor."""
+        count = len(self.groups)
+        draw = Draw([{}] * count, [None] * count, [None] * count, [], [])
+        for factor in self.factors:
+            own = self.own(parameters, factor)
+            if not self.is_integrated(factor):
+                given = noise.get(factor.name, own["mean"].new_zeros((len(factor.slots), 1, 0)))
+                drawn = self.family.draw(own, given)
+                self._split(draw.weights, factor, drawn)
+                draw.vectors.append(drawn)
+                draw.noise.append(given)
                 continue
-            rows = split_weights(noise[f"weights/{group.name}"], group)
-            weights.append(
-                {
-                    name: sample_diagonal(mean.unsqueeze(1), log_sd.unsqueeze(1), rows[name])
-                    for name, (mean, log_sd) in pairs.items()
-                }
-            )
-            variances.append(None)
-        return Draw(weights, variances)
+            self._split(draw.weights, factor, own["mean"].unsqueeze(1))
+            if self.family.plugin.independent:
+                self._split(draw.variances, factor, self.family.variance(own).unsqueeze(1))
+            else:
+                self._split(draw.columns, factor, self.family.columns(own).mT)
+            draw.vectors.append(None)
+            draw.noise.append(None)
+        return draw
 
-    def kl(self, parameters: Parameters, log_precision: GroupValues) -> list[Tensor]:
-        """½ Σ [A (α + μ²) − 1 − log A − log α] of every group."""
-        return [
-            torch.stack(
-                [kl_diagonal(*self._pair(parameters, group, name), precisions[name]) for name in group.shapes]
-            ).sum(0)
-            for group, precisions in zip(self.groups, log_precision, strict=True)
-        ]
+    def _split(self, into: list[Weights] | list[Weights | None], factor: Factor, vectors: Tensor) -> None:
+        """(C, S, size) → for every group of a factor (C, S, *shape)."""
+        sizes = [self.groups[number].size for number in factor.groups]
+        for number, part in zip(factor.groups, vectors.split(sizes, dim=-1), strict=True):
+            into[number] = self.groups[number].split(part)
 
-    def log_ratio(self, parameters: Parameters, log_precision: GroupValues, draw: Draw) -> list[Tensor]:
-        """Sampled groups at their weights, integrated ones by their KL."""
-        closed = self.kl(parameters, log_precision)
-        parts = []
-        for index, group in enumerate(self.groups):
-            if self.integrated[index]:
-                parts.append(closed[index].unsqueeze(1))
-                continue
-            terms = []
-            for name in group.shapes:
-                mean, log_sd = (value.unsqueeze(1) for value in self._pair(parameters, group, name))
-                weight, precision = draw.weights[index][name], log_precision[index][name].unsqueeze(1)
-                terms.append(
-                    log_prob_diagonal(weight, mean, log_sd, keep=2) - log_prob_prior(weight, precision, keep=2)
-                )
-            parts.append(torch.stack(terms).sum(0))
-        return parts
+    def of_factor(self, values: GroupValues, factor: Factor) -> Tensor:
+        """For every group (C, size), or what broadcasts against it → (C, size) of a factor, or what broadcasts."""
+        if len(factor.groups) == 1:
+            return values[factor.groups[0]]
+        slots = len(factor.slots)
+        return torch.cat([values[number].expand(slots, self.groups[number].size) for number in factor.groups], dim=1)
+
+    def of_groups(self, values: Sequence[Tensor]) -> list[Tensor]:
+        """For every factor (C, …, size) → for every group (C, …, size)."""
+        found: dict[int, Tensor] = {}
+        for factor, value in zip(self.factors, values, strict=True):
+            sizes = [self.groups[number].size for number in factor.groups]
+            found.update(zip(factor.groups, value.split(sizes, dim=-1), strict=True))
+        return [found[number] for number in range(len(self.groups))]
 
     def moments(self, parameters: Parameters) -> tuple[GroupValues, GroupValues]:
-        """μ and α."""
-        means, variances = [], []
-        for group in self.groups:
-            pairs = {name: self._pair(parameters, group, name) for name in group.shapes}
-            means.append({name: mean for name, (mean, _) in pairs.items()})
-            variances.append({name: (2 * log_sd).exp() for name, (_, log_sd) in pairs.items()})
-        return means, variances
+        """Means and variances of every weight, (C, size) a group."""
+        own = [self.own(parameters, factor) for factor in self.factors]
+        return self.of_groups([each["mean"] for each in own]), self.of_groups(list(map(self.family.variance, own)))
 
+    def masked(self, parameters: Parameters, kept: GroupValues) -> Parameters:
+        """The parameters with weights removed where `kept` is 0."""
+        changed = dict(parameters)
+        for factor in self.factors:
+            masked = self.family.mask(self.own(parameters, factor), self.of_factor(kept, factor))
+            self.put(changed, factor, masked)
+        return changed
 
-class PointPosterior(DiagonalPosterior):
-    """All of q(w) at one point, held as `mean/<group>/<weight>` (C, *shape).
+    def entropy_of_removed(self, own: Parameters) -> Tensor:
+        """−E log q of one removed weight of a factor, (C, 1)."""
+        alone = self.family.mask(own, torch.zeros_like(own["mean"]))
+        return self.family.entropy(alone).unsqueeze(1) / own["mean"].shape[1]
 
-    In place of the KL, which is infinite, stands −log p(w | h): the bound is then log p(y, w | h) at the point.
-    """
+    def log_prob_of_removed(self, own: Parameters, vectors: Tensor, kept: Tensor) -> Tensor:
+        """log q of the weights (C, S, size) of a factor that were removed, where `kept` (C, size) is 0, (C, S).
 
-    def start(self, means: GroupValues) -> Parameters:
-        """The starting means."""
-        return {
-            f"mean/{group.name}/{name}": mean
-            for group, values in zip(self.groups, means, strict=True)
-            for name, mean in values.items()
-        }
-
-    def noise_fields(self) -> list[NoiseField]:
-        """Nothing is random."""
-        return []
-
-    def draw(self, parameters: Parameters, noise: Mapping[str, Tensor]) -> Draw:
-        """The point."""
-        weights: list[Weights] = [
-            {name: parameters[f"mean/{group.name}/{name}"].unsqueeze(1) for name in group.shapes}
-            for group in self.groups
-        ]
-        return Draw(weights, [None] * len(weights))
-
-    def kl(self, parameters: Parameters, log_precision: GroupValues) -> list[Tensor]:
-        """−log p(w | h) = ½ Σ [A w² − log A + log 2π] of every group."""
-        return [
-            -torch.stack(
-                [
-                    log_prob_prior(parameters[f"mean/{group.name}/{name}"], precisions[name], keep=1)
-                    for name in group.shapes
-                ]
-            ).sum(0)
-            for group, precisions in zip(self.groups, log_precision, strict=True)
-        ]
-
-    def log_ratio(self, parameters: Parameters, log_precision: GroupValues, draw: Draw) -> list[Tensor]:
-        """The same for the one sample."""
-        return [part.unsqueeze(1) for part in self.kl(parameters, log_precision)]
-
-    def moments(self, parameters: Parameters) -> tuple[GroupValues, GroupValues]:
-        """The point, and variances of 0."""
-        means = [{name: parameters[f"mean/{group.name}/{name}"] for name in group.shapes} for group in self.groups]
-        return means, [{name: torch.zeros_like(mean) for name, mean in values.items()} for values in means]
-
-
-class FullPosterior(WeightsPosterior):
-    """q(w) = N(μ, L Lᵀ) over the n weights of a member in the order of groups: `mean` (M, n), `cholesky` (M, n, n).
-
-    All members of the population must use the same functions. Integrated means here that the whole network is
-    linear in its weights: the variance of the output is Σ_k f(L_k)², one forward pass for each column L_k of L.
-    """
-
-    def __init__(self, population: Population, integrated: Sequence[bool]):
-        super().__init__(population, integrated)
-        if not all(index.everyone for index in population.groups):
-            raise CallError(
-                "a full covariance was asked for members that use different functions; train each structure in a "
-                "batch of its own, without spare slots"
-            )
-
-    def start(self, means: GroupValues) -> Parameters:
-        """μ at the starting means; L a tenth of the identity."""
-        flat = torch.cat([value.reshape(len(value), -1) for values in means for value in values.values()], dim=1)
-        return {"mean": flat, "cholesky": torch.diag_embed(torch.full_like(flat, START_SD).log())}
-
-    @property
-    def size(self) -> int:
-        """Number n of weights of a member."""
-        return sum(group.size for group in self.groups)
-
-    def noise_fields(self) -> list[NoiseField]:
-        """n normals a member, none where all is integrated."""
-        if all(self.integrated):
-            return []
-        return [NoiseField("weights", self.population.groups[0].slots, (self.size,))]
-
-    def _split(self, flat: Tensor) -> list[Weights]:
-        """(M, S, n) → for every group (M, S, *shape)."""
-        sizes = [group.size for group in self.groups]
-        return [split_weights(part, group) for part, group in zip(flat.split(sizes, dim=-1), self.groups, strict=True)]
-
-    def draw(self, parameters: Parameters, noise: Mapping[str, Tensor]) -> Draw:
-        """w = μ + L ε; where integrated, μ and the columns of L in place of variances (see `LinearOutput`)."""
-        mean, raw = parameters["mean"], parameters["cholesky"]
-        if all(self.integrated):
-            columns: list[Weights | None] = [*self._split(cholesky_factor(raw).mT)]
-            return Draw(self._split(mean.unsqueeze(1)), columns)
-        drawn = self._split(sample_cholesky(mean, raw, noise["weights"]))
-        return Draw(drawn, [None] * len(self.groups), noise["weights"])
-
-    def _flat_precision(self, parameters: Parameters, log_precision: GroupValues) -> Tensor:
-        rows = [
-            log_precision[index][name].expand(parameters["mean"].shape[0], *shape).reshape(self.population.size, -1)
-            for index, group in enumerate(self.groups)
-            for name, shape in group.shapes.items()
-        ]
-        return torch.cat(rows, dim=1)
-
-    def kl(self, parameters: Parameters, log_precision: GroupValues) -> list[Tensor]:
-        """½ [tr(A Σ) + μᵀ A μ − n − log|A| − log|Σ|]."""
-        precision = self._flat_precision(parameters, log_precision)
-        return [kl_cholesky(parameters["mean"], parameters["cholesky"], precision)]
-
-    def log_ratio(self, parameters: Parameters, log_precision: GroupValues, draw: Draw) -> list[Tensor]:
-        """log N(w; μ, L Lᵀ) − log N(w; 0, A⁻¹), or the KL where integrated.
-
-        The density is that of ε with w = μ + L ε: solving for ε would lose it where L is ill-conditioned.
+        It is that of a vector of which all were removed, at 0 where they weren't, less what those have there.
         """
-        if draw.noise is None:
-            return [self.kl(parameters, log_precision)[0].unsqueeze(1)]
-        rows = [value.reshape(*value.shape[:2], -1) for weights in draw.weights for value in weights.values()]
-        flat = torch.cat(rows, dim=2)
-        precision = self._flat_precision(parameters, log_precision).unsqueeze(1)
-        return [log_prob_of_noise(draw.noise, parameters["cholesky"]) - log_prob_prior(flat, precision, keep=2)]
+        alone = self.family.mask(own, torch.zeros_like(own["mean"]))
+        whole = self.family.log_prob(alone, vectors * (1 - kept).unsqueeze(1))
+        at_zero = self.family.log_prob(alone, torch.zeros_like(vectors[:, :1])) / vectors.shape[2]
+        return whole - kept.sum(1, keepdim=True) * at_zero
 
-    def moments(self, parameters: Parameters) -> tuple[GroupValues, GroupValues]:
-        """μ and the diagonal of L Lᵀ."""
-        variances = cholesky_factor(parameters["cholesky"]).square().sum(-1)
-        squeezed = [
-            [{name: value.squeeze(1) for name, value in weights.items()} for weights in self._split(flat.unsqueeze(1))]
-            for flat in (parameters["mean"], variances)
-        ]
-        return squeezed[0], squeezed[1]
+    def moved(self, parameters: Parameters, by: GroupValues) -> Parameters:
+        """The parameters of the distribution of w + `by`."""
+        changed = dict(parameters)
+        for factor in self.factors:
+            own = self.own(parameters, factor)
+            self.put(changed, factor, {**own, "mean": own["mean"] + self.of_factor(by, factor)})
+        return changed
 
 
-def minus_log_density(mean: Mapping[str, Tensor], variance: Mapping[str, Tensor]) -> Tensor:
-    """−Σ ln ρ = Σ μ² / (2α) over the weights of a group, (C,), with ρ = q(w = 0) / q(w = μ)."""
-    parts = [0.5 * (mean[name].square() / variance[name]).reshape(len(mean[name]), -1).sum(1) for name in mean]
-    return torch.stack(parts).sum(0)
+def factors_of(population: Population, joint: bool) -> tuple[Factor, ...]:
+    """One factor for every weight group, or one for all; raises `CallError` where members differ in the latter."""
+    groups = population.layout.groups
+    if not joint:
+        return tuple(
+            Factor(f"/{group.name}", (number,), group.size, index.slots)
+            for number, (group, index) in enumerate(zip(groups, population.groups, strict=True))
+        )
+    if not all(index.everyone for index in population.groups):
+        raise CallError(
+            "a joint posterior was asked for members that use different functions; train each structure in a "
+            "batch of its own, without spare slots"
+        )
+    size = sum(group.size for group in groups)
+    return (Factor("", tuple(range(len(groups))), size, population.groups[0].slots),) if groups else ()
 
 
-def split_weights(flat: Tensor, group: WeightGroup) -> Weights:
-    """A group's weights laid end to end, (C, S, size) → (C, S, *shape) each."""
-    weights, begin = {}, 0
-    for name, shape in group.shapes.items():
-        length = int(torch.Size(shape).numel())
-        weights[name] = flat[..., begin : begin + length].reshape(*flat.shape[:2], *shape)
-        begin += length
-    return weights
+def fan_in_of(group: WeightGroup) -> Tensor:
+    """For each weight of a group how many of its fellows add up to one number of the output, (size,)."""
+    parts = []
+    for shape in group.shapes.values():
+        size = int(np.prod(shape))
+        parts.append(torch.full((size,), max(1, size // shape[-1]) if len(shape) > 1 else 1, dtype=torch.float64))
+    return torch.cat(parts)
+
+
+def minus_log_density(mean: Tensor, variance: Tensor) -> Tensor:
+    """−Σ ln ρ = Σ μ² / (2α) over the weights (C, size) of a group, (C,), with ρ = q(w = 0) / q(w = μ)."""
+    return 0.5 * (mean.square() / variance).sum(1)

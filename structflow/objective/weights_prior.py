@@ -1,11 +1,10 @@
-"""p(w | h) = N(0, A⁻¹): the precisions A of a population, one for each member, function or weight."""
+"""p(w | h): the precisions A of a population, one for each member, function or weight, under the spec's prior."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import torch
@@ -14,11 +13,11 @@ from torch import Tensor
 from ..model.group_index import GroupTensors, to_members, to_slots
 from ..model.layout import WeightGroup
 from ..model.population import Population
-from ..spec.models import InverseGamma
+from ..plugins import Grouping, InverseGamma
+from .guarded_weights import GuardedPrior
 from .noise import NoiseField, NoiseLayout, draw_once
-from .weights_posterior import GroupValues, Parameters
-
-Grouping = Literal["shared", "per_function", "per_parameter"]
+from .parameters import Parameter, Parameters, Role
+from .weights_posterior import GroupValues
 
 
 @dataclass(frozen=True)
@@ -30,23 +29,60 @@ class WeightsPrior:
     """
 
     population: Population
-    grouping: Grouping
-    start_precision: float
-    learned: bool
-    hyperprior: InverseGamma | None = None
-    start_range: tuple[float, float] | None = None
+    family: GuardedPrior
+
+    @property
+    def grouping(self) -> Grouping:
+        """Which weights have one precision in common."""
+        grouping: Grouping = self.family.options.grouping
+        return grouping
+
+    @property
+    def start_precision(self) -> float:
+        """The precision that is set, or the one that learning starts from."""
+        return float(self.family.options.start)
+
+    @property
+    def learned(self) -> bool:
+        """Whether precisions are hyperparameters."""
+        return bool(self.family.options.is_learned)
+
+    @property
+    def hyperprior(self) -> InverseGamma | None:
+        """That of learned variances 1/A."""
+        hyperprior: InverseGamma | None = self.family.options.hyperprior
+        return hyperprior
+
+    @property
+    def is_normal(self) -> bool:
+        """Whether p(w | h) = N(0, A⁻¹)."""
+        return self.family.plugin.is_normal
+
+    @property
+    def parameters(self) -> dict[str, Parameter]:
+        """What each parameter is, by name."""
+        if not self.learned:
+            return {}
+        if self.grouping == "shared":
+            return {"log_precision": Parameter(Role.PRECISION)}
+        return {
+            self.parameter_of(group, name)[0]: Parameter(Role.PRECISION, number)
+            for number, group in enumerate(self.population.layout.groups)
+            for name in group.shapes
+        }
 
     def start(self, keys: np.ndarray) -> Parameters:
         """Starting hyperparameters, in float64; in `start_range` uniform in log A, by the members' keys (M, 2)."""
         if not self.learned:
             return {}
         fields = self._fields()
-        if self.start_range is None:
+        limits = self.family.options.start_range
+        if limits is None:
             value = math.log(self.start_precision)
             return {
                 field.name: torch.full((len(field.slots), *field.shape), value, dtype=torch.float64) for field in fields
             }
-        low, high = (math.log(precision) for precision in self.start_range)
+        low, high = (math.log(precision) for precision in limits)
         normals = draw_once(NoiseLayout(tuple(fields)), keys, "start_precision")
         return {name: low + (high - low) * torch.special.ndtr(normal) for name, normal in normals.items()}
 
@@ -74,24 +110,18 @@ class WeightsPrior:
         return f"log_precision/{group.name}/{weight}", True
 
     def log_precision(self, parameters: Parameters, like: Tensor, groups: Sequence[GroupTensors]) -> GroupValues:
-        """log A of every weight, (C, 1, …) or (C, *shape); `like` gives dtype and device."""
+        """log A of every weight, (C, 1) or (C, size) a group; `like` gives dtype and device."""
         values = []
         for group, index, tensors in zip(self.population.layout.groups, self.population.groups, groups, strict=True):
-            row: Tensor | None = None
             if not self.learned:
-                row = like.new_full((len(index.slots),), math.log(self.start_precision))
+                values.append(like.new_full((len(index.slots), 1), math.log(self.start_precision)))
             elif self.grouping == "shared":
-                row = to_slots(parameters["log_precision"], tensors)
+                values.append(to_slots(parameters["log_precision"], tensors).unsqueeze(1))
             elif self.grouping == "per_function":
-                row = parameters[f"log_precision/{group.name}"]
-            values.append(
-                {
-                    name: parameters[f"log_precision/{group.name}/{name}"]
-                    if row is None
-                    else row.reshape(-1, *(1,) * len(shape))
-                    for name, shape in group.shapes.items()
-                }
-            )
+                values.append(parameters[f"log_precision/{group.name}"].unsqueeze(1))
+            else:
+                held = {name: parameters[f"log_precision/{group.name}/{name}"] for name in group.shapes}
+                values.append(group.join(held))
         return values
 
     def log_hyperprior(self, parameters: Parameters, like: Tensor, groups: Sequence[GroupTensors]) -> Tensor:

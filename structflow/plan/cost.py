@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from ..plugins import Shape
 from ..plugins.registry import registry
-from ..spec.criterion_calls import fold_count
+from ..spec.criterion_calls import fold_count, posterior_of, weight_family
 from ..spec.graph import INPUT, Graph, GraphEdge
 from ..spec.models import Spec
 
@@ -106,10 +106,11 @@ class MemberCost:
     values: int
     weights: int
 
-    def bytes(self, dtype: str, covariance: str) -> int:
+    def bytes(self, spec: Spec) -> int:
         """Memory of one member while it trains: values, and parameters with their moments and gradients."""
-        width = 8 if dtype == "float64" else 4
-        parameters = self.weights * (2 if covariance == "diagonal" else 1 + self.weights)
+        width = 8 if spec.compute.dtype == "float64" else 4
+        weights = posterior_of(spec).weights
+        parameters = weight_family(spec).parameter_count(weights, self.weights)
         return width * (COPIES * self.values + 5 * parameters)
 
 
@@ -183,7 +184,7 @@ def members_per_batch(cost: MemberCost, spec: Spec) -> int:
     """The spec's number, or as many as the memory for a batch allows."""
     if spec.compute.members_per_batch != "auto":
         return spec.compute.members_per_batch
-    return max(1, min(MOST_MEMBERS, BATCH_BYTES // cost.bytes(spec.compute.dtype, spec.posterior.weights.covariance)))
+    return max(1, min(MOST_MEMBERS, BATCH_BYTES // cost.bytes(spec)))
 
 
 def steps_worth(spec: Spec) -> float:

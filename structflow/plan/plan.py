@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Any
 
 from ..plugins import Candidate, Decision, RoundBound
-from ..spec.criterion_calls import fold_count
+from ..spec.criterion_calls import fold_count, weight_family
 from ..spec.models import Spec
 from ..spec.regime_calls import regime_decision, regime_rounds
 from ..spec.round_spec import steps_in
@@ -183,7 +183,7 @@ def make_plan(study: Study, device: str, can_compile: bool, threads: int, extend
             planned, work, cost = plan_round(study, setting, bound, index, extends is not None)
             rounds.append(planned)
             works.append(work)
-            costs.append(planned.members_per_batch * cost.bytes(spec.compute.dtype, spec.posterior.weights.covariance))
+            costs.append(planned.members_per_batch * cost.bytes(spec))
         settings.append(SettingPlan(setting.values, tuple(rounds), spec.regime.type))
     execution = extends or fastest(works, study.spec, device, can_compile, threads)
     space = searched_space(study.space, study.settings[0].stages[0].regime)
@@ -238,7 +238,7 @@ def plan_round(
     copies = fold_count(spec) + 1
     bound = replace(bound, most=bound.most * copies)
     most = max(copies, min(members_per_batch(largest, spec), max(1, bound.most)) // copies * copies)
-    alone = spec.posterior.weights.covariance == "full" and not bound.relaxed
+    alone = weight_family(spec).joint and not bound.relaxed
     kinds = 1 if bound.relaxed else min(bound.most // copies, space.count if alone else len(assignments))
     if extends:  # in each kind members of which 0, 1, …, all stages are known
         slots = most_batches(bound.most, kinds * (len(setting.stages) + 1), most)

@@ -24,11 +24,14 @@ from .schedule import (
 )
 from .structure_distribution import Space, StructureDistribution
 from .tracker import TrackedMember, TrackedRun, Tracker, TrainedBatch
+from .weight_posterior import START_SD, WeightPosterior
+from .weight_prior import Grouping, InverseGamma, WeightPrior, WeightPriorOptions
 from .weight_vectors import WeightVectors
 
 __all__ = [
     "INTERFACE_VERSION",
     "KINDS",
+    "START_SD",
     "BasisFunction",
     "BasisOptions",
     "Candidate",
@@ -40,11 +43,13 @@ __all__ = [
     "Decision",
     "Estimate",
     "EvidenceEstimator",
+    "Grouping",
     "Hypergradient",
     "InnerOptimizer",
     "InnerOptions",
     "InnerPath",
     "InputTable",
+    "InverseGamma",
     "LevelFactors",
     "Likelihood",
     "MemberNumbers",
@@ -81,6 +86,9 @@ __all__ = [
     "TrainedMembers",
     "TwoLevelOptions",
     "TwoLevelPoint",
+    "WeightPosterior",
+    "WeightPrior",
+    "WeightPriorOptions",
     "WeightVectors",
     "factors_agree",
     "hookimpl",

@@ -19,6 +19,8 @@ from .regime import Regime
 from .relevance import Relevance
 from .structure_distribution import StructureDistribution
 from .tracker import Tracker
+from .weight_posterior import WeightPosterior
+from .weight_prior import WeightPrior
 
 PROJECT = "structflow"
 hookspec = pluggy.HookspecMarker(PROJECT)
@@ -38,6 +40,16 @@ def likelihoods() -> Iterable[type[Likelihood]]:  # type: ignore[empty-body]
 @hookspec
 def data_sources() -> Iterable[type[DataSource]]:  # type: ignore[empty-body]
     """Readers of data."""
+
+
+@hookspec
+def weight_priors() -> Iterable[type[WeightPrior]]:  # type: ignore[empty-body]
+    """Priors of the weights."""
+
+
+@hookspec
+def weight_posteriors() -> Iterable[type[WeightPosterior]]:  # type: ignore[empty-body]
+    """Variational families of the weights."""
 
 
 @hookspec
@@ -89,6 +101,8 @@ KINDS: dict[str, type[Plugin]] = {
     "basis_functions": BasisFunction,
     "likelihoods": Likelihood,
     "data_sources": DataSource,
+    "weight_priors": WeightPrior,
+    "weight_posteriors": WeightPosterior,
     "structure_distributions": StructureDistribution,
     "criteria": Criterion,
     "inner_optimizers": InnerOptimizer,

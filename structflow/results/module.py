@@ -118,8 +118,9 @@ def module_of(predictor: Predictor, dtype: torch.dtype) -> StructureModule:
     for place, groups in places.items():
         inner = module.weights[place] = nn.ModuleDict()
         for name, number in groups.items():
-            attributes = attribute_names(means[number], nn.ParameterDict)
-            held = {attributes[weight]: nn.Parameter(value[0].cpu().clone()) for weight, value in means[number].items()}
+            weights = population.layout.groups[number].split(means[number][0].cpu())
+            attributes = attribute_names(weights, nn.ParameterDict)
+            held = {attributes[weight]: nn.Parameter(value.clone()) for weight, value in weights.items()}
             inner[name] = nn.ParameterDict(held)
             module.weight_names[place, name] = attributes
     for name in ("input_shift", "input_scale", "target_shift", "target_scale"):

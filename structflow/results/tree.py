@@ -248,10 +248,10 @@ def posteriors(context: RunContext, setting: int, found: Mapping[str, Any]) -> d
                 position = int(population.groups[index].positions[number])
                 if position == len(population.groups[index].slots):
                     continue
-                for weight in group.shapes:
-                    mean = means[index][weight][position].cpu().numpy()
-                    spread = variances[index][weight][position].sqrt() * kept[index][weight][position]
-                    deviation = spread.cpu().numpy()
+                spread = variances[index][position].sqrt() * kept[index][position]
+                deviations = group.split(spread.cpu())
+                for weight, value in group.split(means[index][position].cpu()).items():
+                    mean, deviation = value.numpy(), deviations[weight].numpy()
                     label = f"{group.name}.{weight}".replace("/", ":")
                     dims = tuple(f"{label} axis {axis}" for axis in range(mean.ndim))
                     data[f"{label} mean"] = (dims, mean)

@@ -14,7 +14,7 @@ from ..plan.tasks import Task
 from ..plugins import Candidate, Decision, MemberRecord
 from ..plugins.calling import broken_contract
 from ..plugins.registry import registry
-from ..spec.criterion_calls import fold_count
+from ..spec.criterion_calls import fold_count, weight_family
 from ..spec.models import Spec
 from ..spec.regime_calls import regime_decision
 from ..spec.structures import Structure, StructureSpace
@@ -36,7 +36,7 @@ def decide(context: RunContext, task: Task) -> Found:
     decision = with_open_set(decision, context.study.space, spec.regime)
     planned = context.plan.settings[task.setting].rounds[task.round]
     check_bound(spec, decision, planned)
-    alone = spec.posterior.weights.covariance == "full" and not planned.relaxed
+    alone = weight_family(spec).joint and not planned.relaxed
     decision = replace(decision, candidates=with_folds(decision.candidates, spec))
     together = fold_count(spec) + 1
     parts, reasons = parted_by_reuse(context, task, decision)

@@ -16,8 +16,8 @@ from ..evidence.robustness import member_robustness
 from ..evidence.row_sampling import row_sampling_error
 from ..evidence.trained import TrainedPopulation
 from ..objective.bound import Bound
+from ..objective.parameters import Parameters, Role
 from ..objective.subset import subset_parameters
-from ..objective.weights_posterior import Parameters
 from ..plan.batching import Batch, make_batches
 from ..plan.tasks import Task
 from ..plugins import Candidate
@@ -303,12 +303,9 @@ def max_of(scores: Sequence[float | None]) -> float:
 
 def hyperparameters(trained: TrainedPopulation, member: int) -> dict[str, Any]:
     """The learned hyperparameters that belong to a member as a whole, such as its shared log precision."""
-    names = ("log_precision", "structure_temperature")
-    return {
-        name: value[member].tolist()
-        for name, value in trained.parameters.items()
-        if name in names or name.startswith("likelihood/")
-    }
+    roles = (Role.PRECISION, Role.STRUCTURE_TEMPERATURE, Role.LIKELIHOOD)
+    of_members = [name for name, each in trained.bound.parameters.items() if each.role in roles and each.group is None]
+    return {name: trained.parameters[name][member].tolist() for name in of_members if name in trained.parameters}
 
 
 @dataclass(frozen=True)

@@ -46,15 +46,14 @@ def without_removed(context: RunContext, task: Task, bound: Bound, parameters: P
     held = {**parameters, **masks}
     kept = KeptWeights.of(held, bound.weights)
     assert kept is not None
-    return kept.posterior(held)
+    return kept.masked(held)
 
 
 def all_kept(population: Population) -> Parameters:
     """Masks of 1 for all weights."""
     return {
-        mask_name(group, weight): torch.ones((len(index.slots), *shape), dtype=torch.float64)
+        mask_name(group): torch.ones((len(index.slots), group.size), dtype=torch.float64)
         for group, index in zip(population.layout.groups, population.groups, strict=True)
-        for weight, shape in group.shapes.items()
     }
 
 
@@ -67,34 +66,22 @@ def weights_left(trained: TrainedPopulation, removal: Removal) -> Parameters:
     places = removal_places(criterion.plugin, options, weights, weights.used)
     already = present.sum(1, keepdim=True) - weights.used.sum(1, keepdim=True)
     ordered = torch.where(weights.used, places + already, torch.where(present, 0, places.shape[1]))
-    split = weights.by_group(kept_after(ordered, removal.share).double())
+    masks = weights.by_group(kept_after(ordered, removal.share).double())
     groups = trained.bound.population.layout.groups
-    return {
-        mask_name(group, name): value.cpu()
-        for group, values in zip(groups, split, strict=True)
-        for name, value in values.items()
-    }
+    return {mask_name(group): value.cpu() for group, value in zip(groups, masks, strict=True)}
 
 
 def copy_masks(
     masks: Parameters, population: Population, left: Parameters, parent: ParentBatch, children: list[int]
 ) -> None:
     """Put the masks of the parents into those of their children."""
-    for name in masks:
-        owner = next(
-            number
-            for number, group in enumerate(population.layout.groups)
-            if name in {mask_name(group, weight) for weight in group.shapes}
-        )
-        old = next(
-            number
-            for number, group in enumerate(parent.population.layout.groups)
-            if group.name == population.layout.groups[owner].name
-        )
-        index, earlier = population.groups[owner], parent.population.groups[old]
+    numbers = {group.name: number for number, group in enumerate(parent.population.layout.groups)}
+    for group, index in zip(population.layout.groups, population.groups, strict=True):
         for slot, member in enumerate(index.slots.tolist()):
             if member in children:
-                masks[name][slot] = left[name][int(earlier.positions[parent.pairs[member]])]
+                earlier = parent.population.groups[numbers[group.name]]
+                held = left[mask_name(group)][int(earlier.positions[parent.pairs[member]])]
+                masks[mask_name(group)][slot] = held
 
 
 def removal_report(

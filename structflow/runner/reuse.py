@@ -19,7 +19,7 @@ import torch
 from ..errors import StorageError, StructflowError
 from ..objective.bound import Bound
 from ..objective.gather import Source, gather_columns, gather_parameters
-from ..objective.weights_posterior import Parameters
+from ..objective.parameters import Parameters
 from ..plan.batching import Batch
 from ..plan.plan import Plan
 from ..plan.tasks import Task

@@ -159,7 +159,7 @@ def trained_here(
             convergence = None if result.convergence is None else result.convergence.where_known(left)
             result = replace(result, parameters=ended, diverged_at=diverged_at, convergence=convergence)
     kept = KeptWeights.of(result.parameters, bound.weights)
-    parameters = result.parameters if kept is None else kept.posterior(result.parameters)  # coordinates mix weights
+    parameters = result.parameters if kept is None else kept.masked(result.parameters)  # coordinates mix weights
     return replace(result, parameters=parameters, diverged_at=np.where(diverged >= 0, diverged, result.diverged_at))
 
 

@@ -22,7 +22,7 @@ from ..plugins import Candidate, Parent, Shape
 from ..plugins.hookspecs import PROJECT
 from ..plugins.registry import Registration, registry
 from ..plugins.sources import source_digest
-from ..spec.criterion_calls import posterior_of
+from ..spec.criterion_calls import weight_family
 from ..spec.effects import selected
 from ..spec.graph import OUTPUT, Graph, GraphFunction
 from ..spec.models import Spec
@@ -133,15 +133,15 @@ def settings_part(spec: Spec, stage: int, stages: int, relaxed: bool) -> str:
 def functions_part(graph: Graph, member: Candidate, spec: Spec) -> Any:
     """What a member's functions are, edge by edge, and the shapes of the nodes between them.
 
-    Their order counts where parameters of all are laid out in it: of relaxed members, of a full covariance, and in
+    Their order counts where parameters of all are laid out in it: of relaxed members, of a joint posterior, and in
     common coordinates.
     """
     chosen = chosen_functions(graph, member)
     relaxed = member.structure is None
     shapes = graph.node_shapes({} if member.structure is None else dict(member.structure.shapes))
-    full = posterior_of(spec).weights.covariance == "full"
-    together = not relaxed and not full and may_be_whitened_together(graph, chosen, shapes)
-    ordered = relaxed or full or together
+    joint = weight_family(spec).joint
+    together = not relaxed and not joint and may_be_whitened_together(graph, chosen, shapes)
+    ordered = relaxed or joint or together
     sharing = functions_by_share(graph)
     edges = []
     for edge, functions in zip(graph.edges, chosen, strict=True):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -15,17 +16,26 @@ from ..plugins.calling import Calling
 from ..plugins.registry import Registration, registry
 
 
+@dataclass(frozen=True)
+class EarlierForm:
+    """A form of a choice that earlier versions of the spec had: its JSON schema, and what rewrites it, or nothing."""
+
+    rewritten: Callable[[Any], Any]
+    schema: Mapping[str, Any]
+
+
 class PluginChoice:
     """Annotation of a field that takes the options of any installed plugin of one kind.
 
     The union over the plugins' models is taken when the spec's models are built, so that their keys, defaults and
     descriptions are part of the spec's own checks and JSON schema. A bare word stands for a plugin with default
-    options; `default` is the type of a mapping that names none.
+    options; `default` is the type of a mapping that names none. `earlier` is a form that earlier versions were given.
     """
 
-    def __init__(self, kind: str, default: str | None = None):
+    def __init__(self, kind: str, default: str | None = None, earlier: EarlierForm | None = None):
         self.kind = kind
         self.default = default
+        self.earlier = earlier
         self.key: str = KINDS[kind].key
 
     @property
@@ -40,6 +50,8 @@ class PluginChoice:
 
     def with_type(self, value: Any) -> Any:
         """A bare word as a mapping, and a mapping with its type."""
+        if self.earlier is not None:
+            value = self.earlier.rewritten(value)
         if isinstance(value, str):
             return {self.key: value}
         if isinstance(value, dict) and self.default is not None and self.key not in value:
@@ -67,6 +79,8 @@ class PluginChoice:
             if type_name != self.default:
                 keys = {**keys, "required": [self.key, *keys.get("required", [])]}
             forms.append(keys)
+        if self.earlier is not None:
+            forms.append({**self.earlier.schema, "deprecated": True})
         bare_words = [name for name, plugin in self.plugins.items() if not needs_keys(plugin.options)]
         return {"anyOf": [*forms, {"enum": bare_words}] if bare_words else forms}
 

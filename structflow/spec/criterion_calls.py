@@ -7,13 +7,17 @@ from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 from ..errors import Problem
-from ..plugins import Criterion, LevelFactors, Metaparameter
+from ..plugins import Criterion, LevelFactors, Metaparameter, WeightPosterior, WeightPrior
 from ..plugins.calling import Calling, broken_contract, problems_from
 from ..plugins.registry import registry
 from .models import Posterior, Spec
 
 if TYPE_CHECKING:
     import numpy as np
+
+
+POINT = "point"
+"""The family of q(w) that criteria train which train points, where the spec names none without a density."""
 
 
 def criterion_of(spec: Spec) -> type[Criterion]:
@@ -40,15 +44,33 @@ def metaparameters_of(spec: Spec) -> dict[str, Metaparameter]:
 
 def posterior_of(spec: Spec) -> Posterior:
     """The variational family that a spec trains."""
-    if not criterion_of(spec).trains_point:
+    if not criterion_of(spec).trains_point or not given_family(spec).has_density:
         return spec.posterior
-    weights = spec.posterior.weights.model_copy(update={"type": "point", "covariance": "diagonal"})
-    return spec.posterior.model_copy(update={"weights": weights})
+    point = registry().of_kind("weight_posteriors")[POINT].options()
+    return spec.posterior.model_copy(update={"weights": point})
+
+
+def given_family(spec: Spec) -> type[WeightPosterior]:
+    """The family of q(w) that a spec names."""
+    family: type[WeightPosterior] = registry().get("weight_posteriors", spec.posterior.weights.type)
+    return family
+
+
+def weight_family(spec: Spec) -> type[WeightPosterior]:
+    """The family of q(w) that a spec trains."""
+    family: type[WeightPosterior] = registry().get("weight_posteriors", posterior_of(spec).weights.type)
+    return family
+
+
+def weight_prior(spec: Spec) -> type[WeightPrior]:
+    """The prior of the weights that a spec names."""
+    prior: type[WeightPrior] = registry().get("weight_priors", spec.prior.weights.type)
+    return prior
 
 
 def is_point(spec: Spec) -> bool:
     """Whether q(w) is a point."""
-    return posterior_of(spec).weights.type == "point"
+    return not weight_family(spec).has_density
 
 
 def fold_count(spec: Spec) -> int:

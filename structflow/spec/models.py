@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, model_validator
 
 from ..plugins import BasisOptions, DataOptions, Metaparameter, NonNegativeMetaparameter, Options
-from .choice import PluginChoice
+from .choice import EarlierForm, PluginChoice
 from .effects import effect
 from .older_spellings import schema_with_preset, with_criterion, without_idle_momentum
 
@@ -109,66 +109,38 @@ class Model(Options):
     edges: Annotated[tuple[Edge, ...], effect("members")] = Field(min_length=1, max_length=1000)
 
 
-class InverseGamma(Options):
-    """Hyperprior of a variance v = 1/A, as a density of log v: λ₁ log λ₂ − ln Γ(λ₁) − λ₁ log v − λ₂ / v."""
-
-    type: Literal["inverse_gamma"] = Field("inverse_gamma", description="The family.")
-    shape: float = Field(gt=0, description="λ₁.")
-    scale: float = Field(gt=0, description="λ₂, in squared units of the weights.")
-
-
-class WeightsPrior(Options):
-    """w ~ N(0, A⁻¹). `precision` is a number (shared by all weights) or how learned precisions are grouped."""
-
-    type: Literal["normal"] = "normal"
-    precision: Annotated[float, Field(gt=0)] | Literal["shared", "per_function", "per_parameter"] = "shared"
-    learned: bool | None = Field(None, description="Default: learned unless `precision` is a number.")
-    scale_by_structure: bool = Field(False, description="w_l ~ N(0, γ_l² A_l⁻¹), in the non-centred form.")
-    start_range: tuple[Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]] | None = Field(
-        None,
-        description="Learned precisions start at random here, uniformly in their logarithm, anew in every restart.",
-    )
-    hyperprior: InverseGamma | None = Field(None, description="Hyperprior of every learned variance 1/A.")
-
-    @model_validator(mode="before")
-    @classmethod
-    def _fill_in_learned(cls, values: Any) -> Any:
-        """Written out, so that a spec that says the default is equal to one that leaves it out."""
-        if isinstance(values, dict) and values.get("learned") is None:
-            precision = values.get("precision", "shared")
-            return {**values, "learned": isinstance(precision, str)}
-        return values
-
-    @property
-    def grouping(self) -> Literal["shared", "per_function", "per_parameter"]:
-        """Which weights have one precision in common."""
-        return "shared" if isinstance(self.precision, float) else self.precision
-
-    @property
-    def start(self) -> float:
-        """The fixed precision, or the one learning starts from."""
-        return self.precision if isinstance(self.precision, float) else 1.0
-
-    @property
-    def is_learned(self) -> bool:
-        """`learned` with its default filled in."""
-        return not isinstance(self.precision, float) if self.learned is None else self.learned
-
-
 class Prior(Options):
     """Priors of the weights and of the structure."""
 
-    weights: WeightsPrior = WeightsPrior(learned=True)
+    weights: Annotated[Any, PluginChoice("weight_priors", default="normal")] = Field(
+        default={"type": "normal"}, validate_default=True
+    )
     structure: Annotated[Any, PluginChoice("structure_distributions", default="gumbel_softmax"), RELAXED] = Field(
         default={"type": "gumbel_softmax"}, validate_default=True
     )
 
 
-class WeightsPosterior(Options):
-    """q(w) = N(μ, Σ) with Σ diagonal, or full over all weights of the member; or a point, one value of w."""
+def _as_family(value: Any) -> Any:
+    """`{type: normal, covariance: full}`, as families were once named, is `{type: full}`; `normal` is `diagonal`."""
+    if value == "normal":
+        return "diagonal"
+    if not isinstance(value, dict) or ("covariance" not in value and value.get("type") != "normal"):
+        return value
+    others = {key: given for key, given in value.items() if key not in ("type", "covariance")}
+    family = value.get("covariance", "diagonal")
+    if value.get("type", "normal") == "normal":
+        return {"type": family, **others}
+    return {"type": value["type"], **others} if family == "diagonal" else value
 
-    type: Literal["normal", "point"] = "normal"
-    covariance: Literal["diagonal", "full"] = "diagonal"
+
+COVARIANCES = EarlierForm(
+    _as_family,
+    {
+        "type": "object",
+        "properties": {"type": {"enum": ["normal", "point"]}, "covariance": {"enum": ["diagonal", "full"]}},
+        "additionalProperties": False,
+    },
+)
 
 
 class StructurePosterior(Options):
@@ -186,7 +158,9 @@ class StructurePosterior(Options):
 class Posterior(Options):
     """The variational family."""
 
-    weights: WeightsPosterior = WeightsPosterior()
+    weights: Annotated[Any, PluginChoice("weight_posteriors", default="diagonal", earlier=COVARIANCES)] = Field(
+        default={"type": "diagonal"}, validate_default=True
+    )
     structure: Annotated[StructurePosterior, RELAXED] = StructurePosterior()
 
 

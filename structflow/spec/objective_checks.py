@@ -6,7 +6,7 @@ from typing import Any
 
 from ..errors import Problem
 from ..plugins import Schedule, shown_metaparameter
-from .criterion_calls import criterion_of, fold_count, is_point, level_factors
+from .criterion_calls import criterion_of, fold_count, given_family, is_point, level_factors
 from .models import Against, Spec
 from .round_spec import numbers_of_steps
 from .structures import EdgeChoice, StructureSpace
@@ -67,16 +67,12 @@ def factor_problems(spec: Spec) -> list[Problem]:
 
 
 def point_problems(spec: Spec) -> list[Problem]:
-    """Problems of weights that are a point: no covariance, and no precision learned from their own density."""
-    problems = []
-    given = spec.posterior.weights
-    if given.type == "point" and given.covariance == "full":
-        message = "got full, but posterior.weights.type is point, which has no covariance"
-        problems.append(Problem("posterior.weights.covariance", message, "leave it out"))
+    """Problems of weights that are a point: no density, and no precision learned from their own density."""
+    problems: list[Problem] = []
     prior, criterion = spec.prior.weights, criterion_of(spec)
-    if given.type == "point" and criterion.needs_density:
-        message = f"got point, but criterion is {criterion.type}, and a point has none"
-        remedy = "set criterion to map to rank by log p(y, w), or posterior.weights.type to normal"
+    if not given_family(spec).has_density and criterion.needs_density:
+        message = f"got {spec.posterior.weights.type}, but criterion is {criterion.type}, and a point has none"
+        remedy = "set criterion to map to rank by log p(y, w), or posterior.weights.type to diagonal"
         return [*problems, Problem("posterior.weights.type", message, remedy)]
     if not is_point(spec) or not prior.is_learned or fold_count(spec):
         return problems

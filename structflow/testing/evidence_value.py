@@ -85,10 +85,10 @@ def at_the_posterior(model: TinyModel, precisions: Tensor) -> Weights:
     """Parameters with which q(w) is the posterior under these precisions of the prior."""
     mean, precision = posterior(model, precisions)
     exact = {"mean": mean, "log_sd": -0.5 * precision.log(), "log_precision": precisions.log()}
-    return {
-        name: exact[name.partition("/")[0]].reshape(-1, *[1] * (value.dim() - 1)).expand_as(value).clone()
-        for name, value in model.started().items()
-    }
+    parameters = model.started()
+    for factor in model.bound.weights.factors:
+        model.bound.weights.put(parameters, factor, {name: exact[name].reshape(-1, 1) for name in ("mean", "log_sd")})
+    return {**parameters, "log_precision": exact["log_precision"]}
 
 
 MEMBERS = 40

@@ -13,7 +13,7 @@ from ..evidence.removal import removal_places
 from ..evidence.trained import TrainedPopulation
 from ..objective.subset import subset_parameters
 from ..plugins.registry import registry
-from ..spec.models import Posterior, WeightsPosterior
+from ..spec.models import Posterior
 from .check import PROBLEMS, expect, expect_problems, expect_refusal, remedy
 from .default_spec import default_spec
 from .numbers import DOUBLE, Weights, copies, expect_all_close, expect_close, expect_finite, expect_shape, normal
@@ -26,17 +26,17 @@ BATCH_MATES = 1e-8
 """Relative influence of other members, by the rounding of sums of other lengths."""
 
 POSTERIORS = {
-    "a diagonal posterior": WeightsPosterior(),
-    "a full posterior": WeightsPosterior(covariance="full"),
-    "a point": WeightsPosterior(type="point"),
+    "a diagonal posterior": Posterior.model_validate({"weights": "diagonal"}),
+    "a full posterior": Posterior.model_validate({"weights": "full"}),
+    "a point": Posterior.model_validate({"weights": "point"}),
 }
 
 
-def bent_or_constant(posterior: WeightsPosterior, restarts: Sequence[int]) -> TinyModel:
+def bent_or_constant(posterior: Posterior, restarts: Sequence[int]) -> TinyModel:
     """Twelve rows and two inputs; one hidden unit of 3 weights, or, where a batch may hold both, a constant of 1."""
     constant = registry().of_kind("basis_functions")["constant"]
     functions = [candidate("bent", Bend)]
-    if posterior.covariance == "diagonal":
+    if not registry().get("weight_posteriors", posterior.weights.type).joint:
         functions.append(candidate("constant", constant.plugin, constant.options.model_validate({"type": "constant"})))
     x = normal(12, 2, seed=31)
     y = x[:, :1].tanh() + 0.3 * normal(12, 1, seed=32)
@@ -44,7 +44,7 @@ def bent_or_constant(posterior: WeightsPosterior, restarts: Sequence[int]) -> Ti
 
 
 @cache
-def parameters_of(posterior: WeightsPosterior) -> Weights:
+def parameters_of(posterior: Posterior) -> Weights:
     """The model's parameters after a few steps."""
     return bent_or_constant(posterior, RESTARTS).trained().parameters
 
@@ -56,9 +56,9 @@ def populations(subject: Subject) -> Iterator[tuple[str, TrainedPopulation]]:
             yield name, bent_or_constant(posterior, RESTARTS).evaluated(parameters_of(posterior))
 
 
-def conflicts(subject: Subject, posterior: WeightsPosterior) -> list[Problem]:
+def conflicts(subject: Subject, posterior: Posterior) -> list[Problem]:
     """What the criterion says of a spec with this posterior."""
-    found: list[Problem] = subject.plugin.conflicts(default_spec(posterior=Posterior(weights=posterior)))
+    found: list[Problem] = subject.plugin.conflicts(default_spec(posterior=posterior))
     return found
 
 

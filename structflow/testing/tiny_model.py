@@ -20,7 +20,7 @@ from ..objective.noise import member_keys
 from ..plugins import BasisFunction, BasisOptions, Candidate, Likelihood, Shape
 from ..plugins.registry import registry
 from ..spec.graph import Graph, GraphEdge, GraphFunction
-from ..spec.models import Posterior, Prior, WeightsPosterior
+from ..spec.models import Posterior, Prior
 from ..train.metaparameters import MetaparameterTables
 from ..train.stage_inputs import Execution, Minibatching, TrainingData
 from ..train.trainer import TrainingResult, train
@@ -130,15 +130,14 @@ def tiny_model(
     likelihood: Likelihood | None = None,
     restarts: Sequence[int] = (0, 1),
     relaxed: bool = False,
-    posterior: WeightsPosterior | None = None,
+    posterior: Posterior | None = None,
 ) -> TinyModel:
     """The population of all structures of a graph, or of its relaxation, each from the given restarts."""
     structures = [None] if relaxed else list(graph.structure_space())
     members = [Candidate(structure, restart) for structure in structures for restart in restarts]
     population = build_population(graph, graph.node_shapes(), members)
     family = registry().get("structure_distributions", "gumbel_softmax")
-    family_of_q = Posterior(weights=posterior or WeightsPosterior())
-    bound = Bound(population, likelihood or gaussian(y.shape[1]), family, Prior(), family_of_q, 0.5)
+    bound = Bound(population, likelihood or gaussian(y.shape[1]), family, Prior(), posterior or Posterior(), 0.5)
     names = [
         f"testing/{'relaxed' if member.structure is None else member.structure.canonical}/{member.restart}"
         for member in members

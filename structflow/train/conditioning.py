@@ -1,31 +1,28 @@
 """Members that are linear in their weights are trained in whitened coordinates.
 
 With f = Φᵀw and C the curvature of −E_q log p(y | f) at every row, H = Φ C Φᵀ / c_reg + A is that of −L / c_reg by the
-means. They (and a full covariance) are held in coordinates in which H is the identity where training starts, so that
-ill-conditioned features (powers of x, correlated inputs) don't slow down the learning of hyperparameters. For other
-members nothing is changed, whatever they share a batch with.
+means. They (and what else the family transforms) are held in coordinates in which H is the identity where training
+starts, so that ill-conditioned features (powers of x, correlated inputs) don't slow down the learning of
+hyperparameters. For other members nothing is changed, whatever they share a batch with.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 
 import torch
 from torch import Tensor
 
-from ..distributions.normal import cholesky_factor
-from ..model.layout import WeightGroup
+from ..distributions.cholesky import lower_factor
 from ..objective.bound import Bound
-from ..objective.weights_posterior import FullPosterior, Parameters
+from ..objective.parameters import Parameters
 from ..spec.graph import Graph
-from .cholesky import diagonal, lower_factor
 from .linear_fits import in_double, key_of
 from .linear_structures import Level, LinearStructure, linear_structures
 
 ALL_WEIGHTS = "weights"
-"""Name of the matrix of all weights of a member."""
+"""Name of the matrix of all weights of a member: that of a joint factor."""
 
 MOST_WEIGHTS = 128
 """Weights of a member up to which its coordinates are white: each member of a batch has a matrix of that size."""
@@ -35,9 +32,9 @@ MOST_WEIGHTS = 128
 class Coordinates:
     """Between parameters and the coordinates they are trained in. Whitening matrices T go to the program as tensors.
 
-    For a group (C, n, n), or for all weights (M, n, n) under a full covariance and where no edge has a choice, T is the
-    Cholesky factor of the posterior's covariance: μ = T m, and L = T R. Other members have the identity, and groups
-    that no linear member uses have no matrix.
+    For a factor of q(w) (C, n, n), or for all weights (M, n, n) where no edge has a choice, T is the Cholesky factor of
+    the posterior's covariance: μ = T m, and what else the family's `transform` says, as L = T R. Other members have
+    the identity, and factors that no linear member uses have no matrix.
     """
 
     bound: Bound
@@ -45,50 +42,29 @@ class Coordinates:
 
     def plain(self, coordinates: Parameters, whitening: Mapping[str, Tensor]) -> Parameters:
         """Parameters from coordinates."""
-        if not whitening:
-            return coordinates
-        parameters = dict(coordinates)
-        if isinstance(self.bound.weights, FullPosterior):
-            matrix = whitening[ALL_WEIGHTS]
-            parameters["mean"] = (matrix @ coordinates["mean"].unsqueeze(-1)).squeeze(-1)
-            factor = matrix @ cholesky_factor(coordinates["cholesky"])
-            log_diagonal = diagonal(matrix).log() + diagonal(coordinates["cholesky"])
-            parameters["cholesky"] = factor.tril(-1) + torch.diag_embed(log_diagonal)
-            return parameters
-        for name, matrix in whitening.items():
-            parameters.update(self._means(self._groups(name), coordinates, matrix.matmul))
-        return parameters
+        return self._transformed(coordinates, whitening, back=False)
 
     def whitened(self, parameters: Parameters) -> Parameters:
         """Coordinates of parameters, in their dtype on their device."""
         if not self.whitening:
             return parameters
-        coordinates = dict(parameters)
-        if isinstance(self.bound.weights, FullPosterior):
-            matrix = self.whitening[ALL_WEIGHTS].to(parameters["mean"])
-            coordinates["mean"] = solve(matrix, parameters["mean"].unsqueeze(-1)).squeeze(-1)
-            factor = solve(matrix, cholesky_factor(parameters["cholesky"]))
-            coordinates["cholesky"] = factor.tril(-1) + torch.diag_embed(diagonal(factor).log())
-            return coordinates
-        for name, whitening in self.whitening.items():
-            matrix = whitening.to(next(iter(parameters.values())))
-            coordinates.update(self._means(self._groups(name), parameters, partial(solve, matrix)))
-        return coordinates
+        like = next(iter(parameters.values()))
+        return self._transformed(parameters, {name: value.to(like) for name, value in self.whitening.items()}, True)
 
-    def _groups(self, name: str) -> Sequence[WeightGroup]:
-        """The weight groups that the matrix of a name is for."""
-        groups = self.bound.population.layout.groups
-        return groups if name == ALL_WEIGHTS else [group for group in groups if group.name == name]
-
-    def _means(
-        self, groups: Sequence[WeightGroup], values: Parameters, transform: Callable[[Tensor], Tensor]
-    ) -> Parameters:
-        """The means of some groups, laid end to end (C, n, 1), transformed and split again."""
-        keys = [f"mean/{group.name}/{name}" for group in groups for name in group.shapes]
-        rows = [values[key].flatten(1) if values[key].ndim > 1 else values[key].unsqueeze(1) for key in keys]
-        changed = transform(torch.cat(rows, dim=1).unsqueeze(-1)).squeeze(-1)
-        parts = changed.split([row.shape[1] for row in rows], dim=1)
-        return {key: part.reshape(values[key].shape) for key, part in zip(keys, parts, strict=True)}
+    def _transformed(self, values: Parameters, whitening: Mapping[str, Tensor], back: bool) -> Parameters:
+        """q(w) in other coordinates: whole factors by the matrix of their own, the means of several by that of all."""
+        weights, changed = self.bound.weights, dict(values)
+        for factor in weights.factors:
+            matrix = whitening.get(factor.name)
+            if matrix is not None:
+                weights.put(changed, factor, weights.family.transform(weights.own(values, factor), matrix, back))
+        if ALL_WEIGHTS in whitening and not weights.family.plugin.joint:
+            matrix, sizes = whitening[ALL_WEIGHTS], [factor.size for factor in weights.factors]
+            mean = torch.cat([weights.own(values, factor)["mean"] for factor in weights.factors], dim=1).unsqueeze(-1)
+            moved = solve(matrix, mean) if back else matrix @ mean
+            for factor, part in zip(weights.factors, moved.squeeze(-1).split(sizes, dim=1), strict=True):
+                weights.put(changed, factor, {**weights.own(values, factor), "mean": part})
+        return changed
 
 
 def whitens_together(graph: Graph) -> bool:
@@ -104,7 +80,7 @@ def coordinates_for(bound: Bound, parameters: Parameters, level: Level, members:
 
     With `members`, booleans (M,), they are computed for those alone.
     """
-    together = isinstance(bound.weights, FullPosterior) or whitens_together(bound.population.layout.graph)
+    together = bound.weights.family.plugin.joint or whitens_together(bound.population.layout.graph)
     parameters = in_double(parameters, level.x.device)
     wanted = [True] * bound.population.size if members is None else members.tolist()
     whitening: dict[str, Tensor] = {}
@@ -121,10 +97,11 @@ def coordinates_for(bound: Bound, parameters: Parameters, level: Level, members:
         if together:  # all members have one structure, those of every fold their own rows
             of_rows(ALL_WEIGHTS, bound.population.size, size)[chosen] = lower_factor(covariances)
             continue
-        for number, part in structure.parts.items():
-            group, index = bound.population.layout.groups[number], bound.population.groups[number]
-            slots = index.positions[chosen].tolist()
-            of_rows(group.name, len(index.slots), group.size)[slots] = lower_factor(covariances[:, part, part])
+        begin = 0
+        for factor in structure.factors:
+            part = slice(begin, begin := begin + factor.size)
+            slots = [structure.slot(factor.groups[0], number) for number in chosen]
+            of_rows(factor.name, len(factor.slots), factor.size)[slots] = lower_factor(covariances[:, part, part])
     return Coordinates(bound, whitening)
 
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ..objective.bound import Bound
-from ..objective.weights_posterior import Parameters
+from ..objective.parameters import Parameters
 from .linear_hyperparameters import MOST_STEPS, LinearFit, LinearProblem, around, ascend, best_fit
 from .linear_optimum import changed, precision_from, promised
 from .linear_structures import Level, linear_structures

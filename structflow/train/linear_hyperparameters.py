@@ -15,9 +15,10 @@ import torch
 from torch import Tensor
 
 from ..objective.weights_prior import log_inverse_gamma
-from ..spec.models import InverseGamma
+from ..plugins import InverseGamma
+from .linear_family import LinearFamily
 from .linear_model import Gaussian, LinearModel, Own
-from .linear_optimum import MOST_HALVINGS, Family, Objective, best_gaussian, enough
+from .linear_optimum import MOST_HALVINGS, Objective, best_gaussian, enough
 
 MOST_STEPS = 60
 FIRST_STEPS = 3
@@ -57,7 +58,7 @@ class LinearProblem:
     model: LinearModel
     kept: Tensor
     c: float
-    family: Family
+    family: LinearFamily
     owner: Tensor
     c_train: float | None
     hyperprior: InverseGamma | None

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 
 import numpy as np
@@ -18,6 +18,7 @@ from torch import Tensor
 from torch.func import vmap
 
 from ..objective.guarded_likelihood import GuardedLikelihood
+from ..objective.parameters import Parameters
 
 QUADRATURE_END = 7.5
 QUADRATURE_POINTS = 61
@@ -35,10 +36,18 @@ Own = Mapping[str, Tensor]
 
 @dataclass(frozen=True)
 class Gaussian:
-    """q(w) = N(μ, Σ): `mean` (n,), and `spread`: √α (n,) of Σ = diag α, L (n, n) of Σ = L Lᵀ, or None for a point."""
+    """q(w) = N(μ, Σ): `mean` (n,), and `spread`: √α (n,) of Σ = diag α, L (n, n) of Σ = L Lᵀ, or None for a point.
+
+    `held` are the parameters of each of its factors that Σ follows from.
+    """
 
     mean: Tensor
     spread: Tensor | None
+    held: tuple[Parameters, ...] = ()
+
+    def at(self, mean: Tensor) -> Gaussian:
+        """The same around another mean."""
+        return replace(self, mean=mean)
 
     @property
     def variances(self) -> Tensor:

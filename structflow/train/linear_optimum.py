@@ -2,10 +2,11 @@
 
     L(q) = Σ_i E_q log p(y_i | f_i) − c · KL(q ‖ N(0, A⁻¹))
 
-has at its maximum, with g and C of `LinearModel`, Φ g = c A μ, and the precision of q is H = Φ C Φᵀ / c + A for a full
-covariance, the diagonal of H for a diagonal one. The mode of the penalised likelihood (Σ = 0) is found by
-damped Newton steps; from there H and μ are iterated, each step one that raises L itself. For a quadratic log likelihood
-the first step is exact. With c = 0 the mean is that of maximum likelihood, and its steps are of least squares.
+has at its maximum, with g and C of `LinearModel`, Φ g = c A μ, and q is the nearest of its family to the normal
+distribution of precision H = Φ C Φᵀ / c + A: that itself for a full covariance, that of the diagonal of H
+for a diagonal one. The mode of the penalised likelihood (Σ = 0) is found by damped Newton steps; from there H and μ are
+iterated, each step one that raises L itself. For a quadratic log likelihood the first step is exact. With c = 0 the
+mean is that of maximum likelihood, and its steps are of least squares.
 """
 
 from __future__ import annotations
@@ -13,12 +14,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from torch import Tensor
 
-from .cholesky import lower_factor
+from ..distributions.cholesky import lower_factor
+from .linear_family import LinearFamily
 from .linear_model import Gaussian, LinearModel, Own, Slopes
 
 MOST_STEPS = 200
@@ -37,8 +38,6 @@ LEAST_FACTOR = 1e-6
 NO_PENALTY = 1e-12
 """c below which the prior has no part in the steps of μ (in L it has)."""
 
-Family = Literal["diagonal", "full", "point"]
-
 
 @dataclass(frozen=True)
 class Objective:
@@ -52,7 +51,7 @@ class Objective:
     log_precision: Tensor
     kept: Tensor
     c: float
-    family: Family
+    family: LinearFamily
 
     @property
     def precision(self) -> Tensor:
@@ -106,7 +105,7 @@ class Objective:
         if self.c < NO_PENALTY:
             return self.model.least_squares(slopes.curvature, self.gradient(q, slopes))
         outputs = slopes.gradient.numel()
-        if self.family == "full" or self.model.size <= outputs:
+        if not self.family.independent or self.model.size <= outputs:
             factor = lower_factor(self.model.curvature(slopes.curvature) / self.c + torch.diag(self.precision))
             return torch.cholesky_solve(self.gradient(q, slopes).unsqueeze(1) / self.c, factor).squeeze(1)
         features = self.model.features.flatten(1)
@@ -125,27 +124,23 @@ class Objective:
         return self.model.curvature(slopes.curvature) / self.c_of_spread + torch.diag(self.precision)
 
     def precision_of(self, slopes: Slopes) -> Tensor:
-        """What of H is the precision of q: the diagonal (n,) of a diagonal one."""
-        if self.family == "full":
-            return self.weight_precision(slopes)
-        return self.model.diagonal_curvature(slopes.curvature) / self.c_of_spread + self.precision
-
-
-def spread_of(precision: Tensor) -> Tensor:
-    """√α (n,), or L (n, n) with L Lᵀ = P⁻¹ for a precision P."""
-    if precision.ndim == 1:
-        return precision.rsqrt()
-    return lower_factor(torch.cholesky_inverse(lower_factor(precision)))
+        """The precision of the q of the family that is nearest to H: the diagonal (n,) of independent weights."""
+        if self.family.independent:
+            return self.model.diagonal_curvature(slopes.curvature) / self.c_of_spread + self.precision
+        precision = self.weight_precision(slopes)
+        if self.family.unrestricted or not bool(precision.isfinite().all()):
+            return precision
+        return precision_from(self.family.nearest(torch.zeros_like(self.log_precision), precision))
 
 
 def best_gaussian(objective: Objective, start: Gaussian | None = None) -> Gaussian:
     """The q of the objective's family at a maximum of L, from `start`, by default from the mode."""
-    if objective.family == "point" or not objective.model.size:
+    if not objective.family.has_density or not objective.model.size:
         return mode(objective, start)
     if start is None:
         point = mode(objective)
         precision = objective.precision_of(objective.slopes(point))
-        q = narrowed(objective, Gaussian(point.mean, spread_of(precision)))
+        q = narrowed(objective, point.mean, precision)
     else:
         q = start
     return fixed_point(objective, q)
@@ -163,14 +158,15 @@ def mode(objective: Objective, start: Gaussian | None = None) -> Gaussian:
     return q
 
 
-def narrowed(objective: Objective, q: Gaussian) -> Gaussian:
-    """q with its standard deviations halved as long as that raises L: the curvature at a mode may be next to nothing
-    where a little away from it the likelihood falls steeply.
+def narrowed(objective: Objective, mean: Tensor, precision: Tensor) -> Gaussian:
+    """q of a precision, its standard deviations halved as long as that raises L: the curvature at a mode may be next to
+    nothing where a little away from it the likelihood falls steeply.
     """
-    assert q.spread is not None
+    q = objective.family.nearest(mean, precision)
     value = objective(q)
     for _ in range(MOST_HALVINGS):
-        halved = Gaussian(q.mean, q.spread / 2)
+        precision = 4 * precision
+        halved = objective.family.nearest(mean, precision)
         of_halved = objective(halved)
         if math.isfinite(value) and of_halved <= value:
             break
@@ -186,7 +182,7 @@ def fixed_point(objective: Objective, q: Gaussian) -> Gaussian:
         step, wanted = objective.newton(q, slopes), objective.precision_of(slopes)
         if promised(objective, q, slopes, step) + changed(precision, wanted, objective.c_of_spread) <= enough(value):
             break
-        both = Gaussian(q.mean + step, spread_of(wanted))
+        both = objective.family.nearest(q.mean + step, wanted)
         of_both = objective(both)
         if of_both >= value:
             q, value, precision = both, of_both, wanted
@@ -221,7 +217,7 @@ def mean_step(objective: Objective, q: Gaussian, slopes: Slopes, value: float, s
         return q, value
 
     def moved(share: float) -> Gaussian:
-        return Gaussian(q.mean + share * step, q.spread)
+        return q.at(q.mean + share * step)
 
     found, of_found, _ = halving(objective, moved, value, slope)
     return (q, value) if found is None else (found, of_found)
@@ -235,7 +231,7 @@ def precision_step(
         wanted = 4 * precision
 
     def moved(share: float) -> Gaussian:
-        return Gaussian(q.mean, spread_of(precision + share * (wanted - precision)))
+        return objective.family.nearest(q.mean, precision + share * (wanted - precision))
 
     slope = 2 * changed(precision, wanted, objective.c_of_spread)
     if slope <= enough(value):

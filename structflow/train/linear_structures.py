@@ -13,20 +13,20 @@ import torch
 from torch import Tensor
 from torch.func import vmap
 
-from ..distributions.normal import cholesky_factor
 from ..errors import FunctionError
 from ..model.layout import FunctionBlock, WeightGroup
 from ..model.network import checked_value, named_function
 from ..objective.bound import Bound
 from ..objective.kept_weights import mask_name
-from ..objective.weights_posterior import FullPosterior, Parameters, PointPosterior, split_weights
+from ..objective.parameters import Parameters
+from ..objective.weights_posterior import Factor
 from ..plugins.calling import Calling
 from ..spec.graph import OUTPUT
-from .cholesky import diagonal
+from .linear_family import LinearFamily
 from .linear_hyperparameters import LinearFit, LinearProblem
 from .linear_members import LinearMembers, fixed_values, linear_members, rows_of
 from .linear_model import Gaussian, LinearModel, points_of
-from .linear_optimum import LEAST_FACTOR, Family
+from .linear_optimum import LEAST_FACTOR
 
 MOST_FEATURES = 2**25
 """Numbers of Φ, or of outputs at all points of a rule, at most (256 MiB): of more rows every second, third, … is taken,
@@ -59,8 +59,7 @@ class Level:
 class LinearStructure:
     """A linear structure: its members, features Φ (n, rows, out), outputs at w = 0, targets, and counts (M, rows).
 
-    `parts` says for the number of each weight group which of the n weights are its own; `whole` whether all rows are
-    there.
+    `whole` says whether all rows are there.
     """
 
     bound: Bound
@@ -70,16 +69,8 @@ class LinearStructure:
     offset: Tensor
     y: Tensor
     counts: Tensor
-    parts: dict[int, slice]
     whole: bool
     grams: dict[bytes, dict[str, Tensor]] = field(default_factory=dict)
-
-    @property
-    def family(self) -> Family:
-        """The family of q."""
-        if isinstance(self.bound.weights, PointPosterior):
-            return "point"
-        return "full" if isinstance(self.bound.weights, FullPosterior) else "diagonal"
 
     @property
     def groups(self) -> list[WeightGroup]:
@@ -113,7 +104,7 @@ class LinearStructure:
         grams = self.grams.setdefault(key, {})
         model = LinearModel(bound.likelihoods[member], features, self.offset, self.y, counts, grams)
         proper = level.c_reg >= LEAST_FACTOR
-        learned = bound.prior.learned and proper and self.family != "point"
+        learned = bound.prior.learned and proper and self.family.has_density
         owner = self.precisions(member)[1] if bound.prior.learned else torch.zeros_like(kept, dtype=torch.int64)
         determined = proper or self.members.size < int((counts > 0).sum()) * features.shape[2]
         return LinearProblem(
@@ -125,10 +116,8 @@ class LinearStructure:
         """1 for weights of a member that are kept, 0 for those that were removed, (n,)."""
         rows = [torch.ones(0, dtype=torch.float64)]
         for number, group in zip(self.members.groups, self.groups, strict=True):
-            for name, shape in group.shapes.items():
-                mask = parameters.get(mask_name(group, name))
-                size = int(torch.Size(shape).numel())
-                rows.append(torch.ones(size) if mask is None else mask[self.slot(number, member)].flatten())
+            mask = parameters.get(mask_name(group))
+            rows.append(torch.ones(group.size) if mask is None else mask[self.slot(number, member)])
         return torch.cat([row.to(self.features.device, torch.float64) for row in rows])
 
     def given(self, parameters: Parameters, member: int, problem: LinearProblem) -> LinearFit:
@@ -142,41 +131,39 @@ class LinearStructure:
             log_precisions = self.features.new_tensor([self.bound.prior.start_precision]).log()
         return problem.fit(self.posterior(parameters, member), own, log_precisions)
 
+    @property
+    def factors(self) -> list[Factor]:
+        """The factors of q(w) that hold its weights, in their order."""
+        return [each for each in self.bound.weights.factors if each.groups[0] in self.members.groups]
+
+    @property
+    def family(self) -> LinearFamily:
+        """The family of q(w)."""
+        return LinearFamily(self.bound.weights.family, tuple(factor.size for factor in self.factors))
+
     def posterior(self, parameters: Parameters, member: int) -> Gaussian:
         """q(w) of a member."""
-        if self.family == "full":
-            return Gaussian(parameters["mean"][member], cholesky_factor(parameters["cholesky"][member]))
-        found: dict[str, list[Tensor]] = {"mean": [], "log_sd": []}
-        for number, group in zip(self.members.groups, self.groups, strict=True):
-            for kind, rows in found.items():
-                names = [f"{kind}/{group.name}/{name}" for name in group.shapes]
-                rows += [parameters[name][self.slot(number, member)].flatten() for name in names if name in parameters]
-        nothing = self.features.new_zeros(0)
-        mean, log_sd = (torch.cat([nothing, *rows]) for rows in found.values())
-        return Gaussian(mean, None if self.family == "point" else log_sd.exp())
+        weights, own = self.bound.weights, []
+        for factor in self.factors:
+            slot = self.slot(factor.groups[0], member)
+            own.append({name: value[slot] for name, value in weights.own(parameters, factor).items()})
+        return self.family.gaussian(own, self.features)
 
     def put(self, parameters: dict[str, Tensor], member: int, fit: LinearFit) -> None:
         """Put what was found of a member in place of what is there."""
         for name, value in fit.own.items():
-            put(parameters, f"likelihood/{name}", member, value)
+            put(parameters, self.bound.likelihood_names[name], member, value)
         if self.bound.prior.learned and len(fit.log_precisions):
             by_row: dict[tuple[str, int], list[Tensor]] = {}
             for (name, row, _), value in zip(self.precisions(member)[0], fit.log_precisions, strict=True):
                 by_row.setdefault((name, row), []).append(value)
             for (name, row), values in by_row.items():
                 put(parameters, name, row, torch.stack(values).reshape(parameters[name].shape[1:]))
-        if self.family == "full":
-            assert fit.q.spread is not None
-            raw = fit.q.spread.tril(-1) + torch.diag(diagonal(fit.q.spread).log())
-            put(parameters, "mean", member, fit.q.mean)
-            put(parameters, "cholesky", member, raw)
-            return
-        kinds = {"mean": fit.q.mean} if fit.q.spread is None else {"mean": fit.q.mean, "log_sd": fit.q.spread.log()}
-        for number, part in self.parts.items():
-            group = self.bound.population.layout.groups[number]
-            for kind, flat in kinds.items():
-                for name, weight in split_weights(flat[part].reshape(1, 1, -1), group).items():
-                    put(parameters, f"{kind}/{group.name}/{name}", self.slot(number, member), weight[0, 0])
+        means = fit.q.mean.split([factor.size for factor in self.factors])
+        for factor, mean, held in zip(self.factors, means, fit.q.held, strict=True):
+            slot = self.slot(factor.groups[0], member)
+            for name, value in {"mean": mean, **held}.items():
+                put(parameters, f"{name}{factor.label}", slot, value)
 
 
 def put(parameters: dict[str, Tensor], name: str, row: int, value: Tensor) -> None:
@@ -186,14 +173,16 @@ def put(parameters: dict[str, Tensor], name: str, row: int, value: Tensor) -> No
 
 def linear_structures(bound: Bound, level: Level, most_weights: int | None = None) -> Iterator[LinearStructure]:
     """The linear structures of a population, one at a time, of `most_weights` weights at most."""
-    full = isinstance(bound.weights, FullPosterior)
-    layout, out = bound.population.layout, int(torch.Size(bound.out_shape).numel())
+    family = bound.weights.family.plugin
+    if not bound.prior.is_normal or not (family.is_normal or not family.has_density):
+        return
+    out = int(torch.Size(bound.out_shape).numel())
     for members in linear_members(bound):
         all_x, all_y = (rows_of(bound, members, values) for values in (level.x, level.y))
         numbers = max(members.size, points_of(bound.likelihood, out)) * len(all_x) * out
         stride = max(1, -(-numbers // MOST_FEATURES))
         x, y = all_x[::stride].double(), all_y[::stride].double()
-        side = members.size if full else min(members.size, len(x) * out)
+        side = min(members.size, len(x) * out) if family.independent else members.size
         if side > MOST_SIDE or (most_weights is not None and members.size > most_weights):
             continue
         rows = [group_features(bound, members.blocks, number, x) for number in members.groups]
@@ -203,12 +192,7 @@ def linear_structures(bound: Bound, level: Level, most_weights: int | None = Non
         if level.row_weights is not None:
             weights = level.row_weights[:, ::stride].double()
         counts = weights * (level.row_weight * len(all_x) / len(x))
-        ends = torch.tensor([layout.groups[number].size for number in members.groups]).cumsum(0).tolist()
-        parts = {
-            number: slice(end - layout.groups[number].size, end)
-            for number, end in zip(members.groups, ends, strict=True)
-        }
-        yield LinearStructure(bound, level, members, features, offset, y, counts, parts, stride == 1)
+        yield LinearStructure(bound, level, members, features, offset, y, counts, stride == 1)
 
 
 def group_features(bound: Bound, blocks: Sequence[Sequence[FunctionBlock]], number: int, x: Tensor) -> Tensor:
@@ -216,11 +200,11 @@ def group_features(bound: Bound, blocks: Sequence[Sequence[FunctionBlock]], numb
     layout = bound.population.layout
     group = layout.groups[number]
     block = next(block for row in blocks for block in row if block.group == number)
-    units = split_weights(torch.eye(group.size, dtype=x.dtype, device=x.device).unsqueeze(0), group)
+    units = group.split(torch.eye(group.size, dtype=x.dtype, device=x.device))
     fixed = fixed_values(layout, blocks, layout.graph.edges[block.edge].source, x)
     name, method = named_function(layout, block), "forward"
     with Calling(type(block.function), method, name, FunctionError):
-        features = vmap(block.function.forward, (0, None))({name: value[0] for name, value in units.items()}, fixed)
+        features = vmap(block.function.forward, (0, None))(units, fixed)
     checked_value(name, method, block.function, features, fixed, leading=1)
     return features.flatten(2)
 

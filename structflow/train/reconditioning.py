@@ -66,9 +66,7 @@ class Reconditioning:
         data, c_reg = inputs.data, float(inputs.tables.column("c_reg")[step])
         level = Level(data.x, data.y, c_reg, data.inner_weights, data.row_weight)
         fresh = coordinates_for(bound, parameters, level, members).whitening
-        slots = {
-            group.name: index.slots for group, index in zip(bound.weights.groups, bound.population.groups, strict=True)
-        }
+        slots = {factor.name: factor.slots for factor in bound.weights.factors}
         for name, matrix in coordinates.whitening.items():
             owners = torch.from_numpy(slots[name]).to(state.device) if name in slots else None
             chosen = members if owners is None else members.index_select(0, owners)

@@ -10,6 +10,7 @@ import studies
 import torch
 from handmade import (
     DOUBLE,
+    by_weight,
     chosen_by,
     edge,
     fn,
@@ -169,8 +170,10 @@ def own_weights(trained: TrainedPopulation, member: int):
     for group, index in zip(members.layout.groups, members.groups, strict=True):
         slot = int(index.positions[member])
         for name in group.shapes if group.name in used else ():
-            mean = trained.parameters[f"mean/{group.name}/{name}"][slot]
-            yield group.name, name, mean, trained.parameters[f"log_sd/{group.name}/{name}"][slot].exp(), slot
+            mean, log_sd = (
+                by_weight(members, trained.parameters, kind, group.name)[name][slot] for kind in ("mean", "log_sd")
+            )
+            yield group.name, name, mean, log_sd.exp(), slot
 
 
 @pytest.mark.parametrize("roomy", [False, True])

@@ -62,7 +62,7 @@ def mean_field(bound: Any) -> dict[str, torch.Tensor]:
     precision = X.T @ X / NOISE**2 + PRECISION * torch.eye(3, dtype=DOUBLE)
     mean = torch.linalg.solve(precision, X.T @ Y[:, :1] / NOISE**2)
     log_sd = (1.5 * precision.diagonal().rsqrt()).log()
-    values = {"mean": mean, "log_sd": log_sd.reshape(3, 1)}
+    values = {"mean": mean.flatten(), "log_sd": log_sd}
     return {name: values[name.partition("/")[0]].expand_as(value).clone() for name, value in start(bound).items()}
 
 

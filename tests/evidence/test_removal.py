@@ -93,9 +93,9 @@ def test_optimal_brain_damage_takes_the_diagonal_of_the_hessian(monkeypatch: pyt
 def test_graves_goes_by_signal_over_spread() -> None:
     """|μ|/√α of 2/1, 0.3/0.1, −1/4 and 0/1 is 2, 3, ¼, 0: the order is 3, 2, 0, 1."""
     trained = trained_at(LINEAR, X)
-    trained.parameters["mean/x->y/linear/weight"] = torch.tensor([2.0, 0.3, -1.0, 0.0], dtype=DOUBLE).reshape(1, 4, 1)
+    trained.parameters["mean/x->y/linear"] = torch.tensor([[2.0, 0.3, -1.0, 0.0]], dtype=DOUBLE)
     spread = torch.tensor([1.0, 0.1, 4.0, 1.0], dtype=DOUBLE)
-    trained.parameters["log_sd/x->y/linear/weight"] = spread.log().reshape(1, 4, 1)
+    trained.parameters["log_sd/x->y/linear"] = spread.log().reshape(1, 4)
     assert order("graves", trained) == [[3, 2, 0, 1]]
 
 

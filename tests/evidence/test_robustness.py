@@ -91,7 +91,7 @@ def test_the_metric_is_averaged_over_the_very_draws():
         errors = y[:, 0] - (x + 0.3 * input_noise(x.shape, 5, "test", number)) @ w
         on_inputs.append(10 * np.sqrt(np.mean(errors**2)))
         densities.append(np.mean(-0.5 * errors**2 - 0.5 * np.log(2 * np.pi) - np.log(10)))
-        moved = w + 0.2 * next(iter(weight_noise(trained, number)[0].values())).numpy().reshape(-1)
+        moved = w + 0.2 * weight_noise(trained, number)[0].numpy().reshape(-1)
         on_weights.append(10 * np.sqrt(np.mean((y[:, 0] - x @ moved) ** 2)))
     assert found["inputs"]["0.3"]["rmse"] == pytest.approx(np.mean(on_inputs), rel=1e-12)
     assert found["inputs"]["0.3"]["log_likelihood"] == pytest.approx(np.mean(densities), rel=1e-12)
@@ -121,8 +121,8 @@ def test_every_posterior_is_moved_by_the_same_noise(weights):
     members = population(PLANE, structures(PLANE))
     trained = trained_at(members, weights=weights)
     part = rows(30)
-    noise = next(iter(weight_noise(trained, 0)[0].values())).numpy().reshape(-1)
-    mean = trained.bound.weights.moments(trained.parameters)[0][0]["weight"].numpy().reshape(-1)
+    noise = weight_noise(trained, 0)[0].numpy().reshape(-1)
+    mean = trained.bound.weights.moments(trained.parameters)[0][0].numpy().reshape(-1)
     found = of(trained, part, 3000, weights=[0.7], samples=1)[0]["weights"]["0.7"]["rmse"]
     expected = np.sqrt(np.mean((part[1][:, 0] - part[0] @ (mean + 0.7 * noise)) ** 2))
     assert found == pytest.approx(expected, rel=0.05)

@@ -14,6 +14,7 @@ from handmade import (
     group_name,
     keys_of,
     make_bound,
+    noise_of,
     normal,
     perturbed,
     pick,
@@ -25,6 +26,7 @@ from handmade import (
 )
 from torch.distributions import MultivariateNormal, Normal
 
+from structflow.distributions.normal import cholesky_factor
 from structflow.errors import CallError
 from structflow.evidence.trained import TrainedPopulation
 
@@ -133,9 +135,9 @@ def test_precisions_are_those_of_the_divergence(grouping):
     kl = 0.5 * (a.exp() * (variance + vectors.mean.square()) - 1 - a - variance.log())
     kl = torch.where(vectors.used, kl, 0.0).sum(1)
     bound, parameters = trained.bound, trained.parameters
-    indices = bound.population.indices
-    precision = bound.prior.log_precision(parameters, trained.x, indices.groups)
-    expected = bound._add_up(bound.weights.kl(parameters, precision), trained.x, indices)
+    noise = noise_of(bound, trained.keys, 1)
+    one = torch.ones((), dtype=DOUBLE)
+    expected = bound.terms(parameters, noise, trained.x, trained.y, one, bound.population.indices, one).kl_weights
     torch.testing.assert_close(kl, expected, rtol=1e-12, atol=1e-12)
 
 
@@ -143,11 +145,12 @@ def test_a_full_covariance():
     """Σ is L Lᵀ; log q against torch's; draws have that covariance (4,000 of them, entries within 6 errors)."""
     full = {"weights": {"covariance": "full"}}
     members = population(PLAIN, structures(PLAIN) * 2, [0, 1])
-    vectors = trained_at(members, posterior=full).weights
+    trained = trained_at(members, posterior=full)
+    vectors, factor = trained.weights, cholesky_factor(trained.parameters["cholesky"])
     assert vectors.covariance is not None
     weights = vectors.draws(4_000, "test")
     for number in range(2):
-        reference = MultivariateNormal(vectors.mean[number], scale_tril=vectors.factor[number])
+        reference = MultivariateNormal(vectors.mean[number], scale_tril=factor[number])
         torch.testing.assert_close(
             vectors.log_posterior(weights)[number], reference.log_prob(weights[number]), rtol=1e-9, atol=1e-9
         )

@@ -8,6 +8,7 @@ import pytest
 import torch
 from handmade import (
     DOUBLE,
+    by_weight,
     edge,
     fn,
     graph,
@@ -114,8 +115,8 @@ def test_diagonal_posterior_of_one_weight_is_exact():
     x, y = normal(7, 1, seed=1), normal(7, 1, seed=2)
     precision = 3 + float(x.square().sum()) / 0.25
     parameters = {
-        "mean/x->y/linear/weight": (x * y).sum().reshape(1, 1, 1) / 0.25 / precision,
-        "log_sd/x->y/linear/weight": torch.full((1, 1, 1), -0.5 * math.log(precision), dtype=DOUBLE),
+        "mean/x->y/linear": (x * y).sum().reshape(1, 1) / 0.25 / precision,
+        "log_sd/x->y/linear": torch.full((1, 1), -0.5 * math.log(precision), dtype=DOUBLE),
     }
     assert set(start(bound)) == set(parameters)
     noise = noise_of(bound, keys_of(bound.population), 1)
@@ -287,7 +288,7 @@ def test_weights_tied_in_the_spec_do_not_depend_on_who_else_is_in_the_batch():
     assert alone.weights.integrated == together.weights.integrated == (False,)
     for name, value in start(alone).items():
         assert torch.equal(value[0], start(together)[name][1]), name
-    assert not start(alone)["mean/share/W/weight"].any()
+    assert not by_weight(alone.population, start(alone), "mean", "share/W")["weight"].any()
     x, y = normal(4, 3, seed=1), normal(4, 1, seed=2)
     values = []
     for bound in (alone, together):

@@ -12,6 +12,7 @@ import pytest
 import torch
 from handmade import (
     DOUBLE,
+    by_weight,
     chosen_by,
     edge,
     fn,
@@ -181,8 +182,8 @@ def reference(bound: Bound, parameters, samples: int, likelihood: str) -> dict[s
                         weights[g][name] = w[begin : begin + size].reshape(1, 1, *shape)
                         begin += size
                         continue
-                    mean = parameters[f"mean/{group.name}/{name}"][slot]
-                    sd = parameters[f"log_sd/{group.name}/{name}"][slot].exp()
+                    mean = by_weight(members, parameters, "mean", group.name)[name][slot]
+                    sd = by_weight(members, parameters, "log_sd", group.name)[name][slot].exp()
                     A = precision_of(bound, parameters, member, g, name, shape)
                     q = Independent(Normal(mean, sd), len(shape))
                     p = Independent(Normal(torch.zeros_like(mean), A.rsqrt()), len(shape))
@@ -340,12 +341,11 @@ def test_weights_that_no_function_of_a_member_uses_cost_nothing():
     assert terms.kl_weights[0] == 0
     assert not by_sample.kl_weights[0].any()
     one, other, both = (
-        sum(
+        (
             kl_divergence(
-                Normal(parameters[f"mean/share/W/{n}"][m], parameters[f"log_sd/share/W/{n}"][m].exp()),
+                Normal(parameters["mean/share/W"][m], parameters["log_sd/share/W"][m].exp()),
                 Normal(torch.zeros((), dtype=DOUBLE), torch.tensor(3.0, dtype=DOUBLE).rsqrt()),
             ).sum()
-            for n in ("weight", "bias")
         )
         for m in (1, 2, 3)
     )

@@ -26,7 +26,7 @@ from scipy.integrate import quad
 from scipy.stats import invgamma
 
 from structflow.objective.weights_prior import log_inverse_gamma
-from structflow.spec.models import InverseGamma
+from structflow.plugins import InverseGamma
 
 RICH = rich_graph()
 X, Y = normal(6, 3, seed=1), normal(6, 1, seed=2)

@@ -25,7 +25,7 @@ from structflow.evidence.complexity import complexities, informative_weights
 from structflow.evidence.trained import TrainedPopulation
 from structflow.objective.bound import Bound, Terms
 from structflow.objective.kept_weights import KeptWeights
-from structflow.objective.weights_posterior import Parameters
+from structflow.objective.parameters import Parameters
 
 LEFT = [0, 2]
 X, Y = normal(20, 4, seed=1), normal(20, 1, seed=2)
@@ -53,7 +53,7 @@ def pair(
     """The model of four inputs with weights 1 and 3 removed, and that of inputs 0 and 2 with the same numbers."""
     whole, part = linear(4, posterior, grouping, integrate), linear(2, posterior, grouping, integrate)
     parameters = perturbed(start(whole))
-    kept = torch.zeros(1, 4, 1, dtype=DOUBLE)
+    kept = torch.zeros(1, 4, dtype=DOUBLE)
     kept[:, LEFT] = 1
     smaller = {}
     for name, value in parameters.items():
@@ -62,7 +62,7 @@ def pair(
             smaller[name] = value[:, LEFT][:, :, LEFT]
         elif value.ndim > 1:
             smaller[name] = value[:, LEFT]
-    return whole, {**parameters, "kept/x->y/linear/weight": kept}, part, smaller
+    return whole, {**parameters, "kept/x->y/linear": kept}, part, smaller
 
 
 def terms(bound: Bound, parameters: Parameters, x: torch.Tensor) -> Terms:
@@ -87,18 +87,18 @@ def test_samples_have_them_at_zero(posterior: str) -> None:
     noise = noise_of(whole, keys_of(whole.population), 5)
     kept = KeptWeights.of(parameters, whole.weights)
     assert kept is not None
-    draw = kept.draw(whole.weights.draw(kept.posterior(parameters), whole.normals.unpack(noise.normals)))
+    draw = kept.draw(whole.weights.draw(kept.masked(parameters), whole.normals.unpack(noise.normals)))
     w = draw.weights[0]["weight"][0, :, :, 0]
     assert (w[:, [1, 3]] == 0).all()
     indices = whole.population.indices
     found = whole.sample_terms(parameters, noise, X, Y, C_TEMP, indices)
-    held = kept.posterior(parameters)
+    held = kept.masked(parameters)
     if posterior == "full":
         mean, raw = held["mean"][0, LEFT], held["cholesky"][0][LEFT][:, LEFT]
         scale = raw.tril(-1) + torch.diag_embed(raw.diagonal().exp())
     else:
-        mean = held["mean/x->y/linear/weight"][0, LEFT, 0]
-        scale = torch.diag(held["log_sd/x->y/linear/weight"][0, LEFT, 0].exp())
+        mean = held["mean/x->y/linear"][0, LEFT]
+        scale = torch.diag(held["log_sd/x->y/linear"][0, LEFT].exp())
     q = torch.distributions.MultivariateNormal(mean, scale_tril=scale).log_prob(w[:, LEFT])
     spread = (-0.5 * parameters["log_precision"]).exp()
     p = torch.distributions.Normal(torch.zeros_like(spread), spread).log_prob(w[:, LEFT]).sum(1)
@@ -113,7 +113,7 @@ def test_nothing_has_a_gradient_by_them(posterior: str) -> None:
         return terms(whole, given, X).bound.sum()
 
     slopes = torch.func.grad(total)(parameters)
-    assert not slopes.pop("kept/x->y/linear/weight").any()
+    assert not slopes.pop("kept/x->y/linear").any()
     for name, slope in slopes.items():
         removed = slope[:, [1, 3]] if name != "cholesky" else torch.cat([slope[0, [1, 3]], slope[0, :, [1, 3]].mT])
         assert not removed.any(), name
@@ -131,7 +131,7 @@ def test_complexities_don_t_count_them(posterior: str, grouping: str) -> None:
     def trained(bound: Bound, given: Parameters, x: torch.Tensor) -> TrainedPopulation:
         return TrainedPopulation(bound, given, keys_of(bound.population), x, Y, 0.5)
 
-    one, two = trained(whole, kept.posterior(parameters), X), trained(part, smaller, X[:, LEFT])
+    one, two = trained(whole, kept.masked(parameters), X), trained(part, smaller, X[:, LEFT])
     found, expected = complexities(one, 16), complexities(two, 16)
     for name in ("c_param", "relative_density"):
         torch.testing.assert_close(found[name], expected[name], rtol=1e-12, atol=1e-12)
@@ -142,7 +142,7 @@ def test_vectors_of_weights_leave_them_out() -> None:
     """Of the four places two are used: densities are those of two weights, outputs don't see the others."""
     whole, parameters, part, smaller = pair("full", integrate=False)
     kept: Any = KeptWeights.of(parameters, whole.weights)
-    one = TrainedPopulation(whole, kept.posterior(parameters), keys_of(whole.population), X, Y, 0.5).weights
+    one = TrainedPopulation(whole, kept.masked(parameters), keys_of(whole.population), X, Y, 0.5).weights
     two = TrainedPopulation(part, smaller, keys_of(part.population), X[:, LEFT], Y, 0.5).weights
     assert one.used.tolist() == [[True, False, True, False]]
     w = normal(1, 3, 4, seed=5)

@@ -8,6 +8,7 @@ import torch
 from handmade import (
     DOUBLE,
     MemberWeights,
+    by_weight,
     chosen_by,
     edge,
     fn,
@@ -47,7 +48,7 @@ def test_the_bound_is_the_log_joint_density(precision):
     parameters = perturbed(start(bound))
     averaged, by_sample = both(bound, parameters)
     weights = [
-        {name: parameters[f"mean/{group.name}/{name}"].unsqueeze(1) for name in group.shapes}
+        {name: value.unsqueeze(1) for name, value in by_weight(members, parameters, "mean", group.name).items()}
         for group in members.layout.groups
     ]
     for member, candidate in enumerate(members.members):
@@ -61,7 +62,7 @@ def test_the_bound_is_the_log_joint_density(precision):
                     precision, f"log_precision/{group.name}/{name}"
                 )
                 log_a = np.log(2.5) if precision == 2.5 else parameters[key][member if precision == "shared" else slot]
-                value = parameters[f"mean/{group.name}/{name}"][slot]
+                value = by_weight(members, parameters, "mean", group.name)[name][slot]
                 prior += norm(0, np.exp(-0.5 * np.asarray(log_a))).logpdf(value.numpy()).sum()
         f = slow_output(RICH, members.layout.node_shapes, names, MemberWeights(members, weights, member, 0), {}, X)
         sd = float(parameters["likelihood/log_noise"][member, 0].exp())
@@ -106,5 +107,5 @@ def test_a_point_is_where_a_narrow_normal_goes(integrate):
     expected = both(spread, narrow)[0].log_likelihood
     torch.testing.assert_close(both(point, start(point))[0].log_likelihood, expected, rtol=1e-12, atol=0)
     means, variances = point.weights.moments(start(point))
-    assert torch.equal(means[0]["weight"], parameters["mean/x->y/linear/weight"])
-    assert not any(value.any() for group in variances for value in group.values())
+    assert torch.equal(means[0], parameters["mean/x->y/linear"])
+    assert not any(value.any() for value in variances)

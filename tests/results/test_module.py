@@ -58,8 +58,9 @@ def mean_output(predictor: Predictor, raw: Tensor) -> Tensor:
     """`Network.forward` with mean weights, back in original units."""
     trained, data = predictor.parts[0].trained, predictor.scaling
     means, _ = trained.bound.weights.moments(trained.parameters)
-    weights = [{name: value.unsqueeze(1) for name, value in group.items()} for group in means]
-    members, x = trained.bound.population, torch.from_numpy(data.transform_inputs(raw.numpy()))
+    members = trained.bound.population
+    weights = [group.split(mean.unsqueeze(1)) for group, mean in zip(members.layout.groups, means, strict=True)]
+    x = torch.from_numpy(data.transform_inputs(raw.numpy()))
     none: list[Any] = [None] * len(members.layout.graph.edges)
     output = members.network.forward(weights, [None] * len(weights), none, x, members.indices.edges).mean[0, 0]
     return output * torch.from_numpy(data.target_scale) + torch.from_numpy(data.target_shift)

@@ -151,8 +151,8 @@ def test_posteriors_are_the_evaluated_parameters(run, tree):
                     continue
                 for weight in weights.shapes:
                     label = f"{weights.name}.{weight}".replace("/", ":")
-                    mean = parameters[f"mean/{weights.name}/{weight}"][slot]
-                    deviation = parameters[f"log_sd/{weights.name}/{weight}"][slot].exp()
+                    mean = weights.split(parameters[f"mean/{weights.name}"][slot])[weight]
+                    deviation = weights.split(parameters[f"log_sd/{weights.name}"][slot])[weight].exp()
                     np.testing.assert_allclose(group[f"{label} mean"].values, mean.numpy())
                     np.testing.assert_allclose(group[f"{label} sd"].values, deviation.numpy())
                     seen += 1

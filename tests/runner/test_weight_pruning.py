@@ -218,7 +218,7 @@ def test_curves_are_in_the_summary_and_the_arrays(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("sections", "message"),
     [
-        ({"relevance": {"criteria": ["belsley"]}}, "posterior.weights.covariance: got diagonal"),
+        ({"relevance": {"criteria": ["belsley"]}}, "posterior.weights.type: got diagonal"),
         ({"relevance": {"criteria": ["graves", "graves"]}}, "'graves' is listed before"),
         ({"relevance": {"criteria": ["graves"], "shares": [0.5, 0.2]}}, "expected shares that rise"),
         (
@@ -230,7 +230,7 @@ def test_curves_are_in_the_summary_and_the_arrays(tmp_path: Path) -> None:
             "posterior.weights.type: got a point",
         ),
         ({"regime": {"type": "weight_pruning", "criterion": "gravis"}}, "there is no criterion 'gravis'"),
-        ({"regime": {"type": "weight_pruning", "criterion": "belsley"}}, "posterior.weights.covariance: got diagonal"),
+        ({"regime": {"type": "weight_pruning", "criterion": "belsley"}}, "posterior.weights.type: got diagonal"),
     ],
 )
 def test_what_can_t_be_is_refused(sections: dict[str, Any], message: str) -> None:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from handmade import (
+    by_weight,
     edge,
     fn,
     graph,
@@ -232,7 +233,7 @@ def test_function_nobody_uses_that_overflows_touches_no_member():
     identity = structures(of)[0]
 
     def changed(bound, parameters):
-        parameters["mean/x->h/linear/weight"] *= 1e3
+        by_weight(bound.population, parameters, "mean", "x->h/linear")["weight"].mul_(1e3)
 
     tight = population(of, [identity] * 2, [0, 1])
     roomy = population(of, [identity] * 2, [0, 1], capacities=[[2], [2, 2], [2]])

@@ -42,7 +42,9 @@ def fitted(
     found = start_at_posterior(bound, start(bound), at)
     group = bound.population.layout.groups[0]
     mean, log_sd = (
-        torch.cat([found[f"{kind}/{group.name}/{name}"][0].reshape(-1, *bound.out_shape) for name in group.shapes])
+        torch.cat(
+            [value[0].reshape(-1, *bound.out_shape) for value in group.split(found[f"{kind}/{group.name}"]).values()]
+        )
         for kind in ("mean", "log_sd")
     )
     return found, mean.squeeze(1).numpy(), log_sd.squeeze(1).numpy()
@@ -123,7 +125,7 @@ def test_two_classes_over_inputs_of_any_scale(scale):
     bound = linear_bound("categorical", 1, outputs=2, bias=False, prior={"weights": {"precision": math.exp(precision)}})
     at = Level(torch.from_numpy(x), torch.from_numpy(y[:, None]))
     parameters = start_at_posterior(bound, start(bound), at)
-    mean, log_sd = (parameters[f"{kind}/x->y/linear/weight"].flatten().numpy() for kind in ("mean", "log_sd"))
+    mean, log_sd = (parameters[f"{kind}/x->y/linear"].flatten().numpy() for kind in ("mean", "log_sd"))
     found = bound_at(np.hstack([-x, x]), bernoulli_rows(y), precision, mean, log_sd)
     expected = best_bound(np.hstack([-x, x]), bernoulli_rows(y), precision)
     assert found == pytest.approx(expected, abs=2e-3)  # its expectations are by quasi-random points
@@ -308,7 +310,7 @@ def test_weights_that_the_data_leave_open_are_the_shortest(rows, columns):
     bound = linear_bound("gaussian", columns, bias=False, **options)
     level = Level(torch.from_numpy(x), torch.from_numpy(y[:, None]), c_reg=0.0)
     found = start_at_posterior(bound, start(bound), level)
-    mean = found["mean/x->y/linear/weight"].flatten().numpy()
+    mean = found["mean/x->y/linear"].flatten().numpy()
     np.testing.assert_allclose(mean, np.linalg.lstsq(x, y, rcond=None)[0], atol=1e-9)
 
 
@@ -328,7 +330,7 @@ def test_labels_by_maximum_likelihood(c_reg):
         return float(np.logaddexp(0, -signs * (design @ w)).sum() + penalty)
 
     best = minimize(loss, np.zeros(2), tol=1e-12)
-    w = np.array([1e3, 1.0]) * [float(found[f"mean/x->y/linear/{name}"].flatten()[0]) for name in ("weight", "bias")]
+    w = np.array([1e3, 1.0]) * found["mean/x->y/linear"].flatten().numpy()
     assert loss(w) == pytest.approx(best.fun, abs=1e-6)
 
 
@@ -356,7 +358,7 @@ def test_points_start_at_their_maximum_with_a_learned_noise(weight):
         assert joint - 40 * math.log(of_y) == pytest.approx(92.9736, abs=1e-4)
         assert objective_of(bound, found, x, y) == pytest.approx(joint, abs=1e-5)
     assert likelihood_of(bound, found, x, y) == pytest.approx(likelihood, abs=1e-3)
-    mean = torch.cat([found[f"mean/x->y/linear/{name}"].flatten() for name in ("weight", "bias")]).numpy()
+    mean = found["mean/x->y/linear"].flatten().numpy()
     np.testing.assert_allclose(mean, w, atol=1e-5)
 
 
@@ -367,4 +369,4 @@ def test_counts_by_maximum_likelihood():
     bound = linear_bound("poisson", 1, prior={"weights": {"precision": 1e6}}, posterior=POINT)
     level = Level(torch.from_numpy(x), torch.from_numpy(y[:, None]), c_reg=0.0)
     found = start_at_posterior(bound, start(bound), level)
-    assert float(found["mean/x->y/linear/bias"].flatten()[0]) == pytest.approx(math.log(y.mean()), abs=1e-6)
+    assert float(found["mean/x->y/linear"][0, -1]) == pytest.approx(math.log(y.mean()), abs=1e-6)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...errors import CallError, Problem
 from ...plugins import Relevance, WeightVectors
+from ...plugins.registry import registry
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -28,12 +29,12 @@ class Belsley(Relevance):
     @staticmethod
     def conflicts(spec: Any) -> list[Problem]:
         """A posterior without correlations."""
-        posterior = spec.posterior.weights
-        if posterior.type == "normal" and posterior.covariance == "full":
+        given = spec.posterior.weights.type
+        family = registry().get("weight_posteriors", given)
+        if family.is_normal and not family.independent:
             return []
-        got = posterior.covariance if posterior.type == "normal" else "a point"
-        message = f"got {got}; criterion belsley goes by the correlations of the posterior"
-        return [Problem("posterior.weights.covariance", message, "set it to full, or leave belsley out")]
+        message = f"got {given}; criterion belsley goes by the correlations of the posterior"
+        return [Problem("posterior.weights.type", message, "set it to full, or leave belsley out")]
 
     @staticmethod
     def scores(options: Any, weights: WeightVectors, kept: Tensor) -> Tensor:
@@ -41,7 +42,7 @@ class Belsley(Relevance):
         import torch
 
         if weights.covariance is None:
-            raise CallError("criterion belsley needs a full covariance of q(w); set posterior.weights.covariance: full")
+            raise CallError("criterion belsley needs a full covariance of q(w); set posterior.weights.type: full")
         left = torch.argsort(~kept, dim=1, stable=True)[:, : int(kept.sum(1).max())]
         shares = collinear_shares(standardised(weights.covariance, left, kept.gather(1, left)))
         return torch.zeros_like(weights.mean).scatter(1, left, -shares)

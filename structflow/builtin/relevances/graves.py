@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...errors import CallError, Problem
 from ...plugins import Relevance, WeightVectors
+from ...plugins.registry import registry
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -23,10 +24,11 @@ class Graves(Relevance):
     @staticmethod
     def conflicts(spec: Any) -> list[Problem]:
         """A posterior without spread."""
-        if spec.posterior.weights.type == "normal":
+        given = spec.posterior.weights.type
+        if registry().get("weight_posteriors", given).has_density:
             return []
-        message = "got a point; criterion graves divides by the standard deviation of the posterior"
-        remedy = "set it to normal, with a criterion that trains a distribution, or leave graves out"
+        message = f"got {given}; criterion graves divides by the standard deviation of the posterior"
+        remedy = "set it to diagonal, with a criterion that trains a distribution, or leave graves out"
         return [Problem("posterior.weights.type", message, remedy)]
 
     @staticmethod

@@ -1,0 +1,1 @@
+"""The built-in variational families of the weights, one a file."""

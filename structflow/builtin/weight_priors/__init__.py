@@ -1,0 +1,1 @@
+"""The built-in priors of the weights, one a file."""

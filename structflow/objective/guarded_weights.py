@@ -1,0 +1,146 @@
+"""Posterior and prior of the weights as the core calls them: what they return is checked, and errors name them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.func import vmap
+
+from ..plugins import WeightPosterior, WeightPrior
+from ..plugins.calling import Calling, broken_contract
+from .parameters import Parameters
+
+RESERVED = ("log_precision", "structure", "structure_temperature", "prior_structure", "likelihood", "kept")
+"""Names that a posterior's parameters can't have, because others have them."""
+
+
+class GuardedPosterior:
+    """A weight posterior over the slots (C) of a factor, and samples (S); it raises `PluginError` where it is broken.
+
+    Checks look at shapes and dtypes, which tracing knows, and cost a program nothing.
+    """
+
+    def __init__(self, plugin: type[WeightPosterior], options: Any):
+        self.plugin, self.options = plugin, options
+
+    def start(self, mean: Tensor, fan_in: Tensor) -> Parameters:
+        """Starting parameters (C, …) around means (C, n)."""
+        found: Parameters = self._lifted("start", (0, None), mean, fan_in)
+        names = [name for name in found if name in RESERVED or not name.isidentifier()]
+        if names or "mean" not in found or found["mean"].shape != mean.shape:
+            got = f"parameters named {', '.join(map(repr, found))}"
+            raise broken_contract(self.plugin, "start", got, "`mean` (n,) and others, none named as the core's own")
+        return found
+
+    def noise(self, n: int) -> int:
+        """Standard normals of a draw."""
+        with Calling(self.plugin, "noise"):
+            found: Any = self.plugin.noise(self.options, n)
+        if type(found) is not int or found < 0:
+            raise broken_contract(self.plugin, "noise", repr(found), "a whole number of at least 0")
+        return found
+
+    def draw(self, parameters: Parameters, noise: Tensor) -> Tensor:
+        """w (C, S, n) from noise (C, S, k)."""
+        return self._checked("draw", self._sampled("draw", parameters, noise), parameters, noise.shape[1])
+
+    def entropy(self, parameters: Parameters) -> Tensor:
+        """−E log q(w), (C,)."""
+        return self._checked("entropy", self._lifted("entropy", (0,), parameters), parameters, None, number=True)
+
+    def log_prob(self, parameters: Parameters, weights: Tensor) -> Tensor:
+        """log q(w), (C, S), of w (C, S, n)."""
+        found = self._sampled("log_prob", parameters, weights)
+        return self._checked("log_prob", found, parameters, weights.shape[1], number=True)
+
+    def log_prob_of_draw(self, parameters: Parameters, noise: Tensor) -> Tensor:
+        """log q(w), (C, S), of what is drawn from noise (C, S, k)."""
+        found = self._sampled("log_prob_of_draw", parameters, noise)
+        return self._checked("log_prob_of_draw", found, parameters, noise.shape[1], number=True)
+
+    def variance(self, parameters: Parameters) -> Tensor:
+        """Var w, (C, n)."""
+        return self._checked("variance", self._lifted("variance", (0,), parameters), parameters, None)
+
+    def columns(self, parameters: Parameters) -> Tensor:
+        """A square root of the covariance, (C, n, k)."""
+        found: Tensor = self._lifted("columns", (0,), parameters)
+        if not isinstance(found, Tensor) or found.ndim != 3 or found.shape[:2] != parameters["mean"].shape:
+            got = f"the shape {tuple(found.shape[1:])}" if isinstance(found, Tensor) else type(found).__name__
+            raise broken_contract(self.plugin, "columns", got, "(n, k)")
+        return found
+
+    def mask(self, parameters: Parameters, kept: Tensor) -> Parameters:
+        """Parameters with the weights removed where `kept` (C, n) is 0."""
+        return self._same("mask", self._lifted("mask", (0, 0), parameters, kept), parameters)
+
+    def nearest(self, mean: Tensor, precision: Tensor) -> Parameters:
+        """The parameters, without an axis of slots, of the q nearest to N(μ, P⁻¹)."""
+        with Calling(self.plugin, "nearest"):
+            return self.plugin.nearest(self.options, mean, precision)
+
+    def transform(self, parameters: Parameters, matrix: Tensor, back: bool = False) -> Parameters:
+        """Parameters in the coordinates of the matrices (C, n, n), or back."""
+        method = "transform_back" if back else "transform"
+        return self._same(method, self._lifted(method, (0, 0), parameters, matrix), parameters)
+
+    def _lifted(self, method: str, axes: tuple[int | None, ...], *arguments: Any) -> Any:
+        """A method over the slots."""
+        call: Callable[..., Any] = getattr(self.plugin, method)
+        with Calling(self.plugin, method):
+            return vmap(lambda *own: call(self.options, *own), axes)(*arguments)
+
+    def _sampled(self, method: str, parameters: Parameters, values: Tensor) -> Any:
+        """A method over the slots and the samples of its last argument."""
+        call: Callable[..., Any] = getattr(self.plugin, method)
+        with Calling(self.plugin, method):
+            return vmap(vmap(lambda own, value: call(self.options, own, value), (None, 0)))(parameters, values)
+
+    def _checked(
+        self, method: str, found: Any, parameters: Parameters, samples: int | None, number: bool = False
+    ) -> Tensor:
+        """A tensor (C, n), with samples (C, S, n), or numbers (C,) and (C, S); in the dtype of the parameters."""
+        mean = parameters["mean"]
+        shape = (len(mean), *([] if samples is None else [samples]), *([] if number else [mean.shape[1]]))
+        if not isinstance(found, Tensor) or tuple(found.shape) != shape or found.dtype != mean.dtype:
+            got = f"{tuple(found.shape)} in {found.dtype}" if isinstance(found, Tensor) else type(found).__name__
+            raise broken_contract(self.plugin, method, f"{got} for all members", f"{shape} in {mean.dtype}")
+        return found
+
+    def _same(self, method: str, found: Any, parameters: Parameters) -> Parameters:
+        """Parameters of the same names and shapes."""
+        shapes = {name: tuple(value.shape) for name, value in parameters.items()}
+        got = {name: tuple(value.shape) for name, value in found.items()} if isinstance(found, dict) else found
+        if got != shapes:
+            raise broken_contract(self.plugin, method, f"{got} for all members", f"{shapes}")
+        return dict(found)
+
+
+class GuardedPrior:
+    """A weight prior with the methods of its contract, which raise `PluginError` where it is broken."""
+
+    def __init__(self, plugin: type[WeightPrior], options: Any):
+        self.plugin, self.options = plugin, options
+
+    def log_prob(self, weights: Tensor, log_precision: Tensor) -> Tensor:
+        """log p(w_i | A_i) of every weight."""
+        with Calling(self.plugin, "log_prob"):
+            found = self.plugin.log_prob(self.options, weights, log_precision)
+        return self._checked("log_prob", found, weights, log_precision)
+
+    def expected_log_prob(self, mean: Tensor, variance: Tensor, log_precision: Tensor) -> Tensor:
+        """E log p(w_i | A_i) of every weight for w_i ~ N(mean_i, variance_i)."""
+        with Calling(self.plugin, "expected_log_prob"):
+            found = self.plugin.expected_log_prob(self.options, mean, variance, log_precision)
+        return self._checked("expected_log_prob", found, mean, log_precision)
+
+    def _checked(self, method: str, found: Any, weights: Tensor, log_precision: Tensor) -> Tensor:
+        """A number for each weight, in the dtype of the weights."""
+        shape = torch.broadcast_shapes(weights.shape, log_precision.shape)
+        if not isinstance(found, Tensor) or found.shape != shape or found.dtype != weights.dtype:
+            got = f"{tuple(found.shape)} in {found.dtype}" if isinstance(found, Tensor) else type(found).__name__
+            raise broken_contract(self.plugin, method, got, f"{tuple(shape)} in {weights.dtype}")
+        return found
