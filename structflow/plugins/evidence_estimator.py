@@ -83,11 +83,12 @@ class EvidenceEstimator(Plugin):
 
     One that is `of_weights` looks at `TrainedMembers.weights`, which only discrete members have: relaxed members are
     not shown to it. One that needs no density of q can be asked for where q is a point, as `criterion: map` has
-    it. One that is `loose` stays below log p(y | X, h) even where q is the posterior.
+    it. One that `needs_normal_prior` takes p(w | h) to be N(0, A⁻¹). One that is `loose` stays below log p(y | X, h) even where q is the posterior.
     """
 
     of_weights: ClassVar[bool] = False
     needs_density: ClassVar[bool] = True
+    needs_normal_prior: ClassVar[bool] = False
     loose: ClassVar[bool] = False
 
     @staticmethod

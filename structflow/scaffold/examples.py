@@ -35,6 +35,9 @@ SECTIONS = {
     "likelihood": "  likelihood: {type: gaussian}",
     "basis": "",
     "prior": "",
+    "prior_weights": "",
+    "prior_structure": "",
+    "posterior": "",
     "regime": "regime: {type: enumeration}",
     "criterion": "",
     "inner": "  inner: {steps: 500}",
@@ -68,9 +71,19 @@ EXAMPLES = {
             ("data", "data: {source: {type}, rows: 400, split: {test: 0.2, rows: last}}"),
         ),
         Example(
+            "weight_priors", "WeightPrior", "student_t", "StudentT", "student_t",
+            "a prior that leaves large weights as they are",
+            ("prior_weights", "  weights: {type: {type}, degrees: 3.0}"),
+        ),
+        Example(
+            "weight_posteriors", "WeightPosterior", "double_exponential", "DoubleExponential", "double_exponential",
+            "a posterior with a peak and longer tails than a normal one's",
+            ("posterior", "posterior: {weights: {type: {type}}}"),
+        ),
+        Example(
             "structure_distributions", "StructureDistribution", "ordered", "Ordered", "ordered",
             "a prior that prefers the functions listed first",
-            ("prior", "prior:\n  structure: {type: {type}, decay: 0.5}"),
+            ("prior_structure", "  structure: {type: {type}, decay: 0.5}"),
         ),
         Example(
             "criteria", "Criterion", "corrected_aic", "CorrectedAic", "corrected_aic",

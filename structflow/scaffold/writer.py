@@ -91,8 +91,9 @@ def filled(template: str, values: Mapping[str, str]) -> str:
 def sections(name: PackageName, examples: Sequence[Example]) -> dict[str, str]:
     """The sections of `spec.yaml`, those of the examples in place of the usual ones."""
     own = {example.section[0]: example.lines(name.prefix) for example in examples}
-    regime = {"regime": RELAXED} if "prior" in own else {}
-    return {**SECTIONS, **regime, **own}
+    regime = {"regime": RELAXED} if "prior_structure" in own else {}
+    prior = {"prior": "prior:"} if own.keys() & {"prior_weights", "prior_structure"} else {}
+    return {**SECTIONS, **regime, **prior, **own}
 
 
 def hooks_code(examples: Sequence[Example]) -> str:

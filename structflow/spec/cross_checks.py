@@ -11,7 +11,7 @@ from ..errors import PluginError, Problem
 from ..plugins import Hypergradient, Schedule
 from ..plugins.calling import Calling, conflicts_of
 from ..plugins.registry import registry
-from .criterion_calls import criterion_of, fold_count, fold_problems, with_metaparameters
+from .criterion_calls import criterion_of, fold_count, fold_problems, weight_prior, with_metaparameters
 from .estimator_labels import estimator_labels
 from .models import Spec
 from .objective_checks import factor_problems, objective_conflicts, objective_problems
@@ -25,7 +25,8 @@ from .structures import StructureSpace
 def cross_key_problems(spec: Spec, n_stages: int) -> list[Problem]:
     """What is wrong between the keys of one stage's spec."""
     problems = objective_problems(spec) + schedule_problems(spec, n_stages) + metric_problems(spec)
-    return problems + repeated(spec.evidence.estimators, "evidence.estimators") + repeated_criteria(spec)
+    problems += repeated(spec.evidence.estimators, "evidence.estimators")
+    return problems + prior_conflicts(spec) + repeated_criteria(spec)
 
 
 def schedule_problems(spec: Spec, n_stages: int) -> list[Problem]:
@@ -80,6 +81,19 @@ def metric_problems(spec: Spec) -> list[Problem]:
             message = f"got {options.type}, which is for {' or '.join(fits)} targets; {likelihood} has {target} ones"
             problems.append(Problem(f"metrics[{index}]", message, "leave it out"))
     return problems
+
+
+def prior_conflicts(spec: Spec) -> list[Problem]:
+    """A problem for every estimator of evidence that needs a normal prior of the weights where it is another one."""
+    if weight_prior(spec).is_normal:
+        return []
+    plugins = registry().of_kind("evidence_estimators")
+    message = f"it needs a normal prior of the weights; prior.weights.type is {spec.prior.weights.type}"
+    return [
+        Problem(f"evidence.estimators[{index}]", message, "leave it out, or set prior.weights.type to normal")
+        for index, options in enumerate(spec.evidence.estimators)
+        if plugins[options.type].plugin.needs_normal_prior
+    ]
 
 
 def batch_problems(spec: Spec, n_train: int) -> list[Problem]:

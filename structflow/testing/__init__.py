@@ -29,6 +29,8 @@ from .relevance import RelevanceTests
 from .structure_distribution import StructureDistributionTests
 from .tracker import TrackerTests
 from .two_level_problem import QuadraticPoint, quadratic_point
+from .weight_posterior import WeightPosteriorTests
+from .weight_prior import WeightPriorTests
 
 __all__ = [
     "TESTS_OF_KIND",
@@ -51,6 +53,8 @@ __all__ = [
     "RelevanceTests",
     "StructureDistributionTests",
     "TrackerTests",
+    "WeightPosteriorTests",
+    "WeightPriorTests",
     "quadratic_point",
 ]
 
@@ -60,6 +64,8 @@ TESTS_OF_KIND: dict[str, type[PluginTests]] = {
         BasisFunctionTests,
         LikelihoodTests,
         DataSourceTests,
+        WeightPriorTests,
+        WeightPosteriorTests,
         StructureDistributionTests,
         CriterionTests,
         InnerOptimizerTests,

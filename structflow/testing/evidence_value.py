@@ -119,7 +119,11 @@ def model() -> TinyModel:
 def parameters() -> Weights:
     """Those of q with a wider spread than the posterior."""
     exact = at_the_posterior(model(), torch.full((MEMBERS,), PRECISION, dtype=DOUBLE))
-    return {name: value + WIDER if name.startswith("log_sd") else value for name, value in exact.items()}
+    weights, wider = model().bound.weights, dict(exact)
+    for factor in weights.factors:
+        own = weights.own(exact, factor)
+        weights.put(wider, factor, {**own, "log_sd": own["log_sd"] + WIDER})
+    return wider
 
 
 class EvidenceValueTests:

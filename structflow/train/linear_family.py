@@ -48,6 +48,10 @@ class LinearFamily:
         blocks = [triangular(self.posterior.columns(own)[0]) for own in lifted]
         return Gaussian(mean, blocks[0] if len(blocks) == 1 else torch.block_diag(*blocks), held)
 
+    def point(self, mean: Tensor) -> Gaussian:
+        """All of q at one point."""
+        return Gaussian(mean, None, tuple({} for _ in self.sizes))
+
     def nearest(self, mean: Tensor, precision: Tensor) -> Gaussian:
         """The q with the least KL(q ‖ N(μ, P⁻¹)), P (n, n), or its diagonal (n,) where weights are independent.
 

@@ -148,7 +148,7 @@ def best_gaussian(objective: Objective, start: Gaussian | None = None) -> Gaussi
 
 def mode(objective: Objective, start: Gaussian | None = None) -> Gaussian:
     """The point that maximises L of points, by damped Newton steps from `start`, by default from w = 0."""
-    q = Gaussian(objective.log_precision.new_zeros(objective.model.size), None) if start is None else start
+    q = objective.family.point(objective.log_precision.new_zeros(objective.model.size)) if start is None else start
     value = objective(q)
     for _ in range(MOST_STEPS if objective.model.size else 0):
         slopes, before = objective.slopes(q), value

@@ -24,7 +24,8 @@ SPEC = {
             {"from": "h", "to": "y", "basis": ["linear"]},
         ],
     },
-    "prior": {"structure": {"type": "gumbel", "temperature": 0.7}},
+    "prior": {"weights": {"type": "logistic"}, "structure": {"type": "gumbel", "temperature": 0.7}},
+    "posterior": {"weights": "uniform"},
     "regime": {"type": "random_structures", "structures": 2},
     "optimizer": {
         "inner": {"type": "sign_ascent", "steps": 40},

@@ -69,6 +69,7 @@ EXAMPLES: dict[str, Sequence[Example]] = {
     "sklearn": [DataSourceExample({"name": name}) for name in ("diabetes", "digits")],
     "synthetic": [DataSourceExample({"rows": 10, "inputs": 1, "formula": "x0", "noise": 0.1})],
     "memory": [],  # a spec by itself has no rows in memory
+    "low_rank": [Example({"rank": rank}) for rank in (1, 3, 40)],
     "gumbel_softmax": [Example({"concentration": 0.5, "temperature": 0.7})],
     "iwelbo": [Example({"k": 4})],
     "laplace": [Example({"hessian": hessian}) for hessian in ("full", "ggn", "diagonal")],

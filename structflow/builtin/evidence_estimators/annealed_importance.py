@@ -78,6 +78,7 @@ class AnnealedImportance(EvidenceEstimator):
     Options = AnnealedImportanceOptions
     of_weights = True
     needs_density = False
+    needs_normal_prior = True
 
     @staticmethod
     def estimate(options: AnnealedImportanceOptions, trained: TrainedMembers, samples: int) -> Estimate:

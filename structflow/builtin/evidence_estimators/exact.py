@@ -33,6 +33,7 @@ class Exact(EvidenceEstimator):
     type = "exact"
     of_weights = True
     needs_density = False
+    needs_normal_prior = True
 
     @staticmethod
     def estimate(options: Any, trained: TrainedMembers, samples: int) -> Estimate:

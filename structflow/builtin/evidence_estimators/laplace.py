@@ -42,6 +42,7 @@ class Laplace(EvidenceEstimator):
     Options = LaplaceOptions
     of_weights = True
     needs_density = False
+    needs_normal_prior = True
 
     @staticmethod
     def estimate(options: LaplaceOptions, trained: TrainedMembers, samples: int) -> Estimate:

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
 HALF_LOG_TWO_PI = 0.5 * math.log(2 * math.pi)
 
+FARTHEST = 16.0
+"""log D of the nearest q from that of independent weights at most: it may go to −∞, where V says all of a weight."""
+
 START_SHARE = 0.1
 """Length of the columns of V at the start in standard deviations of D: at V = 0 nothing has a gradient by V."""
 
@@ -121,14 +124,18 @@ class LowRank(WeightPosterior):
             [log_d], max_iter=200, tolerance_grad=1e-10, tolerance_change=1e-14, line_search_fn="strong_wolfe"
         )
 
+        def limited() -> Tensor:
+            return torch.nan_to_num(log_d, nan=0.0).clamp(-FARTHEST, FARTHEST)
+
         def matrix() -> Tensor:
-            return (0.5 * log_d).exp().unsqueeze(1) * whole * (0.5 * log_d).exp()
+            root = (0.5 * limited()).exp()
+            return root.unsqueeze(1) * whole * root
 
         def closure() -> Tensor:
             optimiser.zero_grad()
             values = torch.linalg.eigvalsh(matrix())
             low = values[:rank].clamp(min=torch.finfo(values.dtype).tiny, max=1.0)
-            total = values[rank:].sum() + (values[:rank] - low + 1 + low.log()).sum() - log_d.sum()
+            total: Tensor = values[rank:].sum() + (values[:rank] - low + 1 + low.log()).sum() - limited().sum()
             total.backward()
             return total
 
@@ -137,7 +144,7 @@ class LowRank(WeightPosterior):
         with torch.no_grad():
             values, vectors = torch.linalg.eigh(matrix())
             spread = (1 / values[:rank].clamp(min=torch.finfo(values.dtype).tiny) - 1).clamp(min=0).sqrt()
-            sd = unit * (0.5 * log_d).exp()
+            sd = unit * (0.5 * limited()).exp()
             columns = sd.unsqueeze(1) * vectors[:, :rank] * spread
         return {"mean": mean, "log_sd": sd.log(), "columns": columns}
 
