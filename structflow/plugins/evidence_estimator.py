@@ -82,8 +82,9 @@ class EvidenceEstimator(Plugin):
     """Estimates log p(y | X, h) of trained members; the spec names it in `evidence.estimators`.
 
     One that is `of_weights` looks at `TrainedMembers.weights`, which only discrete members have: relaxed members are
-    not shown to it. One that needs no density of q can be asked for where q is a point, as `criterion: map` has
-    it. One that `needs_normal_prior` takes p(w | h) to be N(0, A⁻¹). One that is `loose` stays below log p(y | X, h) even where q is the posterior.
+    not shown to it. One that needs no density of q can be asked for where q is a point, as `criterion: map` has it. One
+    that `needs_normal_prior` takes p(w | h) to be N(0, A⁻¹). One that is `loose` stays below log p(y | X, h) even where
+    q is the posterior.
     """
 
     of_weights: ClassVar[bool] = False
