@@ -25,7 +25,7 @@ SPEC = {
         ],
     },
     "prior": {"weights": {"type": "logistic"}, "structure": {"type": "gumbel", "temperature": 0.7}},
-    "posterior": {"weights": "uniform"},
+    "posterior": {"weights": "logistic_weights"},
     "regime": {"type": "random_structures", "structures": 2},
     "optimizer": {
         "inner": {"type": "sign_ascent", "steps": 40},

@@ -227,7 +227,7 @@ def test_curves_are_in_the_summary_and_the_arrays(tmp_path: Path) -> None:
                 "objective": {"preset": "map"},
                 "prior": {"weights": {"precision": 1.0}},
             },
-            "posterior.weights.type: got a point",
+            "posterior.weights.type: got point",
         ),
         ({"regime": {"type": "weight_pruning", "criterion": "gravis"}}, "there is no criterion 'gravis'"),
         ({"regime": {"type": "weight_pruning", "criterion": "belsley"}}, "posterior.weights.type: got diagonal"),
