@@ -60,7 +60,9 @@ class WeightPosteriorTests(PluginTests):
 
     kind = "weight_posteriors"
 
-    @remedy("return unconstrained tensors from `start`, `mean` (n,) among them, and their number from `parameter_count`")
+    @remedy(
+        "return unconstrained tensors from `start`, `mean` (n,) among them, and their number from `parameter_count`"
+    )
     def test_parameters_are_counted(self, subject: Subject) -> None:
         """`start` returns named tensors with the given `mean` among them; they are as many numbers as it says."""
         mean = normal(SIZE, seed=1)
@@ -70,7 +72,10 @@ class WeightPosteriorTests(PluginTests):
         for name, value in found.items():
             expect(value.dtype == DOUBLE, f"{name} in {value.dtype}")
             expect_finite(value, name)
-        held, said = sum(value.numel() for value in found.values()), subject.plugin.parameter_count(subject.options, SIZE)
+        held, said = (
+            sum(value.numel() for value in found.values()),
+            subject.plugin.parameter_count(subject.options, SIZE),
+        )
         expect(held == said, f"{held} numbers where parameter_count says {said}")
 
     @remedy("let `draw` add `mean` to what the noise and the other parameters make, whose mean is 0")
@@ -112,7 +117,7 @@ class WeightPosteriorTests(PluginTests):
 
     @remedy("compare `log_prob` with the distribution of `draw`: the Jacobian counts")
     def test_density_is_that_of_draws(self, subject: Subject) -> None:
-        """E_q[p/q] is 1 for a p of the family near by, and E_q[(p/q) w] its mean; a normal q has that of `columns`."""
+        """E_q[p/q] is 1 for a p of the family near by, E_q[(p/q) w] its mean; a normal q has that of `columns`."""
         plugin, options, parameters = subject.plugin, subject.options, parameters_of(subject)
         if not plugin.has_density:
             return
@@ -138,9 +143,9 @@ class WeightPosteriorTests(PluginTests):
             covariance = columns @ columns.mT
             expect_close(covariance, torch.diag(covariance.diagonal()), "the covariance")
 
-    @remedy("in `mask`, give removed weights mean 0, no correlation and one distribution that depends on no parameter")
+    @remedy("in `mask`, give removed weights mean 0, no correlation and one distribution without parameters")
     def test_removed_weights_depend_on_nothing(self, subject: Subject) -> None:
-        """Removed weights have mean 0 and one distribution, whatever the parameters were, and removing twice is as once."""
+        """Removed weights have mean 0 and one distribution, whatever the parameters were; twice is as once."""
         plugin, options = subject.plugin, subject.options
         kept, none = torch.tensor([1.0, 0.0, 1.0, 1.0, 0.0], dtype=DOUBLE), torch.zeros(SIZE, dtype=DOUBLE)
         parameters, other = parameters_of(subject), parameters_of(subject, 2)
@@ -155,7 +160,9 @@ class WeightPosteriorTests(PluginTests):
         expect_close(spread, spread[:1].expand(2), "the variance of one removed weight beside another's")
         expect_close(plugin.variance(options, anew)[removed], spread, "their variance under other parameters")
         alone = plugin.entropy(options, plugin.mask(options, parameters, none))
-        expect_close(plugin.entropy(options, plugin.mask(options, other, none)), alone, "the entropy of removed weights")
+        expect_close(
+            plugin.entropy(options, plugin.mask(options, other, none)), alone, "the entropy of removed weights"
+        )
         apart = plugin.mask(options, {**parameters, "mean": none}, torch.tensor([0.0, 1, 0, 0, 0], dtype=DOUBLE))
         w, at = none.clone(), 0.7
         w[0] = at
@@ -189,7 +196,9 @@ class WeightPosteriorTests(PluginTests):
 
         least = divergence(found)
         for seed in range(8):
-            near = {name: value + 0.01 * normal(*value.shape, seed=seed) for name, value in found.items() if name != "mean"}
+            near = {
+                name: value + 0.01 * normal(*value.shape, seed=seed) for name, value in found.items() if name != "mean"
+            }
             other = divergence({**near, "mean": mean})
             expect(bool(other >= least - 1e-7), f"a divergence of {float(other):.9g} near {float(least):.9g}")
         if plugin.unrestricted:

@@ -64,7 +64,7 @@ class WeightPriorTests(PluginTests):
 
     @remedy("broadcast weights against log A, element by element, without branching on values")
     def test_shapes_broadcast(self, subject: Subject) -> None:
-        """A number for each weight, of members and samples too, under `vmap`, with finite gradients, and at w = 0."""
+        """A number for each weight, of members and samples, under `vmap`, with finite gradients, and at w = 0."""
         weights = torch.tensor([[0.0, 0.5, -2.0], [1.0, -1e3, 1e-3]], dtype=DOUBLE)
         log_precision = torch.tensor([[0.0], [2.0]], dtype=DOUBLE)
         found = log_prob(subject, weights, log_precision)
@@ -85,7 +85,7 @@ class WeightPriorTests(PluginTests):
 
     @remedy("compare `expected_log_prob` with an integral of `log_prob` over N(μ, σ²)")
     def test_expectation_is_exact(self, subject: Subject) -> None:
-        """Where it has a closed form, E log p(w) is that of the trapezoidal rule over ±9 σ, for scales from 1e-3 to 1e3."""
+        """With a closed form, E log p(w) is that of the trapezoidal rule over ±9 σ, for scales from 1e-3 to 1e3."""
         if not subject.plugin.closed_form:
             return
         z = torch.linspace(-9, 9, POINTS, dtype=DOUBLE)
