@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import os
+import queue
+import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from ..errors import ClusterError
+from .failures import in_one_line
 from .machine import compiler_available, environment, threads_for_one_process
 
-LONGEST_CHECK = 60
-"""Seconds that workers may take to answer: the first call imports torch."""
+LEAST_PATIENCE = 60.0
+"""Seconds that workers may take to answer, at least: the first call imports torch."""
+
+MOST_NAMED = 5
+"""Workers that a message names."""
 
 
 def wait_for_workers(client: Any, seconds: float) -> None:
@@ -41,24 +47,60 @@ def refuse_without_resources(client: Any, resources: Mapping[str, float]) -> Non
             )
 
 
-def refuse_other_versions(client: Any) -> None:
-    """Raise `ClusterError` with a table where a worker has another version of anything that numbers depend on."""
+def answers(client: Any, seconds: float, function: Callable[..., Any], *arguments: Any) -> dict[str, Any]:
+    """What a function returns on each worker, by address; an exception where it fails on one or the worker is lost.
+
+    Raises `ClusterError` where there are no workers any more, or not all answer within so many seconds (at least
+    `LEAST_PATIENCE`): Dask's client has no limit of its own for that.
+    """
+    arrived: queue.SimpleQueue[Any] = queue.SimpleQueue()
+
+    def ask() -> None:
+        try:
+            arrived.put(client.run(function, *arguments, on_error="return"))
+        except Exception as error:  # the caller's to raise
+            arrived.put(error)
+
+    threading.Thread(target=ask, daemon=True).start()
+    patience = max(seconds, LEAST_PATIENCE)
     try:
-        found: dict[str, Any] = client.run(versions_here, on_error="return")
-    except Exception as error:  # whatever a broken worker raises while it imports us
-        raise ClusterError(f"the workers can't import structflow: {error}") from error
-    rows = []
+        found = arrived.get(timeout=patience)
+    except queue.Empty:
+        workers = ", ".join(sorted(client.scheduler_info(n_workers=-1)["workers"])[:MOST_NAMED])
+        raise ClusterError(
+            f"not every worker answers within {patience:g} s; end those that hang, of {workers}, and run the same "
+            "command again"
+        ) from None
+    if isinstance(found, Exception):
+        raise ClusterError(f"the workers can't be asked: {in_one_line(found)}") from found
+    if not found:
+        raise ClusterError("the workers left before the run began; start workers, and run the same command again")
+    return dict(found)
+
+
+def refuse_other_versions(client: Any, seconds: float) -> list[str]:
+    """Raise `ClusterError` with a table where a worker has another version of anything that numbers depend on.
+
+    Returns the addresses of the workers that were compared, which answer within so many seconds.
+    """
+    found = answers(client, seconds, versions_here)
+    there = client.scheduler_info(n_workers=-1)["workers"]
+    rows, same = [], []
     for address, versions in sorted(found.items()):
         if not isinstance(versions, dict):
+            if address not in there:  # it left while it was asked
+                continue
             rows.append(f"  {address}: can't import structflow: {versions}")
             continue
         rows += [f"  {address}: {line}" for line in other_versions(versions, versions_here())]
+        same.append(address)
     if rows:
         table = "\n".join(rows)
         raise ClusterError(
             f"workers have other versions than this process, and would compute other numbers:\n{table}\n"
             "install the same versions everywhere, and restart workers where code has changed"
         )
+    return same
 
 
 def other_versions(there: Mapping[str, str], here: Mapping[str, str]) -> list[str]:
@@ -82,20 +124,22 @@ def versions_here() -> dict[str, str]:
     return {"python": described["python"], **described["versions"], **plugin_versions(), **plugin_sources()}
 
 
-def refuse_without_directory(client: Any, path: Path) -> None:
+def refuse_without_directory(client: Any, path: Path, seconds: float) -> None:
     """Raise `ClusterError` where a worker doesn't see the run directory: everything is read and written there."""
-    seen = client.run(os.path.isfile, str(path.resolve() / "plan.json"))
-    blind = sorted(address for address, there in seen.items() if not there)
+    seen = answers(client, seconds, os.path.isfile, str(path.resolve() / "plan.json"))
+    blind = sorted(address for address, there in seen.items() if there is False)  # not one that is lost meanwhile
     if blind:
         raise ClusterError(
-            f"worker(s) {', '.join(blind[:5])} don't see the run directory {path.resolve()}; put it on a file "
+            f"worker(s) {', '.join(blind[:MOST_NAMED])} don't see the run directory {path.resolve()}; put it on a file "
             "system that all of them share (-o)"
         )
 
 
-def abilities(client: Any) -> dict[str, Any]:
+def abilities(client: Any, seconds: float) -> dict[str, Any]:
     """What all workers can do: `cuda` and `compiles`, and the least `threads` of any."""
-    found = list(client.run(abilities_here).values())
+    found = [each for each in answers(client, seconds, abilities_here).values() if isinstance(each, dict)]
+    if not found:
+        raise ClusterError("the workers left before the run began; start workers, and run the same command again")
     return {
         "cuda": all(each["cuda"] for each in found),
         "compiles": all(each["compiles"] for each in found),

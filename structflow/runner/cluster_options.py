@@ -48,7 +48,9 @@ class Cluster(Options):
     resources: dict[str, Annotated[float, Field(gt=0)]] = Field(
         {}, description="What a training task takes of a worker, such as {GPU: 1}; on a GPU {GPU: 1} by default."
     )
-    wait_seconds: float = Field(120.0, gt=0, description="How long to wait for the first worker.")
+    wait_seconds: float = Field(
+        120.0, gt=0, description="How long to wait for a worker, at the start and where none is left."
+    )
 
 
 class Local(Cluster):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -30,6 +31,10 @@ from .progress import Listener, listening
 from .run_task import run_task
 from .submission import Submission
 from .worker_task import do_on_worker
+from .worker_watch import WorkerWatch
+
+BREATH = 0.1
+"""Seconds between two looks at what is done."""
 
 
 @dataclass(frozen=True)
@@ -62,8 +67,8 @@ def place_for(options: ClusterOptions | None, wanted_device: str) -> Iterator[Pl
         if wanted_device == "cuda":
             resources.setdefault("GPU", 1)
         refuse_without_resources(client, resources)
-        refuse_other_versions(client)
-        able = abilities(client)
+        known = refuse_other_versions(client, options.wait_seconds)
+        able = abilities(client, options.wait_seconds)
         if wanted_device == "cuda" and not able["cuda"]:
             raise CallError("compute.device is cuda, but not every worker finds a CUDA device; set it to auto or cpu")
         device = "cuda" if wanted_device != "cpu" and able["cuda"] else "cpu"
@@ -71,8 +76,10 @@ def place_for(options: ClusterOptions | None, wanted_device: str) -> Iterator[Pl
         site = Site(device, able["compiles"], threads)
 
         def carry_out(directory: RunDirectory, plan: Plan, listener: Listener) -> None:
-            refuse_without_directory(client, directory.path)
-            run_on(client, resources, directory, plan, listener)
+            refuse_without_directory(client, directory.path, options.wait_seconds)
+            started_here = options.workers if isinstance(options, Local) else None
+            watch = WorkerWatch(client, News(listener), resources, options.wait_seconds, known, started_here)
+            run_on(directory, plan, watch)
 
         dashboard = None if isinstance(options, Local) and options.dashboard is None else client.dashboard_link
         yield Place(site, carry_out, dashboard)
@@ -128,9 +135,7 @@ def run_here(directory: RunDirectory, plan: Plan, listener: Listener) -> None:
     failures.raise_any(directory, plan)
 
 
-def run_on(
-    client: Any, resources: Mapping[str, float], directory: RunDirectory, plan: Plan, listener: Listener
-) -> None:
+def run_on(directory: RunDirectory, plan: Plan, watch: WorkerWatch) -> None:
     """All tasks on the workers of a client. A task that loses its worker is done again on another, a few times.
 
     Dask gives up a task where workers that it waited on died too often, too. Such tasks are submitted once more.
@@ -138,18 +143,20 @@ def run_on(
     from distributed import KilledWorker
     from distributed.client import FutureCancelledError
 
-    submission, news, failures = Submission.of(directory), News(listener), Failures()
+    client, news, submission, failures = watch.client, watch.news, Submission.of(directory), Failures()
     client.subscribe_topic(submission.topic, news.of_the_run)
     client.subscribe_topic("all", news.of_the_cluster)
     while True:
         before = news.deaths.total()
         try:
-            errors = run_wave(client, submission, resources, task_graph(submission, plan, failures.errors))
+            errors = run_wave(watch, submission, task_graph(submission, plan, failures.errors))
         except FutureCancelledError as lost:
             raise ClusterError(
                 f"lost the scheduler at {client.scheduler.address}\n{how_far(directory, plan)}, with a scheduler that "
                 "runs or in one process"
             ) from lost
+        except ClusterError as unworkable:
+            raise ClusterError(f"{unworkable}\n{how_far(directory, plan)}") from unworkable
         nobody_heard = news.deaths.total() == before
         bystanders = False
         for name, error in own_errors(plan, errors).items():
@@ -165,24 +172,22 @@ def run_on(
     failures.raise_any(directory, plan)
 
 
-def run_wave(
-    client: Any, submission: Submission, resources: Mapping[str, float], graph: Mapping[str, Any]
-) -> dict[str, Exception]:
+def run_wave(watch: WorkerWatch, submission: Submission, graph: Mapping[str, Any]) -> dict[str, Exception]:
     """Do the tasks of a graph; returns the errors of tasks that failed, or that wait for one that did, by task.
 
     What a task returns stays where it is: its record has everything, and fetching each would take longer than the task.
 
-    Raises `StorageError` at once, since no other task could be written either, and Dask's `FutureCancelledError` where
-    the scheduler is lost.
+    Raises `StorageError` at once, since no other task could be written either, Dask's `FutureCancelledError` where the
+    scheduler is lost, and `ClusterError` where there are no workers to wait for.
     """
-    from distributed import as_completed
     from distributed.client import FutureCancelledError
 
     errors: dict[str, Exception] = {}
-    with dask.annotate(resources=partial(taken_by, dict(resources))) if resources else contextlib.nullcontext():
-        futures = client.get(dict(graph), list(graph), sync=False)
+    resources = dict(watch.resources)
+    with dask.annotate(resources=partial(taken_by, resources)) if resources else contextlib.nullcontext():
+        futures = watch.client.get(dict(graph), list(graph), sync=False)
     try:
-        for future in as_completed(futures):
+        for future in done_of(futures, watch):
             if future.status == "finished":
                 continue
             try:
@@ -192,8 +197,21 @@ def run_wave(
             except Exception as error:
                 errors[submission.name_of(future.key)] = error
     finally:
-        client.cancel(futures)
+        watch.client.cancel(futures)
     return errors
+
+
+def done_of(futures: list[Any], watch: WorkerWatch) -> Iterator[Any]:
+    """The futures as they are done; while none is, a look at the workers, which raises `ClusterError`."""
+    from distributed import as_completed
+
+    waiting = as_completed(futures)
+    while not waiting.is_empty():
+        found = waiting.next_batch(block=False)
+        yield from found
+        if not found:
+            watch.look()
+            time.sleep(BREATH)
 
 
 def own_errors(plan: Plan, errors: Mapping[str, Exception]) -> dict[str, Exception]:

@@ -72,3 +72,14 @@ def test_a_worker_that_leaves_is_named(news, capsys):
         "warning: worker late at tcp://127.0.0.1:2 has other versions than this process, and leaves without doing "
         "anything: zarr 3.0.0; here 3.1.6\n"
     )
+
+
+def test_workers_that_come_back_as_others_are_named_a_few_times(news, capsys):
+    """A worker says so once for each task that it was given before it left; the fourth like it isn't named."""
+    for number in (1, 1, 2, 3, 4, 5):
+        message = {"refused": f"worker {number}", "versions": ["zarr 3.0.0; here 3.1.6"]}
+        news.of_the_run((0.0, {"worker": f"tcp://127.0.0.1:{number}", **message}))
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.split()[2] for line in lines] == ["1", "2", "3"]
+    assert lines[-1].endswith("; further ones like it are not named")
+    assert len(news.refused) == 5
