@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +19,9 @@ from ..store.openings import damage_of_earlier, drop_opening, earlier_openings
 from ..store.run_directory import WITHOUT_REPAIR, RunDirectory
 from ..store.run_lock import locked, refuse_foreign_lock
 from .read import refuse_no_run
+
+MISSING = " is missing"
+"""What a message about a file that isn't there ends with."""
 
 
 def inspect(path: Path) -> list[Damage]:
@@ -36,6 +40,23 @@ def inspect(path: Path) -> list[Damage]:
 def opening_damage(found: Sequence[Damage]) -> list[Damage]:
     """What is damaged of the files that the run was started with."""
     return [each for each in found if each.part == "opened"]
+
+
+def lines_of(found: Sequence[Damage]) -> list[str]:
+    """What is damaged, a line each; a folder that is gone is named once, with the number of its files."""
+    lines: dict[str, int] = {}
+    for each in found:
+        missing = each.message.removesuffix(MISSING)
+        folder = lost_folder(Path(missing)) if missing != each.message else None
+        line = each.message if folder is None else f"{folder}{MISSING}"
+        lines[line] = lines.get(line, 0) + (folder is not None)
+    return [f"{line}, with {number:,} file(s)" if number else line for line, number in lines.items()]
+
+
+def lost_folder(path: Path) -> Path | None:
+    """The outermost folder of a missing file that is missing, too."""
+    gone = [folder for folder in path.parents if not os.path.lexists(folder)]
+    return gone[-1] if gone else None
 
 
 def advice(found: Sequence[Damage], path: Path) -> str:

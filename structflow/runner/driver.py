@@ -218,6 +218,7 @@ def carry_out(run: OpenRun, listener: Listener) -> float:
     Returns the seconds it took; of tasks that an earlier call did, the seconds of each.
     """
     directory = run.directory
+    directory.create()  # folders that were lost
     earlier = [directory.record(task.name).seconds for task in run.plan.tasks() if directory.is_committed(task.name)]
     started = time.perf_counter()
     (run_here if run.place is None else run.place.carry_out)(directory, run.plan, listener)

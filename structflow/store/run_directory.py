@@ -249,7 +249,10 @@ class RunDirectory:
         if record.arrays is None:
             return {}
         try:
-            return load_arrays(self.files, record.arrays, wanted, record.array_file)[0]
+            expected = record.array_file
+            if not self.has(record.arrays):
+                raise StorageError(f"{self.path / record.arrays} is missing")
+            return load_arrays(self.files, record.arrays, wanted, expected)[0]
         except ValueError as error:
             raise StorageError(f"{self.record_file(record.task)} is damaged: {error}; {self.remedy}") from error
         except StorageError as error:

@@ -1,8 +1,9 @@
-"""No test leaves a process behind."""
+"""What tests of faults share: a finished run to damage, processes to kill; and no test leaves a process behind."""
 
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import time
 import uuid
@@ -10,7 +11,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import studies
+from clusters import DaskCluster, cluster
 from sabotage import Sabotage
+
+import structflow
 
 MARK = "STRUCTFLOW_TEST"
 PATIENCE = 30
@@ -55,3 +60,33 @@ def sabotage(tmp_path: Path) -> Sabotage:
     folder = tmp_path / "orders"
     folder.mkdir()
     return Sabotage(folder)
+
+
+@pytest.fixture
+def dask(tmp_path: Path, sabotage: Sabotage) -> Iterator[DaskCluster]:
+    """A scheduler to which the test adds workers."""
+    with cluster(tmp_path / "dask", **sabotage.environment) as made:
+        yield made
+
+
+@pytest.fixture
+def package(tmp_path: Path) -> Path:
+    """A copy of structflow's sources, which a test may change."""
+    copy = tmp_path / "copied" / "structflow"
+    shutil.copytree(Path(structflow.__file__).parent, copy, ignore=shutil.ignore_patterns("__pycache__"))
+    return copy
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Path:
+    """The finished run of a module's `SPEC`, for all its tests: to be read alone."""
+    folder = tmp_path_factory.mktemp("finished")
+    studies.run(request.module.SPEC, folder / "run")
+    return folder / "run"
+
+
+@pytest.fixture
+def run(finished: Path, tmp_path: Path) -> Path:
+    """A copy of it, which a test may damage."""
+    shutil.copytree(finished, tmp_path / "run")
+    return tmp_path / "run"

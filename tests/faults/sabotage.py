@@ -63,6 +63,12 @@ def path_with(*folders: Path) -> str:
     return os.pathsep.join([*map(str, folders), os.environ.get("PYTHONPATH", "")])
 
 
+def change(package: Path) -> None:
+    """One more line in one module of a copy of structflow, whose version stays the same."""
+    with (package / "objective" / "bound.py").open("a") as module:
+        module.write("\nFORGOTTEN = True\n")
+
+
 def study(batches: int) -> dict[str, Any]:
     """One small network, with two restarts for each batch."""
     edges = [{"from": "x", "to": "h", "basis": ["dense"]}, studies.LAST]

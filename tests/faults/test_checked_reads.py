@@ -24,19 +24,6 @@ SPEC = studies.spec(
 )
 
 
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("finished")
-    studies.run(SPEC, folder / "run")
-    return folder / "run"
-
-
-@pytest.fixture
-def run(finished, tmp_path) -> Path:
-    shutil.copytree(finished, tmp_path / "run")
-    return tmp_path / "run"
-
-
 def change_a_digit(path: Path) -> None:
     """The last one: JSON stays JSON, and a chunk a chunk."""
     content = path.read_bytes()

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import time
-from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 from subprocess import Popen
@@ -15,10 +13,9 @@ from subprocess import Popen
 import pytest
 import sabotage as sabotaged
 import studies
-from clusters import PATIENCE, DaskCluster, called, cluster, continued, ended, faked, slowdown, started, wait_until
+from clusters import PATIENCE, DaskCluster, called, continued, ended, faked, slowdown, started, wait_until
 from sabotage import Sabotage, path_with
 
-import structflow
 from structflow.store.run_directory import RunDirectory
 
 pytestmark = pytest.mark.faults
@@ -36,12 +33,6 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     found = studies.digests(studies.run(STUDY, folder / "run").path)
     assert len(found) == TASKS
     return found
-
-
-@pytest.fixture
-def dask(tmp_path: Path, sabotage: Sabotage) -> Iterator[DaskCluster]:
-    with cluster(tmp_path / "dask", **sabotage.environment) as made:
-        yield made
 
 
 def submitted(
@@ -260,14 +251,10 @@ def test_a_worker_with_other_versions(tmp_path, dask, sabotage):
     assert not (tmp_path / "run").exists()
 
 
-def test_a_worker_with_changed_code(tmp_path, dask, sabotage):
+def test_a_worker_with_changed_code(tmp_path, dask, package, sabotage):
     """Fault 17: one more line in one module of structflow, whose version is the same, is told and refused."""
-    package = Path(structflow.__file__).parent
-    copy = tmp_path / "changed" / "structflow"
-    shutil.copytree(package, copy, ignore=shutil.ignore_patterns("__pycache__"))
-    with (copy / "objective" / "bound.py").open("a") as module:
-        module.write("\nFORGOTTEN = True\n")
-    worker = dask.worker("other", PYTHONPATH=path_with(copy.parent, sabotaged.PACKAGE))
+    sabotaged.change(package)
+    worker = dask.worker("other", PYTHONPATH=path_with(package.parent, sabotaged.PACKAGE))
     with submitted(tmp_path, dask, sabotage) as process:
         err = ended(process, 4)
     assert worker.poll() is None

@@ -13,18 +13,7 @@ from structflow.errors import StorageError
 from structflow.results.read import read_summary
 from structflow.results.run import Run
 
-
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("finished")
-    studies.run(studies.spec(), folder / "run")
-    return folder / "run"
-
-
-@pytest.fixture
-def run(finished, tmp_path) -> Path:
-    shutil.copytree(finished, tmp_path / "run")
-    return tmp_path / "run"
+SPEC = studies.spec()
 
 
 def files_of_arrays(folder: Path) -> list[Path]:
@@ -153,3 +142,20 @@ def test_leftovers_are_listed_and_removed(cli, run):
     assert (run / "ranking.png").exists()
     assert cli("gc", run).out == "nothing to remove\n"
     assert cli("verify", run).code == 0
+
+
+@pytest.mark.parametrize(("folder", "most"), [("result.zarr", 200), ("attempts", 2), ("records", 4)])
+def test_a_lost_folder_is_one_line_and_is_made_again(cli, run, folder, most):
+    """Every file of it had a line. One batch: a decision, a training and an evaluation with arrays, a selection."""
+    files = len([path for path in (run / folder).rglob("*") if path.is_file()])
+    assert 1 < files <= most
+    shutil.rmtree(run / folder)
+    called = cli("verify", run)
+    assert called.code == 3
+    assert called.out.splitlines() == [
+        f"damaged: {run / folder} is missing, with {files} file(s)", f"repair it with: structflow verify {run} --repair"
+    ]  # fmt: skip
+    assert len(cli("verify", run, "--json").out.splitlines()) > files  # each with its task
+    repaired = cli("verify", run, "--repair")
+    assert (repaired.code, len(repaired.out.splitlines())) == (0, 2)
+    assert cli("verify", run).out == f"{run} is intact\n"

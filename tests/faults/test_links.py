@@ -26,20 +26,7 @@ from structflow.store.run_directory import RunDirectory
 from structflow.store.run_lock import locked
 
 TRAIN = "setting0-round0-batch0-stage0-train"
-SMALL = studies.spec(optimizer={"inner": {"steps": 5}, "restarts": 1}, evidence={"samples": 4})
-
-
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("finished")
-    studies.run(SMALL, folder / "run")
-    return folder / "run"
-
-
-@pytest.fixture
-def run(finished, tmp_path) -> Path:
-    shutil.copytree(finished, tmp_path / "run")
-    return tmp_path / "run"
+SPEC = studies.spec(optimizer={"inner": {"steps": 5}, "restarts": 1}, evidence={"samples": 4})
 
 
 def content_of(folder: Path) -> dict[str, tuple[int, bytes]]:
@@ -88,7 +75,7 @@ REFUSED = {
 def test_a_link_at_a_name_of_our_own_is_refused(cli, run, elsewhere, tmp_path, command):
     """Exit code 3 with the link, where it leads and what to do; what it leads to stays as it is, to the byte."""
     spec = studies.write(
-        SMALL if command != "run" else {**SMALL, "optimizer": {**SMALL["optimizer"], "restarts": 2}}, tmp_path
+        SPEC if command != "run" else {**SPEC, "optimizer": {**SPEC["optimizer"], "restarts": 2}}, tmp_path
     )
     before = content_of(elsewhere)
     arguments = {"verify": (run, "--repair"), "run": (spec, "-o", run, "--quiet")}.get(command, (run,))
@@ -306,7 +293,7 @@ def test_the_log_of_a_tracker_leads_nowhere_else(tmp_path, capsys, kind):
         os.mkfifo(tmp_path / "run" / "log.jsonl")
     (tmp_path / "run" / "run.lock").touch()  # or the folder would be somebody else's
     (tmp_path / "run" / "settings.json").touch()
-    run = studies.run({**SMALL, "trackers": [{"type": "json_lines", "file": file}]}, tmp_path / "run")
+    run = studies.run({**SPEC, "trackers": [{"type": "json_lines", "file": file}]}, tmp_path / "run")
     (warning,) = [each for each in run.summary["warnings"] if "json_lines" in each]
     assert {"link": "symbolic link", "ours": "consists of", "outside": "regular file"}.get(kind, "FIFO") in warning
     assert (tmp_path / "precious").read_text() == "mine"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import threading
 import time
 from collections.abc import Iterator
@@ -12,10 +11,8 @@ from pathlib import Path
 import pytest
 import sabotage as sabotaged
 import studies
-from clusters import DaskCluster, called, cluster, continued, ended, started, wait_until
-from sabotage import Sabotage, path_with
-
-import structflow
+from clusters import DaskCluster, called, continued, ended, started, wait_until
+from sabotage import path_with
 
 pytestmark = pytest.mark.faults
 
@@ -24,25 +21,6 @@ STUDY = sabotaged.study(batches=2)
 
 WAIT = 15
 """Seconds that the cluster files of these tests give workers to come."""
-
-
-@pytest.fixture
-def package(tmp_path: Path) -> Path:
-    """A copy of structflow's sources, which a test may change."""
-    copy = tmp_path / "copied" / "structflow"
-    shutil.copytree(Path(structflow.__file__).parent, copy, ignore=shutil.ignore_patterns("__pycache__"))
-    return copy
-
-
-@pytest.fixture
-def dask(tmp_path: Path, sabotage: Sabotage) -> Iterator[DaskCluster]:
-    with cluster(tmp_path / "dask", **sabotage.environment) as made:
-        yield made
-
-
-def change(package: Path) -> None:
-    with (package / "objective" / "bound.py").open("a") as module:
-        module.write("\nFORGOTTEN = True\n")
 
 
 def command(folder: Path, cluster_file: str) -> tuple[str, ...]:
@@ -86,7 +64,7 @@ def test_code_that_changes_while_workers_of_ones_own_are_restarted(tmp_path, pac
     sabotage.hold()
     with started(*asked, cwd=tmp_path, **environment) as process:
         wait_until(lambda: len(list(tmp_path.glob("run/checkpoints/*/step-*"))) >= workers, "all train", process)
-        change(package)
+        sabotaged.change(package)
         sabotage.kill_some(0, ["exit"], deaths=workers)
         begun = time.monotonic()
         sabotage.release()
@@ -110,7 +88,7 @@ def test_code_that_changes_while_workers_of_ones_own_are_restarted(tmp_path, pac
 
 def test_a_worker_that_is_started_again_and_refused_each_time(tmp_path, dask, package, sabotage):
     """On a scheduler that runs already, whoever restarts workers does so without end; the command doesn't."""
-    change(package)
+    sabotaged.change(package)
     sabotage.hold()
     dask.worker("first")
     with started(*command(tmp_path, of_scheduler(dask)), cwd=tmp_path, **sabotage.environment) as process:
@@ -128,7 +106,7 @@ def test_a_worker_that_is_started_again_and_refused_each_time(tmp_path, dask, pa
 
 def test_a_keeper_does_not_restart_a_worker_that_is_refused(tmp_path, dask, package, sabotage, undisturbed):
     """`dask worker` with its nanny ends; another worker of the same versions then does the run."""
-    change(package)
+    sabotaged.change(package)
     sabotage.hold()
     dask.worker("first")
     with started(*command(tmp_path, of_scheduler(dask)), cwd=tmp_path, **sabotage.environment) as process:

@@ -19,15 +19,15 @@ def command(
     run: Path, mend: bool, workers: int | None, scheduler: str | None, cluster: Path | None, as_json: bool
 ) -> int:
     """Check every file of RUN against the hashes it was written with; exit code 3 where one differs."""
-    from ...results.repair import advice, inspect, repair
+    from ...results.repair import advice, inspect, lines_of, repair
     from ...runner.cluster_options import cluster_of
 
     found = inspect(run)
     if as_json and not mend:
         print_json({"intact": not found, "damage": [asdict(each) for each in found]})
         return 3 if found else 0
-    for each in found:
-        click.echo(f"damaged: {each.message}")
+    for line in lines_of(found):
+        click.echo(f"damaged: {line}")
     if not found:
         click.echo(f"{run} is intact")
         return 0
