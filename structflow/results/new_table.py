@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import json
+import re
+import shlex
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import yaml
 from pydantic import ValidationError
 
 from ..data.dataset import Dataset
@@ -23,14 +27,24 @@ COMPRESSED = (".gz", ".bz2", ".xz", ".zst", ".zip")
 """Endings behind that of a format."""
 
 
+KEY_AND_VALUE = re.compile(r"`(\w+): ([^`]+)`")
+"""How remedies name an option of a source and its value, as in a spec."""
+
+
 def read_new_table(
-    dataset: Dataset, options: Any, table: str, source: str | None = None, overrides: Iterable[str] = ()
+    dataset: Dataset,
+    options: Any,
+    table: str,
+    source: str | None = None,
+    overrides: Iterable[str] = (),
+    command: Sequence[str] = (),
 ) -> np.ndarray:
     """The inputs (rows, *input_shape) of a table, in the order of the run's columns, as they stand there.
 
     `dataset` and `options` are those of the run. The table is read with the run's own options if the run's source
     reads it, else with the defaults of the source that `source` or the ending of its name gives; `overrides` are texts
-    `key=value` that replace options. Raises `CallError` for a table that can't be read or lacks columns.
+    `key=value` that replace options. Raises `CallError` for a table that can't be read or lacks columns. `command` is
+    the one that was given, as its words: remedies then are commands, too.
     """
     registration = source_of(options, table, source)
     chosen = options_for(registration, dataset, options, table, overrides)
@@ -39,7 +53,7 @@ def read_new_table(
         with Calling(plugin, method, through=unreadable):
             found = plugin.read_inputs(chosen, Path.cwd(), dataset.input_names)
     except SpecError as error:
-        raise in_table(table, error.problems) from error
+        raise in_table(table, error.problems, command) from error
     except unreadable as error:
         raise CallError(f"{table}: source {registration.type} can't read this: {error}") from error
     if not isinstance(found, InputTable) or not isinstance(found.inputs, np.ndarray):
@@ -60,13 +74,28 @@ def read_new_table(
         raise CallError(str(error).replace("new inputs", table)) from None
 
 
-def in_table(table: str, problems: Iterable[Problem]) -> CallError:
-    """The error for problems that a source found in a table; the spec isn't at fault."""
+def in_table(table: str, problems: Iterable[Problem], command: Sequence[str] = ()) -> CallError:
+    """The error for problems that a source found in a table; the spec isn't at fault.
+
+    Below it stands the command with the options that remedies name, if they name any.
+    """
     lines = []
+    named: dict[str, str] = {}
     for problem in problems:
         remedy = f"\n  → {problem.suggestion}" if problem.suggestion else ""
         lines.append(f"{table}: {problem.message}{remedy}")
+        named |= dict(KEY_AND_VALUE.findall(problem.suggestion or ""))
+    if named and command:
+        added = [part for key, value in named.items() for part in ("--set", as_override(key, yaml.safe_load(value)))]
+        lines.append(f"  try: {shlex.join([*command, *added])}")
     return CallError("\n".join(lines))
+
+
+def as_override(key: str, value: Any) -> str:
+    """The text `key=value` that `option_of` reads as this value, in the form that people would write."""
+    plain = f"{key}={value}".replace("\t", r"\t")
+    is_read = isinstance(value, str) and option_of(plain)[1] in (value, value.replace("\t", r"\t"))
+    return plain if is_read else f"{key}={json.dumps(value)}"
 
 
 def source_of(options: Any, table: str, source: str | None) -> Registration:

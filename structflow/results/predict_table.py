@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +21,7 @@ def predict_table(
     best_only: bool,
     samples: int,
     source: str | None = None,
-    overrides: Iterable[str] = (),
+    overrides: Sequence[str] = (),
 ) -> int:
     """Write mean and standard deviation of every target, or the probability of every class; returns the rows.
 
@@ -37,7 +37,10 @@ def predict_table(
     opened = Run(run)
     study = opened.context.study
     dataset = study.dataset
-    inputs = read_new_table(dataset, study.spec.data_options, table, source, overrides)
+    given = [part for text in overrides for part in ("--set", text)]
+    given += (["--best"] if best_only else []) + (["--source", source] if source is not None else [])
+    command = ["structflow", "predict", str(run), table, "-o", str(output), *given]
+    inputs = read_new_table(dataset, study.spec.data_options, table, source, overrides, command)
     predict = opened.best.predict if best_only else opened.predict
     try:
         prediction = predict(inputs, samples)

@@ -269,13 +269,14 @@ def test_objects_in_npz_have_a_remedy(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("mark", [";", "\t", "|", ","])
 def test_the_separator_that_is_suggested_is_yaml(mark: str, tmp_path: Path) -> None:
-    """A tabulator is written in double quotes; the remedy is followed."""
+    """A tabulator is written in double quotes, in single ones it means the same; the remedy is followed."""
     (tmp_path / "t.csv").write_text(f"a{mark}y\n1{mark}2\n3{mark}4\n")
     wrong = "," if mark != "," else ";"
     message = refused("csv", tmp_path, path="t.csv", target="y", separator=wrong)
     (suggested,) = re.findall(r"set `(separator: .*?)`", message)
-    table = read("csv", tmp_path, path="t.csv", target="y", **yaml.safe_load(suggested))
-    assert table.inputs.tolist() == [[1], [3]]
+    for text in (suggested, suggested.replace('"', "'")):
+        table = read("csv", tmp_path, path="t.csv", target="y", **yaml.safe_load(text))
+        assert table.inputs.tolist() == [[1], [3]]
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -115,6 +116,39 @@ def test_options_can_be_replaced(folder: Path) -> None:
     for text, message in [("separator=;;", "got 2 characters"), ("sep=;", "unknown key 'sep'"), ("x", "isn't key=val")]:
         with pytest.raises(CallError, match=message):
             read_new_table(dataset(), csv(), "new.csv", overrides=[text])
+
+
+@pytest.mark.parametrize(
+    ("text", "added", "expected"),
+    [
+        ("area\tage\n10\t1\n", ["separator=\\t"], [[10, 1]]),
+        ("area;age\n10,5;1\n", ["separator=;", "decimal=,"], [[10.5, 1]]),
+        ("area|age\n10|1\n", ['separator="|"'], [[10, 1]]),
+    ],
+)
+def test_a_remedy_is_a_command(text: str, added: list[str], expected: list[list[float]], folder: Path) -> None:
+    """Its last line, split as a shell does, is the command that was given with options, and these are right.
+
+    A tabulator is written as people do; to YAML `|` alone would begin a text.
+    """
+    (folder / "new table.csv").write_text(text)
+    command = ["structflow", "predict", "runs/my run", "new table.csv", "-o", "out.csv"]
+    with pytest.raises(CallError) as raised:
+        read_new_table(dataset(), csv(), "new table.csv", command=command)
+    line = str(raised.value).splitlines()[-1]
+    assert line.startswith("  try: ")
+    words = shlex.split(line.removeprefix("  try: "))
+    assert words == [*command, *(word for each in added for word in ("--set", each))]
+    overrides = words[len(command) + 1 :: 2]
+    assert read_new_table(dataset(), csv(), "new table.csv", overrides=overrides).tolist() == expected
+
+
+def test_a_list_of_words_is_asked_for(folder: Path) -> None:
+    (folder / "new.csv").write_text("area,age\n10,1\n")
+    with pytest.raises(
+        CallError, match=r"expected a list of the words that stand for missing values, such as \[drop\]"
+    ):
+        read_new_table(dataset(), csv(), "new.csv", overrides=["missing_values=drop"])
 
 
 def test_which_source_reads_a_table() -> None:

@@ -6,9 +6,9 @@ import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from ...plugins import ColumnOptions, DataSource, InputTable, Table
 
@@ -22,19 +22,35 @@ DECIMAL_COMMA = re.compile(r"[+-]?(\d+|\d{1,3}(\.\d{3})+),\d+")
 GIVE_ALL_FIELDS = "give every line as many fields as the first one has, or correct `separator`"
 
 
+def without_escape(value: Any) -> Any:
+    r"""A tabulator for `\t`, as YAML reads `'\t'` and a shell passes it on; anything else as it is."""
+    return "\t" if value == r"\t" else value
+
+
+def list_of_words(value: Any) -> Any:
+    """A list as it is; raises `ValueError` for a single word, which says nothing of what to do with such rows."""
+    if isinstance(value, str):
+        raise ValueError(
+            f"{value!r} is one word; expected a list of the words that stand for missing values, such as [{value}] or "
+            "[]; rows with missing values are not left out: remove them or fill them in"
+        )
+    return value
+
+
+Character = Annotated[str, Field(min_length=1, max_length=1), BeforeValidator(without_escape)]
+
+
 class CsvOptions(ColumnOptions):
     """Where the file is, what separates its fields, and how its numbers are written."""
 
     path: str = Field(min_length=1, description="File, from the folder of the spec.")
-    separator: str = Field(",", min_length=1, max_length=1, description="The character between two fields.")
-    decimal: str = Field(".", min_length=1, max_length=1, description="The character of the decimal point.")
-    thousands: str | None = Field(
-        None, min_length=1, max_length=1, description="The character between thousands, where numbers have one."
-    )
-    missing_values: tuple[str, ...] | None = Field(
+    separator: Character = Field(",", description="The character between two fields; `\\t` is a tabulator.")
+    decimal: Character = Field(".", description="The character of the decimal point.")
+    thousands: Character | None = Field(None, description="The character between thousands, where numbers have one.")
+    missing_values: Annotated[tuple[str, ...], BeforeValidator(list_of_words)] | None = Field(
         None,
-        description="Words that stand for missing values, besides empty fields; by default `NA`, `nan`, `null` and "
-        "other usual ones. With `[]` no word does.",
+        description='Words that stand for missing values, besides empty fields, such as `[NA, "-"]`; by default `NA`, '
+        "`nan`, `null` and other usual ones. With `[]` no word does. Rows with missing values are never left out.",
     )
 
     @model_validator(mode="after")
