@@ -13,7 +13,7 @@ from rich.table import Table
 
 @dataclass(frozen=True)
 class NumberTable:
-    """Rows of cells under titles; the first `names` columns say what a row is about."""
+    """Rows of cells under titles; the first `names` columns say what a row is about. `title` stands above it once."""
 
     titles: Sequence[str]
     rows: Sequence[Sequence[str]]
@@ -23,6 +23,8 @@ class NumberTable:
     def print(self, console: Console) -> None:
         """Print it, in as many parts below each other as the width asks for, each with the columns of names."""
         start = self.names
+        if self.title is not None:
+            console.print(self.title, highlight=False)
         while start < len(self.titles):
             end = next(
                 (end for end in range(len(self.titles), start + 1, -1) if self.fits(start, end, console)), start + 1
@@ -37,10 +39,7 @@ class NumberTable:
 
     def part(self, start: int, end: int) -> Table:
         """The columns of names and those from `start` to `end`."""
-        table = Table(
-            title=self.title, title_justify="left", title_style="",
-            box=SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False,
-        )  # fmt: skip
+        table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
         chosen = [*range(self.names), *range(start, end)]
         for index in chosen:
             table.add_column(

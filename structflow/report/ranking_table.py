@@ -166,9 +166,7 @@ class RankingTable:
             yield "?: not known"
         if any(entry["tied_with_best"] for entry in self.entries):
             yield "=: ties with the best"
-        for sign, meaning in MARKS.values():
-            if sign in map(mark_of, self.entries):
-                yield f"{sign}: {meaning}"
+        yield from legend_of_marks(self.entries)
         yield "agree: share of restarts within one nat of the best"
         if "calibration_error" in self.metrics(layout):
             yield "calib.: calibration error"
@@ -176,6 +174,13 @@ class RankingTable:
             yield "–: no rank"
         if any(label == "∅" for key in self.choices for label in self.labels(key)):
             yield "∅: none, or without effect"
+
+
+def legend_of_marks(entries: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """What the signs beside the scores of these structures mean."""
+    for sign, meaning in MARKS.values():
+        if sign in map(mark_of, entries):
+            yield f"{sign}: {meaning}"
 
 
 def mark_of(entry: Mapping[str, Any]) -> str:

@@ -21,7 +21,7 @@ from .estimates_table import estimates_table
 from .narrow import NumberTable
 from .numbers import shown, with_error
 from .plan_drawing import draw_rounds
-from .pruned_table import pruned_table
+from .pruned_table import print_pruned_table
 from .ranking_table import SHORT, RankingTable
 from .relevance import relevance_table, removal_cells, removal_titles
 
@@ -90,7 +90,7 @@ def print_pruned(console: Console, found: dict[str, Any], most: int) -> None:
     """The networks with pruned weights, where there are some: runs of earlier versions have them in the ranking."""
     if found.get("pruned"):
         console.print()
-        pruned_table(found["pruned"], most).print(console)
+        print_pruned_table(console, found["pruned"], most)
 
 
 def headlines(summary: dict[str, Any]) -> tuple[str, ...]:

@@ -53,8 +53,13 @@ def add_convergence(ranking: Sequence[dict[str, Any]], h_is_measured: bool = Tru
     scores = [entry["score"] + entry["log_prior"] for entry in ranking]
     for number, entry in enumerate(ranking):
         near = [abs(scores[number] - scores[other]) for other in (number - 1, number + 1) if 0 <= other < len(scores)]
-        noise = entry.pop("noise_se", entry["score_se"])
-        entry.update(judged_alone(entry.pop("convergence"), noise, min(near, default=math.inf), h_is_measured))
+        report_convergence(entry, min(near, default=math.inf), h_is_measured)
+
+
+def report_convergence(entry: dict[str, Any], gap: float = math.inf, h_is_measured: bool = True) -> None:
+    """Turn the measure in `convergence` of an entry into what is reported of it, given the gap to its neighbours."""
+    noise = entry.pop("noise_se", entry["score_se"])
+    entry.update(judged_alone(entry.pop("convergence"), noise, gap, h_is_measured))
 
 
 def measures_h(spec: Spec, is_relaxed: bool = False) -> bool:

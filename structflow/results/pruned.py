@@ -2,29 +2,18 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import xarray
 
-from ..runner.select import canonical
+from ..runner.context import RunContext
+from ..runner.select import agreement, canonical, is_pruned, members_in, trained_payloads
+from .convergence import report_convergence
+from .evaluations import entry_of, evaluations
 from .read import structure_name
-
-FROM_EVALUATION = (
-    "score",
-    "score_se",
-    "log_evidence",
-    "log_evidence_se",
-    "evidence",
-    "evidence_se",
-    "c_param",
-    "relative_density",
-    "hyperparameters",
-    "metrics",
-    "robustness",
-)
-"""What an evaluated member passes on to its entry."""
 
 CONDITIONAL = (
     "conditional on which weights were removed, a choice made from the same data: it can't be compared with the "
@@ -33,30 +22,34 @@ CONDITIONAL = (
 """What the scores of pruned networks mean, for tables."""
 
 
-def pruned_networks(
-    members: Sequence[Mapping[str, Any]], selection: Sequence[Mapping[str, Any]]
-) -> list[dict[str, Any]]:
+def pruned_networks(context: RunContext, setting: int, h_is_measured: bool) -> list[dict[str, Any]]:
     """An entry for every structure with pruned weights, by score; of all shares removed, the one with the highest.
 
     They have no probability. The score is conditional on a mask of weights that was chosen from the same data, so that
     it can't be compared with those of the ranking. `pruned` says by which criterion what share was removed, how many
-    weights there were (`weights`) and how many are left; `place` counts from 1.
+    weights there were (`weights`) and how many are left; `place` counts from 1. `restarts` are those of that share.
     """
-    picked = {canonical(item["structure"]): item for item in selection if item.get("pruned", False)}
-    entries = [
-        {
-            "structure": member["structure"],
-            "pruned": member["pruned"],
-            **{key: member[key] for key in FROM_EVALUATION},
-            "convergence": member.get("convergence"),
-            "restarts": len(picked[canonical(member["structure"])]["scores"]),
-            "restart_agreement": picked[canonical(member["structure"])]["agreement"],
-        }
-        for member in members
-        if member.get("pruned") and member["score"] is not None
-    ]
+    scores = scores_of_restarts(context, setting)
+    entries = []
+    for _, member, _ in evaluations(context, setting):
+        if not member.get("pruned") or member["score"] is None:
+            continue
+        restarts = scores[canonical(member["structure"]), member["pruned"]["share"]]
+        entry = {"pruned": member["pruned"], **entry_of(member, len(restarts), agreement(restarts))}
+        report_convergence(entry, h_is_measured=h_is_measured)
+        entries.append(entry)
     ordered = sorted(entries, key=lambda entry: (-entry["score"], canonical(entry["structure"])))
     return [{"place": place, **entry} for place, entry in enumerate(ordered, start=1)]
+
+
+def scores_of_restarts(context: RunContext, setting: int) -> dict[tuple[str, float], list[float | None]]:
+    """The scores of the restarts of pruned networks, by structure and by the share of weights that was removed."""
+    scores: dict[tuple[str, float], list[float | None]] = defaultdict(list)
+    for _, _, payload in trained_payloads(context, setting):
+        for member, score, _ in members_in(payload):
+            if is_pruned(member) and member.get("fold", 0) == 0:
+                scores[canonical(member["structure"]), member["removed"]["share"]].append(score)
+    return scores
 
 
 def pruned_dataset(entries: Sequence[Mapping[str, Any]]) -> xarray.Dataset:

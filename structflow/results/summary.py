@@ -20,30 +20,12 @@ from ..store.names import RUN
 from .convergence import add_convergence, convergence_warnings, judged_alone, measures_h, scale_remedy
 from .divergence import divergence_warnings
 from .estimator_warnings import disagreements, missing_estimates, unsure_estimates
-from .evaluations import evaluations
+from .evaluations import entry_of, evaluations
 from .failed_members import failed_members, failure_warnings
 from .pruned import pruned_networks
 from .ranking import error_of_gap, rank
 from .relevance import relevance_entries
 from .unranked import unranked_structures, unranked_warning
-
-SHOWN = (
-    "score",
-    "score_se",
-    "log_evidence",
-    "log_evidence_se",
-    "evidence",
-    "evidence_se",
-    "evidence_missing",
-    "evidence_unsure",
-    "c_param",
-    "c_struct",
-    "relative_density",
-    "hyperparameters",
-    "metrics",
-    "robustness",
-)
-"""What an evaluated member passes on to its entry in the ranking."""
 
 COMPLEXITIES = ("c_param", "c_struct", "c_struct_differential", "relative_density")
 """Complexities of a relaxed member."""
@@ -137,16 +119,7 @@ def summarise_setting(context: RunContext, index: int, setting: Setting) -> dict
         if relaxed_selection is not None and relaxed_rounds == 1:
             agreement = share_rounding_to(canonical(member["structure"]), relaxed_selection["rounded"])
         ranked.append((task, member, number))
-        entries.append(
-            {
-                "structure": member["structure"],
-                **{key: member.get(key, {}) for key in SHOWN},
-                "convergence": member.get("convergence"),
-                "noise_se": member.get("noise_se", member["score_se"]),
-                "restarts": len(picked["scores"]),
-                "restart_agreement": agreement,
-            }
-        )
+        entries.append(entry_of(member, len(picked["scores"]), agreement))
     ranking = rank(entries, context.study.space, setting.stages[-1], gap_errors(context, ranked))
     add_convergence(ranking, measures_h(setting.stages[-1]))
     curves = relevance_entries(discrete, ranking)
@@ -172,7 +145,7 @@ def summarise_setting(context: RunContext, index: int, setting: Setting) -> dict
         "criterion": setting.stages[-1].criterion.type,
         "ranking": ranking,
         "unranked": unranked,
-        "pruned": pruned_networks([member for _, member, _ in evaluations(context, index)], selection),
+        "pruned": pruned_networks(context, index, measures_h(setting.stages[-1])),
         "relaxed": relaxed,
         "relevance": curves,
         "stages": stage_complexities(context, index),

@@ -121,7 +121,9 @@ def test_a_module_and_predictions_have_the_weights_at_zero(tmp_path: Path) -> No
     np.testing.assert_allclose(module(torch.from_numpy(inputs)).detach().numpy(), expected, rtol=1e-9, atol=1e-9)
 
 
-def test_pruned_networks_have_a_table_of_their_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_pruned_networks_have_a_table_of_their_own(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The ranking and the mixture are those of the run without pruning, whatever the pruned network's score is.
 
     With a prior of variance 10⁶ every weight that goes adds log(10³ √(2π)) = 7.8 nats to log p(y, w): the pruned one
@@ -149,14 +151,35 @@ def test_pruned_networks_have_a_table_of_their_own(tmp_path: Path, capsys: pytes
         found.pruned(2)
     with pytest.raises(CallError, match="no pruned networks"):
         whole.pruned()
+    assert (entry["restarts"], entry["restart_agreement"]) == (2, pytest.approx(agreement_of(found)))
+    assert best.converged is entry["converged"] is False
+    assert entry["still_gaining"] > 0.1
     stored = found.dataset["setting_0/pruned"]
     assert stored["left"].values.tolist() == [4]
     assert float(stored["score"][0]) == pytest.approx(entry["score"])
     assert "pruned_0" in found.dataset["setting_0/posterior"]
+    monkeypatch.setenv("COLUMNS", "60")
     print_summary(found.summary, 5)
     shown = " ".join(capsys.readouterr().out.split())
     assert "4 of 9" in shown
-    assert "conditional on which weights were removed" in shown
+    assert shown.count("conditional on which weights were removed") == 1  # whatever the number of parts
+    table = shown.partition("networks with pruned weights")[2]
+    assert "* " in table.partition("4 of 9")[0]
+    assert "*: not converged, more steps would raise it" in table
+
+
+def agreement_of(run: Run) -> float:
+    """The share of the two restarts within a nat of the better one, from the records of the last round."""
+    ((payload, _),) = trained_rounds(run)["round1"]
+    best = max(payload["scores"])
+    return sum(score >= best - 1 for score in payload["scores"]) / len(payload["scores"])
+
+
+def test_restarts_of_a_pruned_network_are_those_of_its_share(run: Run) -> None:
+    """Two restarts, of which every share has its own members: of two shares it said four."""
+    (entry,) = run.summary["pruned"]
+    assert entry["restarts"] == 2
+    assert entry["restart_agreement"] in (0.5, 1.0)
 
 
 def test_it_stops_when_the_score_falls() -> None:
