@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from .options import warn
+
 if TYPE_CHECKING:
     from ..runner.cluster_options import ClusterOptions
     from ..spec.study import Study
@@ -16,6 +18,7 @@ def carry_out_study(study: Study, path: Path, written: str | None, where: Cluste
     """Carry out a study in the run directory `path`; returns the exit code."""
     from ..report.progress import progress_bar
     from ..report.text import print_summary
+    from ..results.expected_estimates import expected_gaps
     from ..results.read import is_whole
     from ..results.run import run_opened
     from ..runner.driver import opened
@@ -26,6 +29,7 @@ def carry_out_study(study: Study, path: Path, written: str | None, where: Cluste
         if place is not None and place.dashboard is not None and not quiet:
             click.echo(f"Dask dashboard: {place.dashboard}", err=True)
         if place is not None and not quiet:
+            warn(expected_gaps(study))
             for change in held.directory.read_opened(RUN).get("extended_by", ()):
                 click.echo(f"extending the run in {path} by {change}", err=True)
         with progress_bar(held.directory, held.plan, quiet) as listener:

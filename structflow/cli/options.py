@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,12 @@ def cluster_options(function: Callable[..., Any]) -> Callable[..., Any]:
     ):
         function = option(function)
     return function
+
+
+def warn(messages: Iterable[str]) -> None:
+    """Print warnings on standard error, a line each."""
+    for message in messages:
+        click.echo(f"warning: {message}", err=True)
 
 
 def print_json(value: Any) -> None:

@@ -4,7 +4,7 @@ from .basis_function import BasisFunction, BasisOptions, Shape
 from .chunked_table import ChunkedTable, StreamOptions
 from .criterion import Criterion, LevelFactors, ScoredMembers
 from .data_source import ColumnOptions, DataOptions, DataSource, InputTable, SplitOptions, StandardizeOptions, Table
-from .evidence_estimator import Estimate, EvidenceEstimator, SampledTerms, TrainedMembers
+from .evidence_estimator import Estimate, EvidenceEstimator, ModelFacts, SampledTerms, TrainedMembers
 from .hookspecs import KINDS, hookimpl, noun_of
 from .hypergradient import Hypergradient, InnerPath, OuterGradient, TwoLevelOptions, TwoLevelPoint, factors_agree
 from .inner_optimizer import InnerOptimizer, InnerOptions, MemberNumbers
@@ -56,6 +56,7 @@ __all__ = [
     "MemberRecord",
     "Metaparameter",
     "Metric",
+    "ModelFacts",
     "NonNegativeMetaparameter",
     "Options",
     "OuterGradient",

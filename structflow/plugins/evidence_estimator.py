@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
+from .likelihood import TargetKind
 from .plugin import Plugin
 from .weight_vectors import WeightVectors
 
@@ -78,6 +79,19 @@ class Estimate:
         return cls(values.mean(1), values.std(1) / samples**0.5)
 
 
+@dataclass(frozen=True)
+class ModelFacts:
+    """What is known of a structure's model before it is trained.
+
+    `target` is what its likelihood takes for targets, `linear` says whether its output is linear in all weights, as its
+    functions declare by `linear_in_weights`, `weights` is the number of its weights.
+    """
+
+    target: TargetKind
+    linear: bool
+    weights: int
+
+
 class EvidenceEstimator(Plugin):
     """Estimates log p(y | X, h) of trained members; the spec names it in `evidence.estimators`.
 
@@ -91,6 +105,11 @@ class EvidenceEstimator(Plugin):
     needs_density: ClassVar[bool] = True
     needs_normal_prior: ClassVar[bool] = False
     loose: ClassVar[bool] = False
+
+    @staticmethod
+    def why_no_value(options: Any, facts: ModelFacts) -> str | None:
+        """Why a model is expected to have no value, as far as that is known before training; None where it may have."""
+        return None
 
     @staticmethod
     @abstractmethod

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ...plugins import Estimate, EvidenceEstimator, TrainedMembers
+from ...plugins import Estimate, EvidenceEstimator, ModelFacts, TrainedMembers
 from .laplace import evidence_at
 from .linear_model import linear_model
-from .scaled_energy import check_size
+from .scaled_energy import check_size, too_many_weights
 
 if TYPE_CHECKING:
     from .linear_model import LinearModel
@@ -17,6 +17,10 @@ LEAST_ROUNDING = 0.01
 
 MOST_ROUNDING = 1e-8
 """Share of the log evidence, beyond these nats, that rounding may change at most where a value is given."""
+
+
+NOT_LINEAR = "the model isn't linear in its weights, so that its evidence has no closed form"
+NOT_NORMAL = "the noise isn't normal, so that the evidence has no closed form"
 
 
 class Exact(EvidenceEstimator):
@@ -34,6 +38,12 @@ class Exact(EvidenceEstimator):
     of_weights = True
     needs_density = False
     needs_normal_prior = True
+
+    @staticmethod
+    def why_no_value(options: Any, facts: ModelFacts) -> str | None:
+        if not facts.linear:
+            return NOT_LINEAR
+        return NOT_NORMAL if facts.target != "continuous" else too_many_weights(facts.weights)
 
     @staticmethod
     def estimate(options: Any, trained: TrainedMembers, samples: int) -> Estimate:
@@ -59,9 +69,9 @@ def reasons(model: LinearModel) -> dict[int, str]:
     )  # fmt: skip
     for number, (linear, normal, rounding, value) in enumerate(states):
         if not linear:
-            found[number] = "the model isn't linear in its weights, so that its evidence has no closed form"
+            found[number] = NOT_LINEAR
         elif not normal:
-            found[number] = "the noise isn't normal, so that the evidence has no closed form"
+            found[number] = NOT_NORMAL
         elif not rounding <= LEAST_ROUNDING + MOST_ROUNDING * abs(value):
             found[number] = (
                 f"rounding may change it by {rounding:.2g} nats (−log p(y, w) is {value:.4g} at the mode): the scales "

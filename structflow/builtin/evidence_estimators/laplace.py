@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from ...plugins import Estimate, EvidenceEstimator, Options, TrainedMembers
+from ...plugins import Estimate, EvidenceEstimator, ModelFacts, Options, TrainedMembers
 from .modes import find_modes
-from .scaled_energy import ScaledEnergy, check_size
+from .scaled_energy import ScaledEnergy, check_size, too_many_weights
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -43,6 +43,10 @@ class Laplace(EvidenceEstimator):
     of_weights = True
     needs_density = False
     needs_normal_prior = True
+
+    @staticmethod
+    def why_no_value(options: LaplaceOptions, facts: ModelFacts) -> str | None:
+        return too_many_weights(facts.weights)
 
     @staticmethod
     def estimate(options: LaplaceOptions, trained: TrainedMembers, samples: int) -> Estimate:

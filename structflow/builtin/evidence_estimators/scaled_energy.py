@@ -146,6 +146,11 @@ class ScaledEnergy:
         return side_by_side
 
 
+def too_many_weights(weights: int) -> str | None:
+    """The reason why a model has no value, where it has more weights than its Hessian is worth."""
+    return f"it has {weights:,} weights, and {MOST_WEIGHTS:,} are the most" if weights > MOST_WEIGHTS else None
+
+
 def check_size(vectors: WeightVectors, estimator: str) -> None:
     """Raise `CallError` where a member has more weights than its Hessian is worth."""
     members, size = vectors.used.shape

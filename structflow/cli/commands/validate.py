@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from ..options import json_option, print_json, set_option, spec_argument
+from ..options import json_option, print_json, set_option, spec_argument, warn
 
 
 @click.command()
@@ -18,6 +18,7 @@ def command(spec: Path, overrides: tuple[str, ...], as_json: bool) -> int:
     """Check SPEC and the data it names, without training anything."""
     from ...errors import SpecError
     from ...report.progress import reading_bar
+    from ...results.expected_estimates import expected_gaps
     from ...spec.load import load_study
 
     try:
@@ -28,11 +29,13 @@ def command(spec: Path, overrides: tuple[str, ...], as_json: bool) -> int:
             raise
         print_json({"valid": False, "errors": [asdict(problem) for problem in error.problems]})
         return error.exit_code
+    warnings = expected_gaps(study)
     if as_json:
-        print_json({"valid": True, "errors": []})
+        print_json({"valid": True, "errors": [], "warnings": warnings})
     else:
         rows = f"{study.dataset.n_train} training rows, {study.dataset.n_test} held out"
         rows += ", read by minibatch" if study.dataset.stream is not None else ""
         bound = "" if study.space.count_is_exact else "at most "
         click.echo(f"{spec} is valid: {bound}{study.space.count:,} structures; {rows}")
+        warn(warnings)
     return 0
