@@ -84,11 +84,12 @@ class ModelFacts:
     """What is known of a structure's model before it is trained.
 
     `target` is what its likelihood takes for targets, `linear` says whether its output is linear in all weights, as its
-    functions declare by `linear_in_weights`, `weights` is the number of its weights.
+    functions declare by `linear_in_weights`, None where that depends on a function without weights behind others;
+    `weights` is the number of its weights.
     """
 
     target: TargetKind
-    linear: bool
+    linear: bool | None
     weights: int
 
 

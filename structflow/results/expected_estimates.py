@@ -9,6 +9,7 @@ from typing import Any
 from ..plugins import EvidenceEstimator, ModelFacts
 from ..plugins.calling import Calling, broken_contract
 from ..plugins.registry import registry
+from ..spec.criterion_calls import criterion_of
 from ..spec.estimator_labels import estimator_labels
 from ..spec.model_facts import model_facts
 from ..spec.models import Spec
@@ -35,7 +36,7 @@ def gaps_of(study: Study, spec: Spec) -> Iterator[str]:
         reasons = [reason_of(plugin, options, each) for each in facts]
         without = [(each, why) for each, why in zip(structures, reasons, strict=True) if why is not None]
         if without:
-            ranks = number == 0 and spec.objective.preset == "evidence"
+            ranks = number == 0 and criterion_of(spec).by_estimator
             name = estimator_labels(spec.evidence.estimators)[number]
             yield sentence(name, without, len(structures), study.space.count, ranks)
 

@@ -13,12 +13,15 @@ from .marginals import choice_label
 
 
 def read_summary(path: Path) -> dict[str, Any]:
-    """The summary of a run directory, with its certificate if it has one; raises `CallError` where there is none."""
+    """The summary of a run directory, with its certificate if it has one; raises `CallError` where there is none.
+
+    `run` is the name that the directory has now: it may have been copied or renamed.
+    """
     refuse_no_run(path)
     directory = RunDirectory(path)
     if not directory.has(SUMMARY):
         raise CallError(f"the run in {path} isn't finished; continue it with: structflow resume {path}")
-    summary = directory.read_summary()
+    summary = {**directory.read_summary(), "run": directory.name}
     certificate = read_certificate(directory)
     return summary if certificate is None else {**summary, "certificate": certificate}
 

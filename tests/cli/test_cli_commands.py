@@ -57,7 +57,7 @@ def test_validate(cli, tmp_path):
     called = cli("validate", path)
     assert (called.code, called.err) == (0, "")
     assert "8 structures; 30 training rows, 10 held out" in called.out  # 2 activations × 2 widths × skip or none
-    assert strict(cli("validate", path, "--json").out) == {"valid": True, "errors": []}
+    assert strict(cli("validate", path, "--json").out) == {"valid": True, "errors": [], "warnings": []}
 
 
 def test_validate_json_of_a_bad_spec(cli, tmp_path):
@@ -85,7 +85,7 @@ def test_plan(cli, tmp_path):
     answer = strict(cli("plan", path, "--json").out)
     assert {"n_structures", "n_members", "n_tasks", "exact", "stages", "estimate"} <= set(answer)  # DESIGN 7
     assert set(answer) - {"execution", "settings"} == {
-        "n_structures", "n_structures_exact", "n_members", "n_tasks", "exact", "stages", "estimate"
+        "n_structures", "n_structures_exact", "n_members", "n_tasks", "exact", "stages", "estimate", "warnings"
     }  # fmt: skip
     assert (answer["n_structures"], answer["n_members"], answer["exact"]) == (8, 24, True)
     assert answer["n_structures_exact"]
@@ -133,6 +133,12 @@ def test_show(cli, finished):
     assert called.code == 0
     assert "3 of 8 structures" in called.out
     assert "x->h: dense:" in called.out
+
+
+def test_a_run_is_called_what_its_folder_is_called_now(cli, finished, tmp_path):
+    shutil.copytree(finished, tmp_path / "renamed")
+    assert cli("show", tmp_path / "renamed").out.startswith("run renamed: finished, 8 structures")
+    assert cli("verify", tmp_path / "renamed").out == f"{tmp_path / 'renamed'} is intact\n"
 
 
 def test_show_json_has_the_fields_of_the_design(cli, finished):

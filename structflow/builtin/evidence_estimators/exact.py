@@ -41,7 +41,7 @@ class Exact(EvidenceEstimator):
 
     @staticmethod
     def why_no_value(options: Any, facts: ModelFacts) -> str | None:
-        if not facts.linear:
+        if facts.linear is False:
             return NOT_LINEAR
         return NOT_NORMAL if facts.target != "continuous" else too_many_weights(facts.weights)
 
