@@ -1,5 +1,10 @@
 from structflow.testing import (
-    BasisExample, BasisFunctionTests, HypergradientTests, LikelihoodExample, LikelihoodTests, PackageTests,
+    BasisExample,
+    BasisFunctionTests,
+    HypergradientTests,
+    LikelihoodExample,
+    LikelihoodTests,
+    PackageTests,
 )
 
 from structflow_stranger.hypergradient import SignDirect
