@@ -43,14 +43,18 @@ def best_gaussian_bound(
     if log_precision is not None and log_noise is not None:
         return gaussian_bound(design, y, log_precision, log_noise, diagonal)
     spread = math.log(math.sqrt(np.mean(y**2)) + 1e-300)
-    largest = math.log(np.mean(design**2, axis=0).max())
+    squares = np.mean(design**2, axis=0)
+    sizes = np.log(squares[squares > 0])
     noises = [spread - shift for shift in (0, 1, 3, 6, 10, 14)] if log_noise is None else [log_noise]
     points: list[list[float]] = []
     for noise in noises:
-        of_data = largest - 2 * noise + math.log(len(y))
         free_noise = [noise] if log_noise is None else []
-        shifts = (-25, -15, -8, -2, 5) if log_precision is None else (0,)
-        points += [[of_data + shift, *free_noise] if log_precision is None else free_noise for shift in shifts]
+        if log_precision is not None:
+            points.append(free_noise)
+            continue
+        for size in {float(sizes.max()), float(sizes.min())}:  # of which any may need the weak prior
+            of_data = size - 2 * noise + math.log(len(y))
+            points += [[of_data + shift, *free_noise] for shift in (-25, -15, -8, -2, 5)]
 
     def loss(free: np.ndarray) -> float:
         precision = log_precision if log_precision is not None else free[0]
@@ -62,6 +66,98 @@ def best_gaussian_bound(
     points.sort(key=lambda point: loss(np.array(point)))
     options = {"xatol": 1e-6, "fatol": 1e-6, "maxiter": 2000}
     return max(-float(minimize(loss, point, method="Nelder-Mead", options=options).fun) for point in points[:4])
+
+
+def tempered_bound(
+    design: np.ndarray, y: np.ndarray, log_precisions: np.ndarray, log_noise: float, diagonal: bool, c: float
+) -> float:
+    """max over q of E log p(y | w) − c KL(q ‖ N(0, A⁻¹)), with a log precision for every weight and a normal y.
+
+    −½ yᵀK⁻¹y with K = σ² + ΦA⁻¹Φᵀ/c, by the singular values of ΦA^−½, and the spread of q costs c/2 Σ log(Λ_ii / A_i),
+    or of a full covariance c/2 log |K/σ²|, with Λ = ΦᵀΦ/(cσ²) + A.
+    """
+    scaled = design * np.exp(-log_noise - 0.5 * log_precisions) / math.sqrt(c)
+    left, singular, _ = np.linalg.svd(scaled, full_matrices=False)
+    target = y * math.exp(-log_noise)
+    along = left.T @ target
+    fit = np.square(target - left @ along).sum() + np.sum(along**2 / (1 + singular**2))
+    spread = np.log1p(np.square(scaled).sum(0) if diagonal else singular**2).sum()
+    return float(-0.5 * (fit + c * spread) - len(y) * (log_noise + 0.5 * math.log(2 * math.pi)))
+
+
+def best_tempered_bound(
+    design: np.ndarray,
+    y: np.ndarray,
+    owner: np.ndarray,
+    diagonal: bool,
+    c: float = 1.0,
+    log_noise: float | None = None,
+    hyperprior: tuple[float, float] | None = None,
+    starts: int = 9,
+) -> float:
+    """The highest `tempered_bound` + log p(h) over the precisions, of which weight i has number `owner` (n,), and over
+    the noise where none is given: by L-BFGS from three even starts and others at random.
+
+    The hyperprior is of variances, an inverse gamma distribution with a shape and a scale.
+    """
+    rng, count = np.random.default_rng(0), int(owner.max()) + 1
+    noise = math.log(y.std()) - 1 if log_noise is None else log_noise
+    squares = np.log(np.square(design).sum(0))
+    of_data = np.array([squares[owner == number].mean() for number in range(count)]) - 2 * noise
+    bounds = [(value - 45, value + 60) for value in of_data] + [(noise - 10, noise + 5)] * (log_noise is None)
+
+    def loss(free: np.ndarray) -> float:
+        own = free[:count]
+        found = tempered_bound(design, y, own[owner], free[-1] if log_noise is None else log_noise, diagonal, c)
+        if hyperprior is not None:
+            shape, scale = hyperprior
+            found += float((shape * (math.log(scale) + own) - gammaln(shape) - scale * np.exp(own)).sum())
+        return -found
+
+    values = []
+    for number in range(starts):
+        begin = of_data + [-6.0, -2.0, 1.0][number] if number < 3 else of_data + rng.normal(-3, 3, size=count)
+        if hyperprior is not None and number % 3 == 2:
+            begin = math.log(hyperprior[0] / hyperprior[1]) + rng.normal(size=count)
+        free = [*begin, noise] if log_noise is None else begin
+        options = {"ftol": 1e-14, "gtol": 1e-8, "maxiter": 3000, "maxfun": 50000}
+        values.append(-float(minimize(loss, free, method="L-BFGS-B", bounds=bounds, options=options).fun))
+    return max(values)
+
+
+def best_poisson_bound_of_relevance(design: np.ndarray, y: np.ndarray, starts: int = 9) -> float:
+    """The best bound of counts with a precision for every weight: each is then 1 / (μ² + α) for q = N(μ, α).
+
+    What is left to search for is q, in Σ E log p − ½ Σ log(1 + μ²/α), by L-BFGS from several starts.
+    """
+    rng, squares, rows, count = np.random.default_rng(0), design**2, poisson_rows(y), design.shape[1]
+
+    def loss(free: np.ndarray) -> tuple[float, np.ndarray]:
+        with np.errstate(all="ignore"):
+            mean, variance = free[:count], np.exp(2 * free[count:])
+            value, by_mean, by_variance = rows(design @ mean, squares @ variance)
+            total = mean**2 + variance
+            bound = float(value.sum() - 0.5 * np.log(total / variance).sum())
+            of_mean = design.T @ by_mean - mean / total
+            of_log_sd = 2 * variance * (squares.T @ by_variance) + 1 - variance / total
+        gradient = np.concatenate([of_mean, of_log_sd])
+        finite = math.isfinite(bound) and bool(np.isfinite(gradient).all())
+        return (-bound, -gradient) if finite else (1e300, np.zeros_like(free))
+
+    size = 1 / np.sqrt(squares.sum(0))
+    found = []
+    for _ in range(starts):
+        begin = np.concatenate([size * rng.normal(size=count), np.log(size) - 2 * rng.random(count)])
+        units = np.concatenate([size, np.ones(count)])
+
+        def scaled(free: np.ndarray, units: np.ndarray = units) -> tuple[float, np.ndarray]:
+            value, slope = loss(units * free)
+            return value, units * slope
+
+        options = {"ftol": 1e-15, "gtol": 1e-9, "maxiter": 5000, "maxfun": 20000}
+        best = minimize(scaled, begin / units, jac=True, method="L-BFGS-B", options=options)
+        found.append(-float(best.fun))
+    return max(found)
 
 
 def best_bound(design: np.ndarray, rows: RowTerms, log_precision: float | None) -> float:

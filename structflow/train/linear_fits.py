@@ -12,9 +12,17 @@ from torch import Tensor
 
 from ..objective.bound import Bound
 from ..objective.parameters import Parameters
-from .linear_hyperparameters import MOST_STEPS, LinearFit, LinearProblem, around, ascend, best_fit
+from .linear_curvature import above, climb
+from .linear_hyperparameters import LinearFit, LinearProblem, around
 from .linear_optimum import changed, precision_from, promised
+from .linear_starts import best_fit
 from .linear_structures import Level, linear_structures
+
+HIGHER = 1e-3
+"""Nats by which training must end above its start for that to be another maximum's slope, which is then climbed."""
+
+AT_SADDLE = 1.0
+"""Nats that are left to gain at a saddle at least: the fits beside it show but the beginning of the way up."""
 
 
 def start_at_posterior(bound: Bound, parameters: Parameters, level: Level) -> Parameters:
@@ -50,17 +58,21 @@ def end_at_posterior(
     for structure in linear_structures(bound, level):
         if not structure.whole:
             continue
+        known: dict[tuple[bytes, ...], float] = {}
         for member in structure.members.numbers:
             problem = structure.problem(ended, member)
             found = [structure.given(ended, member, problem)]
-            if moved:
-                found.append(polished(problem, found[0]))
             if not moved or level.c_train is not None:  # under two levels h has to stay where it is
                 found.append(structure.given(before, member, problem))
+            if moved or (problem.moves_precisions and found[0].value > found[-1].value + HIGHER):
+                found.insert(1, polished(problem, found[0]))
             best = max(reversed(found), key=lambda fit: fit.value)
             if best.value > -torch.inf:
                 structure.put(ended, member, best)
-                left[member] = left_to_gain(problem, best)
+                key = (*key_of(problem, best), best.q.mean.cpu().numpy().tobytes())
+                if key not in known:
+                    known[key] = left_to_gain(problem, best)
+                left[member] = known[key]
     return ended, left
 
 
@@ -69,13 +81,13 @@ def polished(problem: LinearProblem, given: LinearFit) -> LinearFit:
     start = problem.best_q(given.own, given.log_precisions)
     if not problem.learns_own and not problem.moves_precisions:
         return start
-    return ascend(problem, start, MOST_STEPS, around(given))
+    return climb(problem, start, around(given))
 
 
 def left_to_gain(problem: LinearProblem, fit: LinearFit) -> float:
     """About how far L is below its maximum, by a quadratic model in μ, the precision of q, and hyperparameters.
 
-    The first is half the Newton decrement, ½ gᵀH⁻¹g.
+    The first is half the Newton decrement, ½ gᵀH⁻¹g. At a saddle no such model tells how far: `AT_SADDLE` at least.
     """
     objective, gain = problem.objective(fit.own, fit.log_precisions), 0.0
     if problem.model.size:
@@ -85,7 +97,8 @@ def left_to_gain(problem: LinearProblem, fit: LinearFit) -> float:
             gain += changed(precision_from(fit.q), objective.precision_of(slopes), objective.c_of_spread)
     if problem.learns_own or problem.moves_precisions:
         gain += 0.5 * float(problem.gradient(fit).square() @ problem.scales(fit))
-    return gain
+    beside = above(problem, fit, around(fit)) if problem.moves_precisions else None
+    return gain if beside is None else max(gain, beside.value - fit.value, AT_SADDLE)
 
 
 def key_of(problem: LinearProblem, given: LinearFit) -> tuple[bytes, ...]:

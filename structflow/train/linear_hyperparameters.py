@@ -2,8 +2,7 @@
 
 They are the likelihood's own parameters and, where h rises with θ, the log precisions of the prior. The function that
 rises is L maximised over q, whose gradient by a hyperparameter is that of L at this q (Danskin's theorem), by the BFGS
-method with steps that are halved until it rises. As it may have several maxima (little noise and a weak prior, much
-noise and a strong one), the search begins at the best of some precisions, set against what the data say of a weight.
+method with steps that are halved until it rises.
 """
 
 from __future__ import annotations
@@ -21,17 +20,13 @@ from .linear_model import Gaussian, LinearModel, Own
 from .linear_optimum import MOST_HALVINGS, Objective, best_gaussian, enough
 
 MOST_STEPS = 60
-FIRST_STEPS = 3
-"""Steps of the ascent at most, and those that the candidates of its start are compared after."""
+"""Steps of an ascent at most."""
 
 LONGEST = 4.0
 """Change of a hyperparameter in one step at most: they are logarithms."""
 
 FARTHEST = 23.0
 """Change of a parameter of the likelihood at most, from what suits f = b: of a noise, ten powers of ten."""
-
-RATIOS = (1e-4, 1e-1, 1e2)
-"""Precisions of the prior, in parts of the mean precision that the data give a weight, that the search may begin at."""
 
 TO_GAIN = 1e-7
 """Nats still to gain, by the quadratic model, at which the search ends."""
@@ -77,6 +72,14 @@ class LinearProblem:
         """The best q at given hyperparameters."""
         return self.fit(best_gaussian(self.objective(own, log_precisions), start), own, log_precisions)
 
+    def at(self, fit: LinearFit, vector: Tensor) -> LinearFit:
+        """The best q at hyperparameters as `vector_of` lays them out, from that of a fit near by."""
+        own, begin = {}, 0
+        for name, value in fit.own.items():
+            own[name] = vector[begin : begin + value.numel()].reshape(value.shape)
+            begin += value.numel()
+        return self.best_q(own, vector[begin:], fit.q)
+
     def log_hyperprior(self, log_precisions: Tensor) -> Tensor:
         """log p(h) / c_train; 0 where h stays where it is, or has no prior."""
         if self.c_train is None or self.hyperprior is None:
@@ -119,25 +122,6 @@ def vector_of(fit: LinearFit) -> Tensor:
     return torch.cat([*(value.flatten() for value in fit.own.values()), fit.log_precisions])
 
 
-def best_fit(problem: LinearProblem, given: LinearFit) -> LinearFit:
-    """The best fit that is found from the hyperparameters of the `given` one and others."""
-    if not problem.learns_own and not problem.moves_precisions:
-        return problem.best_q(given.own, given.log_precisions)
-    own, limits = given.own, around(given)
-    candidates = [(own, given.log_precisions)]
-    if problem.learns_own:
-        own = suited_to_offset(problem, given)
-        limits = around(LinearFit(given.q, own, given.log_precisions, 0.0))
-        candidates.append((own, given.log_precisions))
-    if problem.moves_precisions:
-        candidates += [(own, start) for start in starting_precisions(problem, own, given.log_precisions)]
-    starts = [problem.best_q(*candidate) for candidate in candidates]
-    reached = [ascend(problem, start, FIRST_STEPS, limits) for start in starts if math.isfinite(start.value)]
-    if not reached:
-        return given
-    return ascend(problem, max(reached, key=lambda fit: fit.value), MOST_STEPS, limits)
-
-
 def around(fit: LinearFit) -> Tensor:
     """Limits (2, …) of a vector of hyperparameters: own parameters within `FARTHEST`, log precisions anywhere."""
     width = vector_of(fit).new_full((len(vector_of(fit)),), math.inf)
@@ -145,36 +129,14 @@ def around(fit: LinearFit) -> Tensor:
     return torch.stack([vector_of(fit) - width, vector_of(fit) + width])
 
 
-def suited_to_offset(problem: LinearProblem, given: LinearFit) -> Own:
-    """The likelihood's own parameters that suit f = b best, as for a model whose weights are all 0."""
-    model = problem.model
-    empty = LinearModel(model.likelihood, model.features[:0], model.offset, model.y, model.counts)
-    alone = LinearProblem(
-        empty, problem.kept[:0], problem.c, problem.family, problem.owner[:0], None, None, problem.learns_own
-    )
-    start = alone.best_q(given.own, given.log_precisions)
-    return ascend(alone, start, MOST_STEPS, around(start)).own if math.isfinite(start.value) else given.own
-
-
-def starting_precisions(problem: LinearProblem, own: Own, given: Tensor) -> list[Tensor]:
-    """Log precisions at `RATIOS` of the mean of diag Φ C Φᵀ / c over the weights of each, with C at f = b."""
-    model = problem.model
-    slopes = model.slopes(own, model.offset, None)
-    of_weights = model.diagonal_curvature(slopes.curvature) / problem.c
-    numbers = torch.zeros_like(given).index_add(0, problem.owner, torch.ones_like(of_weights))
-    mean = torch.zeros_like(given).index_add(0, problem.owner, of_weights) / numbers
-    usable = mean.isfinite() & (mean > 0)
-    return [torch.where(usable, (ratio * mean).log(), given) for ratio in RATIOS]
-
-
 def ascend(problem: LinearProblem, fit: LinearFit, steps: int, limits: Tensor) -> LinearFit:
     """BFGS steps of the hyperparameters, each with the best q for them, until nothing is left to gain."""
     vector, gradient = vector_of(fit), problem.gradient(fit)
     inverse = torch.diag(problem.scales(fit))
     for _ in range(steps):
-        pressed = ((vector <= limits[0]) & (gradient < 0)) | ((vector >= limits[1]) & (gradient > 0))
-        free = torch.where(pressed, 0.0, gradient)
-        direction = torch.where(pressed, 0.0, inverse @ free)
+        stopped = pressed(vector, gradient, limits)
+        free = torch.where(stopped, 0.0, gradient)
+        direction = torch.where(stopped, 0.0, inverse @ free)
         slope = float(direction @ free)
         if not math.isfinite(slope) or 0.5 * slope <= TO_GAIN + enough(fit.value):
             break
@@ -188,18 +150,23 @@ def ascend(problem: LinearProblem, fit: LinearFit, steps: int, limits: Tensor) -
     return fit
 
 
+def pressed(vector: Tensor, gradient: Tensor, limits: Tensor) -> Tensor:
+    """Which hyperparameters are at a limit that the gradient points beyond."""
+    return ((vector <= limits[0]) & (gradient < 0)) | ((vector >= limits[1]) & (gradient > 0))
+
+
+def within(vector: Tensor, limits: Tensor) -> Tensor:
+    """The nearest vector within limits."""
+    return torch.minimum(torch.maximum(vector, limits[0]), limits[1])
+
+
 def risen(
     problem: LinearProblem, fit: LinearFit, vector: Tensor, direction: Tensor, slope: float, limits: Tensor
 ) -> LinearFit | None:
     """The fit after the longest step, halved from 1, that raises the objective; None where none does."""
     share = 1.0
     for _ in range(MOST_HALVINGS):
-        moved = torch.minimum(torch.maximum(vector + share * direction, limits[0]), limits[1])
-        own, begin = {}, 0
-        for name, value in fit.own.items():
-            own[name] = moved[begin : begin + value.numel()].reshape(value.shape)
-            begin += value.numel()
-        found = problem.best_q(own, moved[begin:], fit.q)
+        found = problem.at(fit, within(vector + share * direction, limits))
         if found.value > fit.value and found.value >= fit.value + 1e-4 * share * min(slope, 1.0):
             return found
         share /= 2
