@@ -32,7 +32,10 @@ def existing_path(base: Path, path: str, folder: bool = False) -> Path:
             raise SpecError.single(
                 PATH_KEY, f"{path!r} is in folder {found.parent}, which doesn't exist", f"paths start at {base}"
             )
-        names = sorted(neighbour.name for neighbour in found.parent.iterdir())
+        neighbours = sorted(found.parent.iterdir())
+        if found.suffix:  # then a folder without one, such as that of a spec, isn't meant
+            neighbours = [each for each in neighbours if each.suffix or not each.is_dir()]
+        names = [each.name for each in neighbours]
         raise SpecError.single(
             PATH_KEY,
             f"there is no {found.name!r} in folder {found.parent}",

@@ -8,6 +8,7 @@ from typing import Any
 
 from ..errors import CallError
 from ..results.marginals import choice_label, marginal_probabilities
+from ..words import counted
 from .criterion import has_noise, score_label
 
 MOST_STRUCTURES = 15
@@ -35,7 +36,8 @@ def save_ranking_figure(summary: dict[str, Any], run: Path, target: Path) -> Non
     draw_ranking(left, shown, summary["criterion"])
     draw_choices(right, marginals)
     unranked = len(summary.get("unranked", []))  # runs of earlier versions name none
-    figure.suptitle(f"{summary['run']}: {len(ranking)} structures" + f"; {unranked} more have no rank" * bool(unranked))
+    title = f"{summary['run']}: {counted(len(ranking), 'structure')}"
+    figure.suptitle(title + f"; {unranked} more have no rank" * bool(unranked))
     try:
         figure.savefig(target, dpi=150)
     except (OSError, ValueError) as error:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from itertools import groupby
 
 from ..plan.plan import RoundPlan, SettingPlan
+from ..words import counted
 
 MOST_ALIKE = 3
 """Rounds in a row that differ in numbers only, of which no more than this are drawn one by one."""
@@ -64,7 +65,8 @@ def contents(each: RoundPlan) -> Iterator[str]:
     """Members and batches, stages with their steps, and metaparameters of a round."""
     bound = "" if each.exact else "≤ "
     kind = "relaxed" if each.relaxed else "discrete"
-    size = f" of up to {each.members_per_batch:,}" if each.slots > 1 else ""
+    divided = each.slots > 1 and each.members_per_batch < each.members
+    size = f" of up to {each.members_per_batch:,}" if divided else ""
     yield f"{kind}: {bound}{counted(each.members, 'member')} in {bound}{counted(each.slots, 'batch')}{size}"
     yield stages(each.steps)
     if each.metaparameters:
@@ -76,9 +78,3 @@ def stages(steps: Sequence[int]) -> str:
     if len(steps) == 1:
         return counted(steps[0], "step")
     return " → ".join(f"stage {index}: {counted(number, 'step')}" for index, number in enumerate(steps))
-
-
-def counted(number: int, noun: str) -> str:
-    """A number with its noun."""
-    plural = {"batch": "batches"}.get(noun, f"{noun}s")
-    return f"{number:,} {noun if number == 1 else plural}"

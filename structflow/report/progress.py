@@ -21,6 +21,7 @@ from ..plan.plan import Plan
 from ..runner.progress import Listener
 from ..runner.progress import Progress as News
 from ..store.run_directory import RunDirectory
+from ..words import counted
 
 EVALUATION_STEPS = 100
 """What a task that isn't training counts for, in steps."""
@@ -76,7 +77,7 @@ def progress_bar(directory: RunDirectory, plan: Plan, quiet: bool) -> Iterator[L
     def tasks() -> str:
         return f"{counter.finished:,} of {len(counter.sizes):,} tasks"
 
-    members = f"{plan.n_members:,} members of {plan.n_structures:,} structures"
+    members = f"{counted(plan.n_members, 'member')} of {counted(plan.n_structures, 'structure')}"
     with Progress(*columns, console=Console(stderr=True)) as bar:
         shown = bar.add_task(members, total=counter.total, completed=counter.completed, tasks=tasks())
 

@@ -12,6 +12,7 @@ from rich.measure import Measurement
 from rich.table import Table
 
 from ..results.marginals import choice_label
+from ..words import counted
 from .criterion import has_noise, score_label
 from .numbers import shown, with_error
 
@@ -152,7 +153,7 @@ class RankingTable:
 
     def caption(self) -> str:
         """How many structures are shown of how many."""
-        shown_of = f"{len(self.entries)} of {len(self.ranking)} structures"
+        shown_of = f"{len(self.entries)} of {counted(len(self.ranking), 'structure')}"
         if self.unranked:
             return f"{shown_of} with a rank, and {len(self.unranked)} without one; {self.possible:,} are possible"
         if len(self.ranking) < self.possible:

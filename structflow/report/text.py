@@ -17,6 +17,7 @@ from rich.text import Text
 from ..plan.plan import Plan, SettingPlan
 from ..results.marginals import marginal_probabilities
 from ..results.unranked import unranked_warning
+from ..words import counted
 from .estimates_table import estimates_table
 from .narrow import NumberTable
 from .numbers import shown, with_error
@@ -48,9 +49,8 @@ def print_summary(summary: dict[str, Any], most: int) -> None:
     """The ranking, what it says of every choice, the relaxed result and warnings."""
     console = terminal()
     ranking, unranked = summary["ranking"], summary.get("unranked", [])  # runs of earlier versions name none
-    console.print(
-        f"run {summary['run']}: {summary['status']}, {summary['n_structures']:,} structures, {summary['seconds']:.0f} s"
-    )
+    structures = counted(summary["n_structures"], "structure")
+    console.print(f"run {summary['run']}: {summary['status']}, {structures}, {summary['seconds']:.0f} s")
     if "rows" in summary:
         console.print(estimated_rows(summary["rows"]))
     settings = summary.get("settings", [])
@@ -207,7 +207,8 @@ def print_plan(plan: Plan) -> None:
     bound = "" if plan.exact else "at most "
     tasks = len(list(plan.tasks()))
     least = "" if plan.n_structures_exact else "at most "
-    console.print(f"{least}{plan.n_structures:,} structures; {bound}{plan.n_members:,} members in {tasks:,} tasks")
+    members = f"{bound}{counted(plan.n_members, 'member')} in {counted(tasks, 'task')}"
+    console.print(f"{least}{counted(plan.n_structures, 'structure')}; {members}")
     settings: dict[tuple[Any, ...], list[SettingPlan]] = {}
     for setting in plan.settings:
         settings.setdefault((setting.regime, repr(setting.rounds)), []).append(setting)

@@ -11,6 +11,7 @@ import numpy as np
 from ..plugins.registry import registry
 from ..spec.models import Spec
 from ..spec.round_spec import numbers_of_steps
+from ..words import counted
 from .estimator_warnings import named
 
 LIMIT = 0.1
@@ -143,7 +144,8 @@ def convergence_warnings(
     factor = max(steps_factor(ranking[number]) for number in (concerned or behind))
     about = "at least" if factor >= MOST_STEPS else "about"
     more = f"raise optimizer.inner.steps from {steps:,} to {about} {rounded(factor * steps):,}, or optimizer.inner.lr"
-    to_do = more if remedy is None else remedy
+    to_do = f"in a new run directory, {more if remedy is None else remedy}"
+    of_all = f"{len(behind)} of {counted(len(ranking), 'structure')}"
     found = []
     if concerned:
         first = concerned[0]
@@ -152,10 +154,10 @@ def convergence_warnings(
         if first:
             target = "the best" if reach_best else "the one above"
             what = f"{named(ranking[first]['structure'])} {gain} and may rise past {target}"
-        found.append(f"{len(behind)} of {len(ranking)} structures had not converged: {what}; {to_do}")
+        found.append(f"{of_all} had not converged: {what}; {to_do}")
     if len(rounds) > 1:
         found.append(
-            f"{len(behind)} of {len(ranking)} structures had not converged when {spec.regime.type} used their "
+            f"{of_all} had not converged when {spec.regime.type} used their "
             f"scores to choose the next ones, so that it may have missed better ones; {to_do}, or optimizer.restarts"
         )
     return found

@@ -154,22 +154,32 @@ def measured(stepping: Stepping, keys: np.ndarray, end: Tensor, averages: ThetaA
     rounding = ROUNDING * torch.finfo(end.dtype).eps * np.abs(size).mean(0)
     if pairs:
         found = 0.5 * (found[::2] + found[1::2])
-    mean, error = found.mean(0), np.zeros(found.shape[1:])
-    if pairs:
-        with np.errstate(invalid="ignore"):  # L may be −∞ far beyond the end; `Ahead` takes that for a fall
-            error = found.std(0, ddof=1) / np.sqrt(pairs)
-    error = np.hypot(error, rounding)
     times = averages.times(tables.rate.double().cpu().numpy())
-    margin = width(pairs) * error
+    with np.errstate(invalid="ignore"):  # L may be −∞ or NaN away from the end, where rates overflow
+        mean = found.mean(0)
+        error = found.std(0, ddof=1) / np.sqrt(pairs) if pairs else np.zeros_like(mean)
+    return of_gains(mean, np.hypot(error, rounding), width(pairs), times, moved)
+
+
+@np.errstate(invalid="ignore")
+def of_gains(
+    mean: np.ndarray, error: np.ndarray, halfwidth: float, times: np.ndarray, moved: np.ndarray
+) -> Convergence:
+    """The measure, from what the end has over the two averages of θ and over the points ahead, (points, M).
+
+    `halfwidth` is that of an interval, in standard errors. Where L isn't finite ahead the line ends, as where it falls,
+    and a gain from where it wasn't says nothing of how it slows down; NaN where it wasn't at the later average.
+    """
+    margin = halfwidth * error
     line = Ahead.of(-mean[2:], margin[2:], moved)
     likely = Trend.of(mean[0], mean[1], times)
     highest = Trend.of(np.maximum(mean[0], mean[1]), mean[1] + margin[1], times)
-    still = np.maximum(likely.next, line.near)
+    still = np.where(np.isfinite(mean[1]), np.maximum(likely.next, line.near), np.nan)
     # Steps that jump about may end below the means of those before: that they rise shows in the means alone.
     drift = np.where(mean[1] < 0, (mean[0] - mean[1]) / max(times[1] - times[0], LEAST_TIME), 0.0)
     most = np.maximum(highest.next, np.maximum(drift, still))
     everything = np.where(np.isinf(highest.all), line.most, highest.all)
-    passed = np.max(-mean[:2] - margin[:2], axis=0)
+    passed = np.nan_to_num(-mean[:2] - margin[:2], nan=0.0, neginf=0.0).max(0)
     left = np.maximum.reduce([everything, most, line.far, passed])
     return Convergence(mean[1], error[1], still, 0.5 * (most - still), left)
 
@@ -268,7 +278,7 @@ class Trend:
         earlier = (early - late) / max(second - first, LEAST_TIME)
         with np.errstate(divide="ignore", invalid="ignore"):
             decay = np.log(earlier / later) / max(0.5 * (end - first), LEAST_TIME)
-            decay = np.where((later > 0) & (earlier > later), decay, 0.0)
+            decay = np.where((later > 0) & (earlier > later) & np.isfinite(earlier), decay, 0.0)
             now = later * np.exp(-decay * 0.5 * (end - second))
             everything = np.where(now > 0, now / decay, 0.0)
             following = np.where(decay > 0, -np.expm1(-decay) * everything, now)

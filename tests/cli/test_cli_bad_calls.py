@@ -241,6 +241,17 @@ def test_init_with_a_table_that_does_not_suit(cli):
     assert_refused(cli(*call, "a"), "is there already")
 
 
+def test_init_with_a_table_that_is_not_there(cli):
+    """The folder that this call made has a name like the table's, and isn't suggested."""
+    for _ in range(2):
+        called = cli("init", "s-nofile", "--csv", "nofile.csv", "--target", "price")
+        assert called.code == 2
+        assert "there is no 'nofile.csv'" in called.err
+        assert "did you mean" not in called.err
+    Path("no-file.csv").write_text("size,price\n1,2\n2,3\n")
+    assert "did you mean 'no-file.csv'?" in cli("init", "s-nofile", "--csv", "nofile.csv", "--target", "price").err
+
+
 def test_init_leaves_an_edited_spec_alone(cli):
     """Also where it doesn't load: somebody is at work on it."""
     Path("table.csv").write_text("a,b\n1,high\n2,low\n3,low\n4,high\n")

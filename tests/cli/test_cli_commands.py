@@ -60,6 +60,13 @@ def test_validate(cli, tmp_path):
     assert strict(cli("validate", path, "--json").out) == {"valid": True, "errors": [], "warnings": []}
 
 
+def test_one_structure_is_not_plural(cli, tmp_path):
+    edges = [studies.EDGE | {"basis": [{"type": "dense", "activation": "tanh"}]}, studies.LAST]
+    path = studies.write(studies.spec(model=studies.model(edges, h={"shape": [2]})), tmp_path)
+    assert "is valid: 1 structure; 30 training rows, 10 held out" in cli("validate", path).out
+    assert "1 structure; 2 members in" in cli("plan", path).out
+
+
 def test_validate_json_of_a_bad_spec(cli, tmp_path):
     """Fields as in DESIGN 7; the line is that of the file."""
     path = tmp_path / "spec.yaml"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 import studies
 
 from structflow.report.plan_drawing import draw_rounds
@@ -25,6 +26,13 @@ def test_one_round():
         "    │",
         "    ▼ the best restart of every structure is evaluated with fresh noise",
     ]
+
+
+@pytest.mark.parametrize(("most", "ending"), [(24, "24 members in 2 batches"), (12, "in 2 batches of up to 12")])
+def test_the_size_of_batches_is_drawn_where_it_divides_them(most, ending):
+    """Two shapes of a node are two batches anyway: one of 24 members would not have been possible."""
+    (setting,) = studies.plan({**studies.wide(), "compute": {"compile": False, "members_per_batch": most}}).settings
+    assert draw_rounds(setting)[1].strip(" │").endswith(ending)
 
 
 def test_a_path_shows_the_metaparameters_of_its_rounds_and_who_decides():

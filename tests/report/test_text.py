@@ -194,7 +194,7 @@ def test_a_part_of_the_possible_structures(capsys):
     """It is said to be a part, and what all of it has in common is named."""
     print_summary({**SUMMARY, "ranking": SUMMARY["ranking"][:1]}, most=10)
     out = capsys.readouterr().out
-    assert "1 of 1 structures in the ranking; 12 are possible" in out
+    assert "1 of 1 structure in the ranking; 12 are possible" in out
     assert "x->h: dense:softplus1 " in out
 
 

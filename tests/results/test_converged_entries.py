@@ -99,7 +99,7 @@ def test_a_structure_that_may_rise_past_the_best():
     """40 nats behind, 30 more in as many steps and no end in sight."""
     (warning,) = convergence_warnings(judged(entry(-90, 0.0, left=0.0), entry(-130, 30.0)), spec(), None, ["enumerate"])
     assert warning.startswith("1 of 2 structures had not converged: x->y f-130")
-    assert "past the best; raise optimizer.inner.steps from" in warning
+    assert "past the best; in a new run directory, raise optimizer.inner.steps from" in warning
 
 
 def test_a_structure_that_stays_behind_is_only_marked():

@@ -9,7 +9,7 @@ from handmade import edge, fn, graph, keys_of, make_bound, normal, population, s
 
 from structflow.results.convergence import judged_alone
 from structflow.spec.models import Spec
-from structflow.train.convergence import Ahead, Convergence, ThetaAverages, Trend
+from structflow.train.convergence import Ahead, Convergence, ThetaAverages, Trend, of_gains
 from structflow.train.metaparameters import metaparameter_tables
 from structflow.train.stage_inputs import Execution, Minibatching, TrainingData
 from structflow.train.trainer import train
@@ -129,3 +129,24 @@ def test_a_line_without_an_end():
 def test_a_line_to_where_the_objective_is_not_finite_ends_there():
     found = ahead(0.05, 0.2, -np.inf, np.nan, np.nan, np.nan)
     assert found.most[0] == pytest.approx(0.21)
+
+
+def gains(*values: float, error: float = 0.01) -> Convergence:
+    """The measure where the end has these gains over the two averages of θ and over six points ahead."""
+    found = np.array(values, dtype=float).reshape(-1, 1)
+    at_infinity = np.where(np.isfinite(found), error, np.nan)
+    return of_gains(found, at_infinity, 2.0, np.array([0.375, 0.625, 1.0]), np.array([True]))
+
+
+@pytest.mark.filterwarnings("error")
+def test_averages_at_which_the_objective_is_not_finite():
+    """Counts whose rates overflow at an average of θ, and beyond the end: no warning of numpy's, and no slowing down.
+
+    0.3 nats since the later average are 0.8 in as many steps again; the line ahead has no more than 0.01 to offer.
+    Where the later one is at −∞ too, nothing can be said.
+    """
+    found = gains(np.inf, 0.3, 0.01, 0.02, np.inf, np.inf, np.nan, np.nan)
+    assert found.still_gaining[0] == pytest.approx(0.3 / 0.375)
+    assert np.isfinite(found.left_to_gain[0])
+    assert is_converged(found) is False
+    assert is_converged(gains(np.inf, np.inf, 0.01, np.inf, np.inf, np.inf, np.inf, np.nan)) is None

@@ -20,6 +20,7 @@ def command(spec: Path, overrides: tuple[str, ...], as_json: bool) -> int:
     from ...report.progress import reading_bar
     from ...results.expected_estimates import expected_gaps
     from ...spec.load import load_study
+    from ...words import counted
 
     try:
         with reading_bar(quiet=as_json):
@@ -33,9 +34,9 @@ def command(spec: Path, overrides: tuple[str, ...], as_json: bool) -> int:
     if as_json:
         print_json({"valid": True, "errors": [], "warnings": warnings})
     else:
-        rows = f"{study.dataset.n_train} training rows, {study.dataset.n_test} held out"
+        rows = f"{counted(study.dataset.n_train, 'training row')}, {study.dataset.n_test} held out"
         rows += ", read by minibatch" if study.dataset.stream is not None else ""
         bound = "" if study.space.count_is_exact else "at most "
-        click.echo(f"{spec} is valid: {bound}{study.space.count:,} structures; {rows}")
+        click.echo(f"{spec} is valid: {bound}{counted(study.space.count, 'structure')}; {rows}")
         warn(warnings)
     return 0

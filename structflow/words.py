@@ -1,0 +1,9 @@
+"""Words for numbers."""
+
+from __future__ import annotations
+
+
+def counted(number: int, noun: str) -> str:
+    """A number with its noun: 1 member, 2,000 members, 3 batches."""
+    plural = {"batch": "batches"}.get(noun, f"{noun}s")
+    return f"{number:,} {noun if number == 1 else plural}"
