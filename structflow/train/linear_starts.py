@@ -25,6 +25,9 @@ RATIOS = (1e-4, 1e-1, 1e2)
 FREE, CLOSED = 1e-2, 1e2
 """The same for one precision that is let free while the prior closes all others."""
 
+APART = math.log(10)
+"""The difference of logarithms from which on the least precision of data is tried besides the mean."""
+
 MOST_ALONE = 8
 """Precisions up to which one after the other is let free."""
 
@@ -73,7 +76,7 @@ def starting_precisions(problem: LinearProblem, own: Own, given: Tensor) -> list
     """Log precisions at `RATIOS` of what the data give a weight, for all or, where they are few, for all but one."""
     none = Gaussian(torch.zeros_like(problem.kept), None)
     mean, least = precisions_of_data(problem, own, none, given)
-    bases = [mean] if torch.allclose(mean, least) else [mean, least]
+    bases = [mean, least] if bool((mean - least > APART).any()) else [mean]
     starts = [base + math.log(ratio) for base in bases for ratio in RATIOS]
     if 1 < len(given) <= MOST_ALONE:
         starts += [
