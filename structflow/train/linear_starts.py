@@ -74,7 +74,7 @@ def suited_to_offset(problem: LinearProblem, given: LinearFit) -> Own:
 
 def starting_precisions(problem: LinearProblem, own: Own, given: Tensor) -> list[Tensor]:
     """Log precisions at `RATIOS` of what the data give a weight, for all or, where they are few, for all but one."""
-    none = Gaussian(torch.zeros_like(problem.kept), None)
+    none = problem.family.point(torch.zeros_like(problem.kept))
     mean, least = precisions_of_data(problem, own, none, given)
     bases = [mean, least] if bool((mean - least > APART).any()) else [mean]
     starts = [base + math.log(ratio) for base in bases for ratio in RATIOS]
@@ -105,8 +105,12 @@ def precisions_of_data(problem: LinearProblem, own: Own, q: Gaussian, given: Ten
 
 
 def jumped(problem: LinearProblem, fit: LinearFit, limits: Tensor) -> LinearFit:
-    """The best fit that is reached by jumps of single precisions, and the way up from there."""
-    if not problem.moves_precisions or not 1 < len(fit.log_precisions) <= MOST_JUMPING:
+    """The best fit that is reached by jumps of single precisions, and the way up from there.
+
+    There are none where the nearest q of a family takes a search of its own, as one of low rank does.
+    """
+    quick = problem.family.independent or problem.family.posterior.plugin.unrestricted
+    if not problem.moves_precisions or not quick or not 1 < len(fit.log_precisions) <= MOST_JUMPING:
         return fit
     first = len(vector_of(fit)) - len(fit.log_precisions)
     for _ in range(MOST_ROUNDS):
