@@ -20,7 +20,7 @@ from structflow.results.run import Run
 from structflow.spec.load import study_from_mapping
 from structflow.spec.study import Study
 from structflow.store.digest import digest_of_json
-from structflow.store.inspection import seal_opening
+from structflow.store.inspection import seal_start
 from structflow.store.run_directory import RunDirectory, without_nan
 
 EDGE = {"from": "x", "to": "h", "choose": "one", "basis": [{"type": "dense"}, {"type": "dense", "activation": "relu"}]}
@@ -101,7 +101,7 @@ def result_digests(directory: Path) -> dict[str, str]:
 
 def seal(directory: Path) -> None:
     """Write the manifest of a run's opened files anew: they were meant to be changed."""
-    seal_opening(RunDirectory(directory), (directory / "plan.json").read_text(encoding="utf-8"))
+    seal_start(RunDirectory(directory), (directory / "plan.json").read_text(encoding="utf-8"))
 
 
 def hear_interrupts() -> None:

@@ -30,7 +30,7 @@ def carry_out_study(study: Study, path: Path, written: str | None, where: Cluste
             click.echo(f"Dask dashboard: {place.dashboard}", err=True)
         if place is not None and not quiet:
             warn(expected_gaps(study))
-            for change in held.directory.read_opened(RUN).get("extended_by", ()):
+            for change in held.directory.read_start_file(RUN).get("extended_by", ()):
                 click.echo(f"extending the run in {path} by {change}", err=True)
         with progress_bar(held.directory, held.plan, quiet) as listener:
             finished = run_opened(study, held, listener)

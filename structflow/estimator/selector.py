@@ -21,7 +21,7 @@ from ..plugins.registry import registry
 from ..results.prediction import Prediction, Predictor, mixture_of
 from ..results.ranked import RankedStructure
 from ..results.summary import summarise
-from ..runner.context import context_of_opening, open_context
+from ..runner.context import context_of_revision, open_context
 from ..runner.driver import carry_out, open_run
 from ..spec.load import study_from_table
 from ..spec.round_spec import numbers_of_steps
@@ -165,5 +165,5 @@ def carried_out(study: Study) -> tuple[list[dict[str, Any]], Predictor, RankedSt
             raise CallError("\n".join(["no member could be trained and evaluated", *summary["warnings"]]))
         mixture = mixture_of(context, ranking).to("cpu")
         best = mixture_of(context, [{**ranking[0], "probability": 1.0}]).to("cpu")
-    context_of_opening.cache_clear()  # it holds what was in the directory
+    context_of_revision.cache_clear()  # it holds what was in the directory
     return ranking, mixture, RankedStructure(ranking[0], best)

@@ -17,6 +17,7 @@ from rich.text import Text
 from ..plan.plan import Plan, SettingPlan
 from ..results.marginals import marginal_probabilities
 from ..results.unranked import unranked_warning
+from ..store.names import REUSED
 from ..words import counted
 from .estimates_table import estimates_table
 from .narrow import NumberTable
@@ -121,7 +122,7 @@ def print_extension(console: Console, extension: dict[str, Any]) -> None:
     for change in extension["changes"]:
         console.print(f"extended by {change}", highlight=False)
     reasons = "".join(f"; {number:,}: {reason}" for reason, number in extension["reasons"].items())
-    console.print(f"{extension['taken_over']:,} of {extension['members']:,} members were trained before{reasons}")
+    console.print(f"{extension[REUSED]:,} of {extension['members']:,} members were trained before{reasons}")
 
 
 def estimated_rows(rows: dict[str, Any]) -> str:

@@ -48,7 +48,7 @@ def list_runs(folder: Path) -> list[dict[str, Any]]:
         try:
             if not path.is_dir() or not directory.has(PLAN):
                 continue
-            plan = directory.read_opened(PLAN)
+            plan = directory.read_start_file(PLAN)
             summary = directory.read_summary() if directory.has(SUMMARY) else None
         except StorageError as error:
             nothing = {"n_structures": None, "best": None, "log_evidence": None}

@@ -15,7 +15,7 @@ from ..runner.executors import place_for
 from ..runner.progress import Listener
 from ..store.inspection import Damage, damage, recorded, withdraw_record, withdraw_results
 from ..store.names import OWN_NAMES, PLAN, RESULT_MANIFEST, SUMMARY
-from ..store.openings import damage_of_earlier, drop_opening, earlier_openings
+from ..store.revisions import damage_of_earlier, drop_revision, earlier_revisions
 from ..store.run_directory import WITHOUT_REPAIR, RunDirectory
 from ..store.run_lock import locked, refuse_foreign_lock
 from .read import refuse_no_run
@@ -30,14 +30,14 @@ def inspect(path: Path) -> list[Damage]:
     directory = RunDirectory(path)
     refuse_foreign_lock(path)
     found = list(damage(directory))
-    if (directory.has(SUMMARY) or directory.has(RESULT_MANIFEST)) and not opening_damage(found):
-        plan = Plan.from_json(directory.read_opened(PLAN))
+    if (directory.has(SUMMARY) or directory.has(RESULT_MANIFEST)) and not damage_of_start(found):
+        plan = Plan.from_json(directory.read_start_file(PLAN))
         lost = [task.name for task in plan.tasks() if not directory.is_committed(task.name)]
         found += [Damage("task", task, f"{directory.record_file(task)} is missing") for task in lost]
     return found + [replace(each, part="earlier") for each in damage_of_earlier(directory)]
 
 
-def opening_damage(found: Sequence[Damage]) -> list[Damage]:
+def damage_of_start(found: Sequence[Damage]) -> list[Damage]:
     """What is damaged of the files that the run was started with."""
     return [each for each in found if each.part == "opened"]
 
@@ -62,7 +62,7 @@ def lost_folder(path: Path) -> Path | None:
 def advice(found: Sequence[Damage], path: Path) -> str:
     """What to do about damage in the run at `path`: repair it, unless nothing can be recomputed from what is left."""
     command = f"structflow verify {path} --repair"
-    lost = opening_damage(found)
+    lost = damage_of_start(found)
     if not lost:
         return f"repair it with: {command}"
     rest = f"\nonce it is put back, repair the rest with: {command}" if len(lost) < len(found) else ""
@@ -82,9 +82,9 @@ def repair(path: Path, cluster: ClusterOptions | None, listener: Listener) -> li
     with locked(path):
         for name in OWN_NAMES:
             directory.has(name)  # refuses a link before anything is removed
-        opening = opening_damage(inspect(path))
-        if opening:
-            raise StorageError(f"{opening[0].message}; {WITHOUT_REPAIR}")
+        lost = damage_of_start(inspect(path))
+        if lost:
+            raise StorageError(f"{lost[0].message}; {WITHOUT_REPAIR}")
         drop_damage_of_earlier(directory)
         found = inspect(path)
         refuse_older_records(directory)
@@ -93,7 +93,7 @@ def repair(path: Path, cluster: ClusterOptions | None, listener: Listener) -> li
         before = {task: digest for task in tasks if (digest := readable_digest(directory, task)) is not None}
         if found:
             withdraw_results(directory)
-        plan = Plan.from_json(directory.read_opened(PLAN))
+        plan = Plan.from_json(directory.read_start_file(PLAN))
         done = list(tasks)
         for task in tasks:
             withdraw_record(directory, task)
@@ -113,16 +113,16 @@ def repair(path: Path, cluster: ClusterOptions | None, listener: Listener) -> li
 
 def drop_damage_of_earlier(directory: RunDirectory) -> None:
     """Remove damaged records and results of earlier revisions, and revisions whose own files are damaged."""
-    for opening in earlier_openings(directory):
-        found = list(damage(opening))
+    for revision in earlier_revisions(directory):
+        found = list(damage(revision))
         if any(each.part == "opened" and not each.is_of_data for each in found):
-            drop_opening(opening)
+            drop_revision(revision)
             continue
         for each in found:
             if each.task is None:
-                withdraw_results(opening)
+                withdraw_results(revision)
             else:
-                withdraw_record(opening, each.task)
+                withdraw_record(revision, each.task)
 
 
 def refuse_older_records(directory: RunDirectory) -> None:

@@ -16,7 +16,7 @@ from ..runner.evaluate import ROW_TERMS
 from ..runner.select import canonical, of_whole_networks
 from ..spec.criterion_calls import criterion_of
 from ..spec.study import Setting
-from ..store.names import RUN
+from ..store.names import REUSED, RUN
 from .convergence import add_convergence, convergence_warnings, judged_alone, measures_h, scale_remedy
 from .divergence import divergence_warnings
 from .estimator_warnings import disagreements, missing_estimates, unsure_estimates
@@ -38,7 +38,7 @@ def summarise(context: RunContext, seconds: float) -> dict[str, Any]:
     return {
         "run": context.directory.name,
         "status": "finished" if first["ranking"] else "failed",
-        "spec_hash": context.directory.read_opened(RUN)["spec_hash"],
+        "spec_hash": context.directory.read_start_file(RUN)["spec_hash"],
         "n_structures": context.plan.n_structures,
         "criterion": context.study.spec.criterion.type,
         **rows_of(context),
@@ -62,12 +62,12 @@ def summarise(context: RunContext, seconds: float) -> dict[str, Any]:
 def extension(context: RunContext) -> dict[str, Any] | None:
     """How the run extends an earlier revision: what changed, and why members were trained; None where it extends none.
 
-    `members` counts all, `taken_over` those that were trained before, `reasons` the others.
+    `members` counts all, under `REUSED` those that were trained before, `reasons` the others.
     """
-    changes = context.directory.read_opened(RUN).get("extended_by")
+    changes = context.directory.read_start_file(RUN).get("extended_by")
     if not changes:
         return None
-    members = taken_over = 0
+    members = reused = 0
     reasons: Counter[str] = Counter()
     for setting, planned in enumerate(context.plan.settings):
         for round_index, each in enumerate(planned.rounds):
@@ -79,8 +79,8 @@ def extension(context: RunContext) -> dict[str, Any] | None:
                 payload = context.directory.record(task.name).payload
                 if not payload["empty"]:
                     members += len(payload["members"])
-                    taken_over += len(payload["members"]) if "taken_over" in payload else 0
-    return {"changes": changes, "members": members, "taken_over": taken_over, "reasons": dict(sorted(reasons.items()))}
+                    reused += len(payload["members"]) if REUSED in payload else 0
+    return {"changes": changes, "members": members, REUSED: reused, "reasons": dict(sorted(reasons.items()))}
 
 
 def warnings_of(settings: Sequence[dict[str, Any]]) -> list[str]:

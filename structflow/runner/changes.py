@@ -43,15 +43,15 @@ def spec_as_json(spec: Spec) -> dict[str, Any]:
     return dumped
 
 
-def changes_of(opening: RunDirectory, study: Study) -> Changes:
+def changes_of(revision: RunDirectory, study: Study) -> Changes:
     """What differs between the spec and data of a run's revision and those of a study."""
-    stored = opening.read_opened(RUN)
+    stored = revision.read_start_file(RUN)
     found = differences(with_defaults(stored["spec"]), spec_as_json(study.spec)) if "spec" in stored else None
     if found is None:
-        found = older_format(opening, study)
+        found = older_format(revision, study)
     refused = [line for path, line in found if meaning_of(path) == "another study"]
     if stored["data_digest"] != study.dataset.digest:
-        refused += [line for path, line in found if path[:1] == ("data",)] + [change_of_data(opening, study)]
+        refused += [line for path, line in found if path[:1] == ("data",)] + [change_of_data(revision, study)]
     if refused:
         return Changes("another study", tuple(refused))
     extending = [line for path, line in found if meaning_of(path) == "extension"]
@@ -78,21 +78,21 @@ def with_defaults(stored: dict[str, Any]) -> dict[str, Any]:
         return stored
 
 
-def change_of_data(opening: RunDirectory, study: Study) -> str:
+def change_of_data(revision: RunDirectory, study: Study) -> str:
     """How the data differ: in their values, or in where their rows stay while they are trained on."""
-    was, now = RunDirectory(opening.top or opening.path).has(LOCATION), study.dataset.stream is not None
+    was, now = RunDirectory(revision.top or revision.path).has(LOCATION), study.dataset.stream is not None
     if was == now:
         return "the data: other values than when the run began"
     modes = {True: "read by minibatch (data.stream: true)", False: "held in memory (data.stream: false)"}
     return f"the data: {modes[was]} → {modes[now]}, as `auto` goes by this machine's memory"
 
 
-def older_format(opening: RunDirectory, study: Study) -> list[tuple[KeyPath, str]]:
+def older_format(revision: RunDirectory, study: Study) -> list[tuple[KeyPath, str]]:
     """Of a run that an earlier version started, whose records know no training keys: only what is finished is the same.
 
     All that was kept of its spec is the hash.
     """
-    if opening.has(SUMMARY) and opening.read_opened(RUN)["spec_hash"] == spec_hash(study.spec):
+    if revision.has(SUMMARY) and revision.read_start_file(RUN)["spec_hash"] == spec_hash(study.spec):
         return []
     return [((), "structflow: the run was begun by an earlier version, which can't be continued by this one")]
 

@@ -254,12 +254,12 @@ def open_context(path: str) -> RunContext:
     directory = RunDirectory(Path(path))
     directory.refuse_earlier_version()
     location = canonical_json(directory.read_sealed(LOCATION)) if directory.has(LOCATION) else None
-    return context_of_opening(path, directory.opening, location)
+    return context_of_revision(path, directory.identity, location)
 
 
 @lru_cache(maxsize=2)
-def context_of_opening(path: str, opening: tuple[int, int, int], location: str | None) -> RunContext:
-    """The context of the run that was started at a path, as `RunDirectory.opening` tells it from others there.
+def context_of_revision(path: str, identity: tuple[int, int, int], location: str | None) -> RunContext:
+    """The context of the run that was started at a path, as `RunDirectory.identity` tells it from others there.
 
     `location` is where the rows of a streamed table are found, as JSON.
     """
@@ -269,7 +269,7 @@ def context_of_opening(path: str, opening: tuple[int, int, int], location: str |
         dataset = Dataset.load(directory.data, found)
     except StorageError as error:
         raise directory.cant_be_repaired(error) from error
-    if dataset.digest != directory.read_opened(RUN)["data_digest"]:
+    if dataset.digest != directory.read_start_file(RUN)["data_digest"]:
         raise StorageError(f"{directory.data} holds other data than {path} was started with; put its own file back")
     return context_of(directory, dataset)
 
@@ -278,9 +278,9 @@ def context_of(directory: RunDirectory, dataset: Dataset) -> RunContext:
     """The context of a run directory whose prepared data are at hand."""
     settings = tuple(
         Setting(stored["values"], tuple(Spec.model_validate(stage) for stage in stored["stages"]))
-        for stored in directory.read_opened(SETTINGS)
+        for stored in directory.read_start_file(SETTINGS)
     )
     spec = settings[0].stages[0]
     graph = build_graph(spec, dataset.input_shape, output_shape(spec, dataset))
     study = Study(spec, settings, dataset, graph, graph.structure_space())
-    return RunContext(directory, study, Plan.from_json(directory.read_opened(PLAN)))
+    return RunContext(directory, study, Plan.from_json(directory.read_start_file(PLAN)))

@@ -15,7 +15,7 @@ from ..plan.plan import Plan, make_plan
 from ..spec.render import render_spec
 from ..spec.spec_hash import spec_hash
 from ..spec.study import Study
-from ..store.inspection import refuse_damaged_results, seal_opening
+from ..store.inspection import refuse_damaged_results, seal_start
 from ..store.names import (
     ATTEMPTS,
     LOCATION,
@@ -26,7 +26,7 @@ from ..store.names import (
     SETTINGS,
     SUMMARY,
 )
-from ..store.openings import earlier_openings, is_set_aside, set_aside
+from ..store.revisions import archive, earlier_revisions, is_archived
 from ..store.run_directory import RunDirectory, json_text
 from ..store.run_lock import locked
 from .changes import SENTENCE, Changes, changes_of, spec_as_json
@@ -50,7 +50,7 @@ def plan_study(
     threads = threads or site.threads
     if earlier is None:
         return make_plan(study, site.device, site.compiles, threads)
-    execution = Plan.from_json(earlier.read_opened(PLAN)).execution
+    execution = Plan.from_json(earlier.read_start_file(PLAN)).execution
     if execution.device != site.device:
         raise CallError(
             f"the run was trained on {execution.device}, and here is {site.device}: extend it where it was begun, or "
@@ -78,7 +78,7 @@ def state_of(study: Study, path: Path) -> RunState:
     """What a directory holds of a study; raises `CallError` where it can't hold a run of it."""
     refuse_foreign_folder(path)
     directory = RunDirectory(path)
-    earlier = newest_opening(directory)
+    earlier = newest_revision(directory)
     if earlier is None:
         return RunState("new", directory, None, Changes("none"))
     changes = refuse_another_study(earlier, study)
@@ -105,9 +105,9 @@ def opened(study: Study, path: Path, written: str | None, cluster: ClusterOption
     another study, `StorageError` where another driver holds it.
     """
     refuse_foreign_folder(path)
-    if is_set_aside(RunDirectory(path)):  # for an extension that was cut short
+    if is_archived(RunDirectory(path)):  # for an extension that was cut short
         with locked(path):
-            set_aside(RunDirectory(path))
+            archive(RunDirectory(path))
     state = state_of(study, path)
     if state.kind == "finished":
         refuse_damaged_results(state.directory)
@@ -115,7 +115,7 @@ def opened(study: Study, path: Path, written: str | None, cluster: ClusterOption
         return
     if state.earlier == state.directory:
         for name in (SETTINGS, RUN, PLAN):  # what is damaged is neither continued nor extended
-            state.directory.read_opened(name)
+            state.directory.read_start_file(name)
     with place_for(cluster, study.spec.compute.device) as place:
         # what a plan refuses leaves nothing behind
         plan = None if state.kind == "continue" else plan_study(study, place.site, earlier=state.earlier)
@@ -137,9 +137,9 @@ def begun(state: RunState, study: Study, written: str | None, plan: Plan | None 
     directory = state.directory
     if state.kind in ("continue", "finished"):
         note_location(directory, study)
-        return OpenRun(directory, Plan.from_json(directory.read_opened(PLAN)))
+        return OpenRun(directory, Plan.from_json(directory.read_start_file(PLAN)))
     plan = plan or plan_study(study, earlier=state.earlier)
-    set_aside(directory)
+    archive(directory)
     directory.create()
     directory.write_text("spec.yaml", written if written is not None else render_spec(study.spec))
     directory.write_text("resolved.yaml", render_spec(study.spec))
@@ -150,16 +150,16 @@ def begun(state: RunState, study: Study, written: str | None, plan: Plan | None 
     note_location(directory, study)
     directory.write_json(RUN, run_as_json(study, state.changes))
     text = json_text(plan.as_json())
-    seal_opening(directory, text)
+    seal_start(directory, text)
     directory.write_text(PLAN, text)
     return OpenRun(directory, plan)
 
 
-def newest_opening(directory: RunDirectory) -> RunDirectory | None:
+def newest_revision(directory: RunDirectory) -> RunDirectory | None:
     """What a run directory was started with last, which may be archived already; None where nothing was."""
     if directory.has(PLAN):
         return directory
-    return next((opening for opening in earlier_openings(directory) if opening.has(PLAN)), None)
+    return next((revision for revision in earlier_revisions(directory) if revision.has(PLAN)), None)
 
 
 def run_as_json(study: Study, changes: Changes) -> dict[str, Any]:
@@ -182,7 +182,7 @@ def refuse_foreign_folder(path: Path) -> None:
     """Raise `CallError` where a run directory can't be, because something else is there."""
     if path.exists() and not path.is_dir():
         raise CallError(f"{path} is a file; expected a folder for the run: choose another with -o")
-    if path.is_dir() and newest_opening(RunDirectory(path)) is None and not RunDirectory(path).has(SETTINGS):
+    if path.is_dir() and newest_revision(RunDirectory(path)) is None and not RunDirectory(path).has(SETTINGS):
         foreign = [entry.name for entry in path.iterdir() if not entry.name.startswith(".") and entry.name not in OURS]
         if foreign:
             raise CallError(f"{path} is not empty and not a run directory; choose another with -o")
@@ -201,13 +201,13 @@ def settings_as_json(study: Study) -> list[dict[str, Any]]:
     ]
 
 
-def refuse_another_study(opening: RunDirectory, study: Study) -> Changes:
+def refuse_another_study(revision: RunDirectory, study: Study) -> Changes:
     """How the spec of a study differs from that of a revision; raises `CallError` where a run can't be extended so."""
-    changes = changes_of(opening, study)
+    changes = changes_of(revision, study)
     if changes.kind == "another study":
-        unfinished = opening.top is None and not opening.has(SUMMARY)
-        going_on = f"; to continue it as it was begun: structflow resume {opening.path}" if unfinished else ""
-        whose = f"{opening.top or opening.path} holds {'an unfinished' if unfinished else 'a'} run of another study"
+        unfinished = revision.top is None and not revision.has(SUMMARY)
+        going_on = f"; to continue it as it was begun: structflow resume {revision.path}" if unfinished else ""
+        whose = f"{revision.top or revision.path} holds {'an unfinished' if unfinished else 'a'} run of another study"
         raise CallError(f"{whose}:\n  {changes.refusal}\n{SENTENCE}{going_on}")
     return changes
 

@@ -10,8 +10,8 @@ import numpy as np
 from ..errors import CallError, FunctionError, PluginError
 from ..evidence.estimates import Estimated, Estimator
 from ..evidence.trained import TrainedPopulation
+from .failing_starts import may_be_of_a_member
 from .failures import LONGEST_REASON
-from .set_aside import may_be_of_a_member
 
 Part = Callable[[Sequence[int]], TrainedPopulation]
 """Some members of a population by their numbers, as a population."""

@@ -27,11 +27,11 @@ from ..store.run_directory import Found
 from ..train.convergence import Convergence
 from .context import RunContext
 from .estimators_apart import EstimatedApart, Part, estimate_apart
+from .failing_starts import Start, starts_of, without_failing
 from .parents import is_parameter, parameters_in, trained_in_slot
 from .relevance import member_relevances
 from .reuse import earlier_evaluations
 from .select import canonical
-from .set_aside import Start, starts_of, without_failing
 from .shared_records import derived, selection_record
 from .train import CONVERGENCE, member_as_json, open_probabilities
 from .training_keys import evaluation_key, keys_in
@@ -57,11 +57,11 @@ def evaluate(context: RunContext, task: Task) -> Found:
     def work(starts: Sequence[Start]) -> Found:
         return evaluate_together(context, task, batch, [member for start in starts for member in start])
 
-    def set_aside(found: Mapping[Start, str]) -> None:
+    def exclude(found: Mapping[Start, str]) -> None:
         failed.extend({**member_as_json(start[0]), "error": error} for start, error in found.items())
 
     starts = starts_of(batch.members[number] for number in picked)
-    found = without_failing(starts, work, lambda: [work], set_aside, all_may_fail=False)
+    found = without_failing(starts, work, lambda: [work], exclude, all_may_fail=False)
     if found is None:
         found = Found({"empty": True})
     return Found({**found.payload, "failed": failed}, found.arrays) if failed else found

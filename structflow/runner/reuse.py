@@ -25,7 +25,7 @@ from ..plan.plan import Plan
 from ..plan.tasks import Task
 from ..plugins import Candidate, Decision
 from ..store.names import PLAN
-from ..store.openings import earlier_openings
+from ..store.revisions import earlier_revisions
 from ..store.run_directory import RunDirectory
 from ..train.convergence import Convergence
 from ..train.trainer import TrainingResult, Trajectory
@@ -65,7 +65,7 @@ PARTS = {
 class TrainedBefore:
     """Where a member was trained: the number of the earlier revision, the batch there, and its number in the batch."""
 
-    opening: str
+    revision: str
     setting: int
     round: int
     slot: int
@@ -105,17 +105,17 @@ def earlier_members(context: RunContext) -> EarlierMembers:
 
 def stamps(context: RunContext) -> tuple[tuple[str, int], ...]:
     """Path and time of every earlier revision, the newest first; what was archived doesn't change any more."""
-    openings = [opening.path for opening in earlier_openings(context.directory)]
-    return tuple((str(path), (path / PLAN).stat().st_mtime_ns) for path in openings)
+    revisions = [revision.path for revision in earlier_revisions(context.directory)]
+    return tuple((str(path), (path / PLAN).stat().st_mtime_ns) for path in revisions)
 
 
 @lru_cache(maxsize=2)
-def read_members(openings: tuple[tuple[str, int], ...]) -> EarlierMembers:
+def read_members(revisions: tuple[tuple[str, int], ...]) -> EarlierMembers:
     """The members of revisions, the newest first, by path and time."""
     places: dict[str, TrainedBefore] = {}
     by_noise: dict[str, list[TrainingKey]] = {}
-    for path, _ in openings:
-        directory = earlier_opening(path)
+    for path, _ in revisions:
+        directory = earlier_revision(path)
         for task in tasks_of(directory):
             if task.kind != "train" or not directory.is_committed(task.name):
                 continue
@@ -130,7 +130,7 @@ def read_members(openings: tuple[tuple[str, int], ...]) -> EarlierMembers:
     return EarlierMembers(places, {noise: tuple(keys) for noise, keys in by_noise.items()})
 
 
-def earlier_opening(path: str) -> RunDirectory:
+def earlier_revision(path: str) -> RunDirectory:
     """An earlier revision of the run by its path."""
     return RunDirectory(Path(path), Path(path).parent.parent)
 
@@ -138,7 +138,7 @@ def earlier_opening(path: str) -> RunDirectory:
 def tasks_of(directory: RunDirectory) -> list[Task]:
     """The tasks of an earlier revision; none where its plan can't be read."""
     try:
-        return list(Plan.from_json(directory.read_opened(PLAN)).tasks())
+        return list(Plan.from_json(directory.read_start_file(PLAN)).tasks())
     except (StorageError, KeyError, TypeError):
         return []
 
@@ -149,11 +149,11 @@ def earlier_evaluations(context: RunContext) -> dict[str, dict[str, Any]]:
 
 
 @lru_cache(maxsize=2)
-def read_evaluations(openings: tuple[tuple[str, int], ...]) -> dict[str, dict[str, Any]]:
+def read_evaluations(revisions: tuple[tuple[str, int], ...]) -> dict[str, dict[str, Any]]:
     """The evaluations of revisions, the newest first, by path and time."""
     found: dict[str, dict[str, Any]] = {}
-    for path, _ in openings:
-        directory = earlier_opening(path)
+    for path, _ in revisions:
+        directory = earlier_revision(path)
         for task in tasks_of(directory):
             if task.kind != "evaluate" or not directory.is_committed(task.name):
                 continue
@@ -212,7 +212,7 @@ def places_as_json(part: Part, batch: Batch) -> dict[str, Any] | None:
     return {"stages": part.stages, "places": [list(astuple(by_candidate[member])) for member in batch.members]}
 
 
-def taken_over(context: RunContext, task: Task, bound: Bound, fresh: Parameters) -> TrainingResult | None:
+def reused_result(context: RunContext, task: Task, bound: Bound, fresh: Parameters) -> TrainingResult | None:
     """What an earlier revision trained the task's members to; None where some of them weren't, or can't be read.
 
     `fresh` are the parameters that they would start with.
@@ -271,7 +271,7 @@ class EarlierBatch:
         `pairs` are given with numbers in the batch as it was after the stage `last`; some of its members may have
         failed since this one.
         """
-        directory = context.directory.earlier(place.opening)
+        directory = context.directory.earlier(place.revision)
         try:
             earlier = context_of(directory, context.study.dataset)
         except (ValueError, KeyError, TypeError, StructflowError) as error:  # such as a plugin that is gone

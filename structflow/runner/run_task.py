@@ -30,7 +30,7 @@ def run_task(path: str, name: str, parents: list[tuple[str, str]]) -> tuple[str,
     before returned, and only make the scheduler wait for them.
     """
     context = open_context(path)
-    opening = context.directory.opening
+    identity = context.directory.identity
     if context.directory.is_committed(name):
         record = context.directory.record(name)
     else:
@@ -41,7 +41,7 @@ def run_task(path: str, name: str, parents: list[tuple[str, str]]) -> tuple[str,
         refuse_another_device(context, name)
         with threads(context.plan.execution.threads):
             found = attempt(context, task, slots)
-        if context.directory.opening != opening:  # an extension was started meanwhile, with other tasks of these names
+        if context.directory.identity != identity:  # an extension was started meanwhile, with tasks of the same names
             raise StorageError(f"{context.directory.path} was started again during {name}; its result is dropped")
         record = context.directory.commit(name, found, time.perf_counter() - started, worker_name())
         slots.remove()

@@ -32,7 +32,7 @@ class Submission:
         from .cluster_checks import versions_here  # with torch, which a scheduler doesn't need
 
         path = str(directory.path.resolve())
-        return cls(path, digest_of_json([path, *directory.opening])[:12], versions_here())
+        return cls(path, digest_of_json([path, *directory.identity])[:12], versions_here())
 
     @property
     def topic(self) -> str:

@@ -24,6 +24,7 @@ from ..plugins.registry import registry
 from ..spec.criterion_calls import level_factors
 from ..spec.models import Spec
 from ..spec.searched import searched_space
+from ..store.names import REUSED
 from ..store.run_directory import Found
 from ..train.checkpoints import Checkpoints
 from ..train.inner_method import method_of
@@ -36,7 +37,7 @@ from ..train.trainer import TrainingResult, train
 from .context import RunContext
 from .parents import parent_batches, stage_before
 from .removed import removal_report, without_removed
-from .reuse import taken_over
+from .reuse import reused_result
 from .training_keys import TrainingKey, keys_as_json, keys_in, keys_of_parents, training_keys
 
 CONVERGENCE = "convergence"
@@ -66,7 +67,7 @@ def train_batch(
     without_folds = tuple(replace(member, fold=0) for member in batch.members)
     theta, hyperparameters = bound.start(first_keys, context.keys(without_folds, task.setting, task.round, 0))
     fresh = {**theta, **hyperparameters}
-    earlier = taken_over(context, task, bound, fresh)
+    earlier = reused_result(context, task, bound, fresh)
     result = earlier or trained_here(context, task, batch, bound, fresh, on_step, checkpoints)
     diverged = result.diverged_at
     payload: dict[str, Any] = {
@@ -74,7 +75,7 @@ def train_batch(
         "members": [member_as_json(member) for member in batch.members],
         "diverged_at": diverged.tolist(),
         "keys": keys_as_json(keys_of(context, task, batch)),
-        **({} if earlier is None else {"taken_over": True}),
+        **({} if earlier is None else {REUSED: True}),
     }
     arrays = {f"parameter/{name}": value.cpu().numpy() for name, value in result.parameters.items()}
     arrays["trajectory/steps"] = result.trajectory.steps

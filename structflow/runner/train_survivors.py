@@ -17,10 +17,10 @@ from ..spec.round_spec import with_steps
 from ..store.digest import digest_of_json
 from ..store.run_directory import Found
 from .context import RunContext
+from .failing_starts import Start, may_be_of_a_member, starts_of, without_failing
 from .held_signals import HeldSignals
 from .interruption import TimedCheckpoints
 from .parents import batch_in_slot, batch_without, failed_in, trained_in_slot
-from .set_aside import Start, may_be_of_a_member, starts_of, without_failing
 from .train import member_as_json, train_batch
 
 
@@ -43,7 +43,7 @@ def train_survivors(
         before = replace(task, stage=task.stage - 1)
         failed, is_anew = failed_in(context, before), trained_in_slot(context, before) != planned
     training = Training(context, task, planned, on_step, checkpoints, failed, is_anew)
-    found = without_failing(starts_of(training.left), training.train, training.trials, training.set_aside)
+    found = without_failing(starts_of(training.left), training.train, training.trials, training.exclude)
     if found is None:
         found = Found({"empty": True})
     return Found({**found.payload, "failed": training.failed}, found.arrays) if training.is_anew else found
@@ -167,7 +167,7 @@ class Training:
                 self.reached[starts[0]] = watch.done
             raise
 
-    def set_aside(self, found: Mapping[Start, str]) -> None:
+    def exclude(self, found: Mapping[Start, str]) -> None:
         """Write down who failed, and after how many steps."""
         self.is_anew = True
         numbers = {member: number for number, member in enumerate(self.planned.members)}

@@ -18,13 +18,13 @@ from .names import (
     CHECKPOINTS,
     DATA,
     DATA_MANIFEST,
-    OPENING,
-    OPENING_MANIFEST,
     PLAN,
     RECORD_FILE,
     RECORDS,
     RESULT,
     RESULT_MANIFEST,
+    START_FILES,
+    START_MANIFEST,
     SUMMARY,
     TASK_NAME,
     TOP_FILES,
@@ -71,10 +71,10 @@ class Leftover:
             files.unlink(self.name)
 
 
-def seal_opening(directory: RunDirectory, plan: str) -> None:
+def seal_start(directory: RunDirectory, plan: str) -> None:
     """Write the manifest of what the run is started with, whose plan, which comes last, will have this text."""
-    others = [name for name in OPENING if name != PLAN]
-    directory.write_text(OPENING_MANIFEST, manifest_text(directory.files, others, {PLAN: plan}))
+    others = [name for name in START_FILES if name != PLAN]
+    directory.write_text(START_MANIFEST, manifest_text(directory.files, others, {PLAN: plan}))
 
 
 def publish_summary(directory: RunDirectory, summary: dict[str, Any]) -> None:
@@ -108,8 +108,8 @@ def refuse_damaged_results(directory: RunDirectory) -> None:
 
 def damage(directory: RunDirectory) -> Iterator[Damage]:
     """Everything in the run directory that isn't what was written, each with the very file."""
-    if directory.has(PLAN) or directory.has(OPENING_MANIFEST):
-        for message in damaged_files(directory.files, OPENING_MANIFEST, OPENING):
+    if directory.has(PLAN) or directory.has(START_MANIFEST):
+        for message in damaged_files(directory.files, START_MANIFEST, START_FILES):
             yield Damage("opened", None, message)
     if directory.has(PLAN):
         for message in damaged_files(OwnFolder(directory.data.parent), DATA_MANIFEST, (DATA,)):

@@ -9,11 +9,11 @@ PLAN = "plan.json"
 
 SETTINGS, RUN = "settings.json", "run.json"
 
-OPENING = ("spec.yaml", "resolved.yaml", SETTINGS, "environment.json", RUN, PLAN)
+START_FILES = ("spec.yaml", "resolved.yaml", SETTINGS, "environment.json", RUN, PLAN)
 """Files that are written once, when a run is started."""
 
-OPENING_MANIFEST = "opening.manifest.json"
-"""The manifest of what a run was started with."""
+START_MANIFEST = "opening.manifest.json"
+"""The manifest of what a run was started with; its name is that of the first versions."""
 
 DATA, DATA_MANIFEST = "data.npz", "data.manifest.json"
 """The prepared data, and their manifest."""
@@ -44,13 +44,16 @@ CHECKPOINT_FILE = re.compile(r"step-\d{12}\.npz")
 CHECKPOINT_PART = re.compile(r"without-[0-9a-f]{16}")
 """The folder, within that of a task, of its checkpoints without members that failed."""
 
+REUSED = "taken_over"
+"""The key by which a record of training says that its members were reused, and a summary counts them."""
+
 MARK = r"[0-9a-f]{32}"
 """Ends the name of a file that isn't whole yet, which begins with a dot."""
 
 ZARR_FILE = re.compile(rf"(?:.*/)?(?:zarr\.json|c(?:/\d+)*|(?:c/(?:\d+/)*)?(?:zarr|c|\d+)\.{MARK}\.partial)")
 """A file of a Zarr hierarchy, by its path within it, also one that isn't whole."""
 
-TOP_FILES = (*OPENING, OPENING_MANIFEST, DATA, DATA_MANIFEST, SUMMARY, RESULT_MANIFEST, LOCATION, CERTIFICATE)
+TOP_FILES = (*START_FILES, START_MANIFEST, DATA, DATA_MANIFEST, SUMMARY, RESULT_MANIFEST, LOCATION, CERTIFICATE)
 """All files at the top of a run directory but the lock, which is written in place."""
 
 OWN_NAMES = (*TOP_FILES, LOCK, RESULT, RECORDS, ATTEMPTS, CHECKPOINTS, EARLIER)

@@ -20,11 +20,11 @@ from .names import (
     ATTEMPTS,
     DATA,
     EARLIER,
-    OPENING_MANIFEST,
     PLAN,
     RECORDS,
     RESULT,
     RESULT_MANIFEST,
+    START_MANIFEST,
     SUMMARY,
 )
 from .own_folder import OwnFolder
@@ -105,7 +105,7 @@ class RunDirectory:
         return self.path.resolve().name
 
     @property
-    def opening(self) -> tuple[int, int, int]:
+    def identity(self) -> tuple[int, int, int]:
         """Tells this run from another one that was made at its path later: inode, time in ns and size of its plan."""
         state = self.files.state(PLAN)
         return state.st_ino, state.st_mtime_ns, state.st_size
@@ -164,10 +164,10 @@ class RunDirectory:
         except ValueError as error:
             raise StorageError(f"{self.path / name} is damaged: {error}") from error
 
-    def read_opened(self, name: str) -> Any:
+    def read_start_file(self, name: str) -> Any:
         """Read a JSON file of those the run was started with; raises `StorageError` unless it is what was written."""
         try:
-            return json.loads(read_listed(self.files, OPENING_MANIFEST, name))
+            return json.loads(read_listed(self.files, START_MANIFEST, name))
         except EarlierVersionError:
             raise
         except (StorageError, ValueError) as error:
@@ -186,7 +186,7 @@ class RunDirectory:
     def refuse_earlier_version(self) -> None:
         """Raise `EarlierVersionError` where the run was made by a version that stored arrays differently."""
         try:
-            read_manifest(self.files, OPENING_MANIFEST)
+            read_manifest(self.files, START_MANIFEST)
         except EarlierVersionError:
             raise
         except StorageError:  # damaged: whoever reads what it lists says so

@@ -54,8 +54,8 @@ def test_damaged_arrays_are_named_and_made_again(cli, run, finished, kind, place
     assert repaired.code == 0, repaired.err
     assert cli("verify", run).code == 0
     assert studies.digests(run) == studies.digests(finished)
-    mended, before = ({**read_summary(each), "seconds": None} for each in (run, finished))
-    assert mended == before
+    repaired, before = ({**read_summary(each), "seconds": None} for each in (run, finished))
+    assert repaired == before
 
 
 @pytest.mark.parametrize("kind", DAMAGES)
@@ -90,7 +90,7 @@ def test_what_a_run_was_opened_with_cant_be_made_again(cli, run, name):
 
 @pytest.mark.parametrize("name", ["data.npz", "settings.json"])
 def test_verify_advises_what_repair_and_show_do(cli, run, name):
-    """Nothing can be recomputed from damaged data, so `--repair` isn't offered; a copy of the file mends the run."""
+    """Nothing can be recomputed from damaged data, so `--repair` isn't offered; a copy of the file repairs the run."""
     before = (run / name).read_bytes()
     flip(run / name)
     called = cli("verify", run)

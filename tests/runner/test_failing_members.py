@@ -12,12 +12,12 @@ from failing_dense import fail_at
 from structflow.errors import StorageError, TaskError
 from structflow.plugins import Candidate
 from structflow.results.read import is_whole
-from structflow.runner import set_aside
+from structflow.runner import failing_starts
 from structflow.runner.context import open_context
 from structflow.runner.driver import open_run
+from structflow.runner.failing_starts import MOST_ATTEMPTS, failing, starts_of, without_failing
 from structflow.runner.interruption import TimedCheckpoints
 from structflow.runner.run_task import run_task
-from structflow.runner.set_aside import MOST_ATTEMPTS, failing, starts_of, without_failing
 from structflow.runner.train_survivors import train_survivors
 from structflow.store.checkpoint_slots import CheckpointSlots
 
@@ -414,9 +414,9 @@ def test_memory_of_the_machine_is_no_members():
 
     with pytest.raises(RuntimeError) as caught:
         torch.empty(1 << 50)
-    assert not set_aside.may_be_of_a_member(caught.value)
-    assert set_aside.may_be_of_a_member(RuntimeError("shapes differ"))
-    assert not set_aside.may_be_of_a_member(StorageError("full"))
+    assert not failing_starts.may_be_of_a_member(caught.value)
+    assert failing_starts.may_be_of_a_member(RuntimeError("shapes differ"))
+    assert not failing_starts.may_be_of_a_member(StorageError("full"))
 
 
 def test_an_error_of_all_may_be_of_none():

@@ -19,7 +19,7 @@ def command(run: Path, dry_run: bool, as_json: bool) -> int:
     Nothing that a result depends on is touched, nor anything that structflow didn't make.
     """
     from ...results.read import refuse_no_run
-    from ...store.openings import leftovers_of_all
+    from ...store.revisions import leftovers_of_all
     from ...store.run_directory import RunDirectory
     from ...store.run_lock import locked
 

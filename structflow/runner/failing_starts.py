@@ -39,10 +39,10 @@ def without_failing(
     starts: Sequence[Start],
     work: Callable[[Sequence[Start]], Result],
     trials: Callable[[], Iterable[Callable[[Sequence[Start]], object]]],
-    set_aside: Callable[[dict[Start, str]], None],
+    exclude: Callable[[dict[Start, str]], None],
     all_may_fail: bool = True,
 ) -> Result | None:
-    """`work` on those of the starts that don't make it raise; None where all do. `set_aside` hears of those left out.
+    """`work` on those of the starts that don't make it raise; None where all do. `exclude` is given those left out.
 
     After an error of `work` every one of the `trials` is given ever smaller parts of the starts, until one trial raises
     for some start alone. Those starts are excluded, with the error in one line, and `work` begins again without them.
@@ -61,7 +61,7 @@ def without_failing(
             found = next(filter(None, (failing(left, trial) for trial in trials())), None)
             if found is None or (not all_may_fail and 1 < len(found) == len(left)):
                 raise
-        set_aside(found)
+        exclude(found)
         left = [start for start in left if start not in found]
     return None
 

@@ -1,6 +1,6 @@
-"""Earlier openings of a run: what there was before its spec was extended, each kept as a run directory of its own.
+"""Earlier revisions of a run: what there was before its spec was extended, each kept as a run directory of its own.
 
-They stand in `earlier/0`, `earlier/1`, …; the prepared data stay where they are, since every opening has the same.
+They stand in `earlier/0`, `earlier/1`, …; the prepared data stay where they are, since every revision has the same.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from .names import (
     CERTIFICATE,
     CHECKPOINTS,
     EARLIER,
-    OPENING,
-    OPENING_MANIFEST,
     PLAN,
     RECORDS,
     RESULT,
     RESULT_MANIFEST,
+    START_FILES,
+    START_MANIFEST,
     SUMMARY,
     TASK_NAME,
 )
@@ -35,15 +35,15 @@ MOVED = (
     CHECKPOINTS,
     RECORDS,
     ATTEMPTS,
-    *(name for name in OPENING if name != PLAN),
-    OPENING_MANIFEST,
+    *(name for name in START_FILES if name != PLAN),
+    START_MANIFEST,
 )
 """Everything of one revision, in the order it is moved; without its plan, nothing half moved is taken for a run."""
 
 
-def earlier_openings(directory: RunDirectory) -> list[RunDirectory]:
+def earlier_revisions(directory: RunDirectory) -> list[RunDirectory]:
     """The earlier revisions of a run, the newest first."""
-    return [opening for opening in folders(directory) if opening.has(PLAN)]
+    return [revision for revision in folders(directory) if revision.has(PLAN)]
 
 
 def folders(directory: RunDirectory) -> list[RunDirectory]:
@@ -53,12 +53,12 @@ def folders(directory: RunDirectory) -> list[RunDirectory]:
     return [directory.earlier(number) for number in sorted(numbers, reverse=True)]
 
 
-def is_set_aside(directory: RunDirectory) -> bool:
+def is_archived(directory: RunDirectory) -> bool:
     """Whether what was open is in `earlier/`, or on its way there, and the extension isn't open yet."""
-    return not directory.has(PLAN) and bool(earlier_openings(directory))
+    return not directory.has(PLAN) and bool(earlier_revisions(directory))
 
 
-def set_aside(directory: RunDirectory) -> None:
+def archive(directory: RunDirectory) -> None:
     """Move what is open into a folder of `earlier/`, to make room for an extension; raises `StorageError`.
 
     Every move is one rename. Where they are cut short, the next call finishes them: all that is needed for a revision
@@ -88,36 +88,36 @@ def set_aside(directory: RunDirectory) -> None:
 
 def damage_of_earlier(directory: RunDirectory) -> Iterator[Damage]:
     """Everything in earlier revisions that isn't what was written."""
-    for opening in earlier_openings(directory):
-        yield from (found for found in damage(opening) if not (found.part == "opened" and found.is_of_data))
+    for revision in earlier_revisions(directory):
+        yield from (found for found in damage(revision) if not (found.part == "opened" and found.is_of_data))
 
 
-def drop_opening(opening: RunDirectory) -> None:
+def drop_revision(revision: RunDirectory) -> None:
     """Remove an earlier revision: structflow's own files, and the folders where nothing else is left."""
-    files = opening.files
-    for leftover in unfinished(opening):
+    files = revision.files
+    for leftover in unfinished(revision):
         leftover.remove()
-    for name in (PLAN, SUMMARY, RESULT_MANIFEST, CERTIFICATE, *OPENING, OPENING_MANIFEST):
+    for name in (PLAN, SUMMARY, RESULT_MANIFEST, CERTIFICATE, *START_FILES, START_MANIFEST):
         files.unlink(name)
     remove_own(files, RESULT, is_of_zarr)
     for entry in files.entries(CHECKPOINTS):
         if TASK_NAME.fullmatch(entry.name):
             remove_own(files, f"{CHECKPOINTS}/{entry.name}", is_checkpoint)
-    for task in recorded(opening):
+    for task in recorded(revision):
         files.unlink(f"{RECORDS}/{task}.json")
-    for attempt in attempts(opening):
+    for attempt in attempts(revision):
         files.unlink(f"{ATTEMPTS}/{attempt.name}")
     for folder in (CHECKPOINTS, RECORDS, ATTEMPTS, ""):
         files.rmdir(folder)
 
 
 def leftovers_of_all(directory: RunDirectory) -> list[Leftover]:
-    """Files and folders that nobody needs, in the present opening and in earlier ones, which nothing continues."""
+    """Files and folders that nobody needs, in the present revision and in earlier ones, which nothing continues."""
     found = leftovers(directory)
-    for opening in earlier_openings(directory):
-        found += [each for each in leftovers(opening) if not each.name.startswith(f"{CHECKPOINTS}/")]
-        tasks = [entry.name for entry in opening.files.entries(CHECKPOINTS) if TASK_NAME.fullmatch(entry.name)]
-        found += [checkpoints_of(opening, task) for task in tasks]
+    for revision in earlier_revisions(directory):
+        found += [each for each in leftovers(revision) if not each.name.startswith(f"{CHECKPOINTS}/")]
+        tasks = [entry.name for entry in revision.files.entries(CHECKPOINTS) if TASK_NAME.fullmatch(entry.name)]
+        found += [checkpoints_of(revision, task) for task in tasks]
     return sorted(found, key=lambda leftover: leftover.path)
 
 
