@@ -133,7 +133,7 @@ def test_a_cut_file_is_found(directory, length):
 def test_a_deleted_file_is_found(directory):
     record = directory.commit(TASK, Found({}, ARRAYS))
     (directory.path / record.arrays).unlink()
-    with pytest.raises(StorageError, match=f"can't read {directory.path / record.arrays}: No such file"):
+    with pytest.raises(StorageError, match=f"{directory.path / record.arrays} is missing"):
         directory.arrays(record)
 
 
