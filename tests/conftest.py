@@ -10,11 +10,14 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 import torch
 from called import Cli, call_main
 
 torch.set_num_threads(1)
+hypothesis.settings.register_profile("untimed", deadline=None)  # machines are shared: no example fails for its time
+hypothesis.settings.load_profile("untimed")
 
 
 @pytest.fixture

@@ -138,9 +138,10 @@ class GuardedPrior:
         return self._checked("expected_log_prob", found, mean, log_precision)
 
     def _checked(self, method: str, found: Any, weights: Tensor, log_precision: Tensor) -> Tensor:
-        """A number for each weight, in the dtype of the weights."""
+        """A number for each weight, in the dtype that the arguments have together."""
         shape = torch.broadcast_shapes(weights.shape, log_precision.shape)
-        if not isinstance(found, Tensor) or found.shape != shape or found.dtype != weights.dtype:
+        dtype = torch.promote_types(weights.dtype, log_precision.dtype)
+        if not isinstance(found, Tensor) or found.shape != shape or found.dtype != dtype:
             got = f"{tuple(found.shape)} in {found.dtype}" if isinstance(found, Tensor) else type(found).__name__
-            raise broken_contract(self.plugin, method, got, f"{tuple(shape)} in {weights.dtype}")
+            raise broken_contract(self.plugin, method, got, f"{tuple(shape)} in {dtype}")
         return found

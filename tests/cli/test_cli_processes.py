@@ -97,6 +97,7 @@ def wait_for_a_record(run: Path, process: subprocess.Popen[str]) -> None:
         time.sleep(0.01)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGKILL, -9)])
 def test_stopped_and_continued(cli, tmp_path, undisturbed, number, code):
     """Exit codes of DESIGN 7; the same command ends with the very records of a run that nobody stopped."""

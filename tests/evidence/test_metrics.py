@@ -20,6 +20,21 @@ def value(name, draws, y, **options):
     return known.plugin.value(known.options(**options), predicted, y)
 
 
+def of_means(name, target, mean, y):
+    predicted = MemberPrediction(target, np.array(mean), NONE, NONE, NONE)
+    return registry().get("metrics", name).value(None, predicted, np.array(y))
+
+
+def test_metrics_of_means_by_hand():
+    """Two of three classes right; two of four labels; errors of 1 and 3: √5 and 2."""
+    assert of_means("accuracy", "classes", [[0.7, 0.3], [0.4, 0.6], [0.9, 0.1]], [[0], [1], [1]]) == pytest.approx(
+        2 / 3
+    )
+    assert of_means("accuracy", "binary", [[0.9], [0.2], [0.4], [0.6]], [[1.0], [0.0], [1.0], [0.0]]) == 0.5
+    assert of_means("rmse", "counts", [[1.0], [1.0]], [[2.0], [4.0]]) == pytest.approx(5**0.5)
+    assert of_means("mae", "counts", [[1.0], [1.0]], [[2.0], [4.0]]) == pytest.approx(2.0)
+
+
 def crps_of_a_normal(mean, sd, y):
     """σ [z (2 Φ(z) − 1) + 2 φ(z) − 1/√π], z = (y − μ)/σ: Gneiting and Raftery (2007), equation 21."""
     z = (y - mean) / sd

@@ -67,6 +67,7 @@ def test_the_hardest_case_equals_the_evidence_with_the_default_optimiser(
     check_against_closed_form(polynomials.evidence_by_degree(spec, tmp_path / "run"), "full")
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("covariance", ["full", "diagonal"])
 @pytest.mark.parametrize(("family", "distribution"), SETTINGS[:2])
 def test_few_steps_stay_at_the_closed_form(

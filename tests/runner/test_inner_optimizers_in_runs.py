@@ -20,7 +20,9 @@ def scores(found):
     return {entry["structure"]["x->h"][0]: entry["score"] for entry in found.ranking}
 
 
-@pytest.mark.parametrize("compiled", [False, pytest.param(True, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "compiled", [pytest.param(False, marks=pytest.mark.thorough), pytest.param(True, marks=pytest.mark.slow)]
+)
 def test_lbfgs_ends_where_a_thousand_steps_of_adam_do(tmp_path, compiled):
     """log p(y, w) of a network of tanh: 100 steps come within 0.01 nats of 1,500 of Adam, and 100 of Adam don't."""
     inner = {

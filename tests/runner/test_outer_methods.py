@@ -56,7 +56,7 @@ def test_random_search_keeps_what_every_restart_drew(tmp_path: Path) -> None:
     [
         ({"type": "drmad"}, {}, "optimizer.inner.type", "got adam; optimizer.outer drmad differentiates"),
         ({"type": "reversible"}, {}, "optimizer.inner.type", "got adam; optimizer.outer reversible differentiates"),
-        ({"type": "one_level"}, {"momentum": 0.9}, "optimizer.inner.momentum", "adam, which has its own averages"),
+        ({"type": "one_level"}, {"momentum": 0.9}, "optimizer.inner.momentum", "unknown key 'momentum'"),
         ({"type": "random_search"}, {}, "optimizer.outer", "prior.weights.start_range is not given"),
     ],
 )

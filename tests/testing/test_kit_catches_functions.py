@@ -347,6 +347,7 @@ def test_a_function_that_does_not_compile_is_caught(monkeypatch):
         whole.test_compiled_equals_eager()
 
 
+@pytest.mark.thorough
 @pytest.mark.skipif(not can_compile("cpu"), reason="there is no C++ compiler")
 def test_a_compiled_function_that_differs_is_caught(monkeypatch):
     """A program keeps the number of calls that was there when it was traced."""
