@@ -20,9 +20,11 @@ from structflow.report.progress import StepCounter
 from structflow.results import run as run_module
 from structflow.runner import parents
 from structflow.runner.executors import run_wave, task_graph
+from structflow.runner.news import News
 from structflow.runner.progress import Progress
 from structflow.runner.submission import Submission
 from structflow.runner.tracking import Tracking
+from structflow.runner.worker_watch import WorkerWatch
 from structflow.store.run_directory import RunDirectory
 
 SUBMISSION = Submission("/shared/run", "0123456789ab", {"python": "3.11", "torch": "2.13"})
@@ -132,11 +134,12 @@ def test_what_all_tasks_need_is_read_once(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def threads() -> Iterator[Any]:
+def threads() -> Iterator[WorkerWatch]:
     """A scheduler and a worker in this process, whose worker offers a GPU."""
     options = {"n_workers": 1, "threads_per_worker": 1, "processes": False, "dashboard_address": None}
     with LocalCluster(**options, resources={"GPU": 1}) as cluster, Client(cluster) as client:
-        yield client
+        workers = client.scheduler_info(n_workers=-1)["workers"]
+        yield WorkerWatch(client, News(lambda progress: None), {"GPU": 1}, patience=60.0, known=[*workers])
 
 
 def done(submission: Submission, name: str, parents: list[tuple[str, str]]) -> tuple[str, str]:
@@ -158,7 +161,7 @@ def test_a_scheduler_carries_out_thousands_of_tasks(threads):
                 begun = time.process_time()
                 graph = task_graph(submission, plan_of(batches), ())
                 works = {key: (done, *call[1:]) for key, call in graph.items()}
-                assert run_wave(threads, submission, {"GPU": 1}, works) == {}
+                assert run_wave(threads, submission, works) == {}
                 taken.append(time.process_time() - begun)
             seconds[batches] = min(taken)
     assert seconds[1000] / seconds[125] < 16  # eight, and what a busy machine adds; the square would be 64
@@ -169,7 +172,7 @@ def test_training_and_evaluation_take_resources_of_a_worker(threads):
     """A GPU has one population at a time; decisions take nothing of it."""
     plan = plan_of(2)
     works = dict.fromkeys(task_graph(SUBMISSION, plan, ()), (note_restrictions,))
-    assert run_wave(threads, SUBMISSION, {"GPU": 1}, works) == {}
+    assert run_wave(threads, SUBMISSION, works) == {}
     seen = {SUBMISSION.name_of(key): taken for key, taken in SEEN.items()}
     assert seen == {
         name: {"GPU": 1} if task.kind in ("train", "evaluate") else {} for name, task in plan.by_name.items()
