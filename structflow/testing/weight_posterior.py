@@ -145,7 +145,7 @@ class WeightPosteriorTests(PluginTests):
 
     @remedy("in `mask`, give removed weights mean 0, no correlation and one distribution without parameters")
     def test_removed_weights_depend_on_nothing(self, subject: Subject) -> None:
-        """Removed weights have mean 0 and one distribution, whatever the parameters were; twice is as once."""
+        """Removed weights have mean 0 and one distribution, whatever the parameters; removing twice is as once."""
         plugin, options = subject.plugin, subject.options
         kept, none = torch.tensor([1.0, 0.0, 1.0, 1.0, 0.0], dtype=DOUBLE), torch.zeros(SIZE, dtype=DOUBLE)
         parameters, other = parameters_of(subject), parameters_of(subject, 2)
