@@ -42,7 +42,6 @@ LOOP_MEMBERS = 4
 """Members that one repeat of the loop trains: each takes the same time, so a few of them tell its speed."""
 
 RATE = 0.01
-WEIGHTS = ("x->h/dense:tanh/weight", "x->h/dense:tanh/bias", "h->y/linear/weight", "h->y/linear/bias")
 
 
 def spec(steps: int, restarts: int = MEMBERS, rows: int = 404, width: int = 50) -> dict[str, Any]:
@@ -78,6 +77,11 @@ class PopulationTraining:
         theta, hyperparameters = self.bound.start(self.keys)
         self.start = {**theta, **hyperparameters}
 
+    def by_weight(self, name: str) -> list[Tensor]:
+        """The start of a parameter of q(w) for the weights and the biases of both layers, (M, *shape) each."""
+        groups = self.bound.population.layout.groups
+        return [value for group in groups for value in group.split(self.start[f"{name}/{group.name}"]).values()]
+
     def __call__(self, compiled: bool) -> float:
         """Train all members; returns the mean of their bounds at the last step."""
         execution = Execution(torch.device("cpu"), torch.float32, compiled)
@@ -88,16 +92,16 @@ class PopulationTraining:
         return float((terms["log_likelihood"] - terms["kl_weights"])[-1].mean())
 
 
-def train_one(x: Tensor, y: Tensor, steps: int, start: dict[str, Tensor], member: int) -> float:
+def train_one(population: PopulationTraining, steps: int, member: int) -> float:
     """A member as one writes it by hand: all weights sampled, KL in closed form; returns its last bound."""
+    x, y = population.data.x, population.data.y
 
-    def parameter(name: str) -> Tensor:
-        return start[name][member].float().clone().requires_grad_()
+    def parameter(start: Tensor) -> Tensor:
+        return start[member].float().clone().requires_grad_()
 
     generator = torch.Generator().manual_seed(member)
-    means = [parameter(f"mean/{weight}") for weight in WEIGHTS]
-    log_sds = [parameter(f"log_sd/{weight}") for weight in WEIGHTS]
-    log_noise, log_precision = parameter("likelihood/log_noise"), parameter("log_precision")
+    means, log_sds = ([parameter(value) for value in population.by_weight(name)] for name in ("mean", "log_sd"))
+    log_noise, log_precision = (parameter(population.start[name]) for name in ("likelihood/log_noise", "log_precision"))
     optimiser = torch.optim.Adam([*means, *log_sds, log_noise, log_precision], lr=RATE, fused=True)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
     rows = len(x)
@@ -135,10 +139,9 @@ def measure(threads: int, repeats: int, steps: int) -> dict[str, Any]:
     """Speeds in member-steps a second, medians over the repeats, and the bounds that were reached."""
     torch.set_num_threads(threads)
     population = PopulationTraining(spec(steps))
-    x, y, start = population.data.x, population.data.y, population.start
 
     def loop() -> float:
-        return sum(train_one(x, y, steps, start, member) for member in range(LOOP_MEMBERS)) / LOOP_MEMBERS
+        return sum(train_one(population, steps, member) for member in range(LOOP_MEMBERS)) / LOOP_MEMBERS
 
     works: dict[str, tuple[Callable[[], float], int]] = {
         "loop": (loop, LOOP_MEMBERS),
