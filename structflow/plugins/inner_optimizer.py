@@ -26,7 +26,7 @@ class InnerOptions(Options):
 
     lr: PositiveMetaparameter = Field(0.01, description="Learning rate, a number or a schedule.")
     decay: Literal["cosine", "none"] = Field("cosine", description="Decay of a learning rate that is a number.")
-    steps: Steps | dict[str, Steps] = Field(
+    steps: Steps | Annotated[dict[str, Steps], Field(min_length=1)] = Field(
         2000, description="Number of steps; or numbers by the names of rounds, or by `relaxed` and `discrete`."
     )
     samples: int = Field(1, ge=1, le=10_000, description="Monte Carlo samples of q a step.")
