@@ -11,12 +11,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import xarray
 import yaml
 
 import structflow
 from structflow.plan.plan import Plan, make_plan
 from structflow.results.run import Run
+from structflow.runner.decided import StoredMember, stored_members
 from structflow.spec.load import study_from_mapping
 from structflow.spec.study import Study
 from structflow.store.digest import digest_of_json
@@ -80,6 +82,23 @@ def write(document: Mapping[str, Any], folder: Path, name: str = "spec.yaml") ->
 def records(directory: Path) -> dict[str, dict[str, Any]]:
     """All commit records of a run by task."""
     return {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in (directory / "records").glob("*.json")}
+
+
+def trained(run: Run, task: str = "setting0-round0-batch0-stage0-train") -> list[StoredMember]:
+    """The members that a training task trained."""
+    return stored_members(run.context.directory, run.context.plan.by_name[task])
+
+
+def arrays(run: Run, task: str = "setting0-round0-batch0-stage0-train") -> dict[str, np.ndarray]:
+    """Their arrays, those that all of them have: parameters (M, …), curves (P, M), and the steps of these (P,)."""
+    own = [each.arrays for each in trained(run, task)]
+    found = {}
+    for name in own[0]:
+        if all(name in each for each in own):
+            rows = [each[name] for each in own]
+            shared = name in ("trajectory/steps", "outer/step")
+            found[name] = rows[0] if shared else np.stack(rows, axis=0 if name.startswith("parameter/") else -1)
+    return found
 
 
 def digests(directory: Path) -> dict[str, str]:

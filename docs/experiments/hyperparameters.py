@@ -22,6 +22,7 @@ from scipy.optimize import minimize
 import structflow
 from structflow.plan.tasks import Task
 from structflow.results.run import Run
+from structflow.runner.decided import stored_members
 
 ROOT = Path(__file__).parents[2]
 SPEC = ROOT / "specs" / "e2-polynomial.yaml"
@@ -115,20 +116,20 @@ class Found:
 def found_by(run: Run, setting: int, phi: np.ndarray, y: np.ndarray) -> Found:
     """What a setting of the run came to, from its records; `phi` and `y` are of the test rows."""
     spec = run.context.stages(setting)[-1]
-    record = run.context.directory.record(Task("train", setting, 0, 0, 0).name)
-    arrays = run.context.directory.arrays(record)
+    members = stored_members(run.context.directory, Task("train", setting, 0, 0, 0))
     constant = 0.5 * len(run.context.study.dataset.train()[0]) * np.log(2 * np.pi)
-    scores = [np.nan if score is None else score for score in record.payload["scores"]]
+    scores = [np.nan if each.found.score is None else each.found.score for each in members]
     bounds = np.nan_to_num(np.array(scores) + constant, nan=-np.inf)
     best = int(bounds.argmax())
-    polynomial, sine, cosine = (arrays[f"parameter/mean/{name}"][best] for name in FUNCTIONS)
+    arrays = members[best].arrays
+    polynomial, sine, cosine = (arrays[f"parameter/mean/{name}"] for name in FUNCTIONS)
     mean = np.concatenate([polynomial[-1:], polynomial[:-1], sine, cosine])  # its bias is behind its powers
     if spec.optimizer.outer.type == "random_search":
         path = ITERATIONS * np.arange(1, len(bounds) + 1) / len(bounds), np.maximum.accumulate(bounds)
     else:
         values = arrays["trajectory/log_likelihood"] - arrays["trajectory/kl_weights"] + constant
         steps = arrays["trajectory/steps"] + 1
-        path = ITERATIONS * steps / spec.optimizer.inner.steps, values[:, best]
+        path = ITERATIONS * steps / spec.optimizer.inner.steps, values
     return Found(bounds, *errors(mean, phi, y), path)
 
 

@@ -18,6 +18,7 @@ import numpy as np
 import structflow
 from structflow.plan.tasks import Task
 from structflow.results.run import Run
+from structflow.runner.tracking import trained_batch
 
 ROOT = Path(__file__).parents[2]
 FIGURE = ROOT / "docs" / "figures" / "e3_many_hyperparameters.png"
@@ -46,15 +47,16 @@ class Found:
 def found_by(run: Run, setting: int, metric: str) -> Found:
     """What a setting of the run came to; NaN where all of its starts diverged."""
     spec = run.context.stages(setting)[-1]
-    record = run.context.directory.record(Task("train", setting, 0, 0, 0).name)
-    arrays = run.context.directory.arrays(record)
+    context, task = run.context, Task("train", setting, 0, 0, 0)
+    batch = trained_batch(context.directory, context.plan, task, replayed=True)
+    assert batch is not None
     shift = run.context.study.dataset.n_train * float(np.log(run.context.study.dataset.target_scale).sum())
-    bounds = arrays["trajectory/log_likelihood"] - arrays["trajectory/kl_weights"] - shift
+    bounds = batch.terms["log_likelihood"] - batch.terms["kl_weights"] - shift
     ranking = run.summary["settings"][setting]["ranking"]
     value, held_out = (ranking[0]["log_evidence"], ranking[0]["metrics"]["test"][metric]) if ranking else (np.nan,) * 2
     return Found(
-        spec.optimizer.outer.type, value, held_out, spec.optimizer.restarts, record.seconds or 0.0,
-        arrays["trajectory/steps"] + 1, bounds.max(axis=1),
+        spec.optimizer.outer.type, value, held_out, spec.optimizer.restarts,
+        context.directory.record(task.name).seconds or 0.0, batch.steps + 1, bounds.max(axis=1),
     )  # fmt: skip
 
 

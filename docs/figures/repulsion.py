@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 
 import structflow
-from structflow.plan.tasks import Task
 from structflow.report.simplex import restart_probabilities, restart_samples, save_simplex_histograms
 from structflow.results.run import Run
+from structflow.runner.populations import trained_populations
 
 HERE = Path(__file__).parent
 SPEC = HERE.parents[1] / "specs" / "e1-repulsion.yaml"
@@ -29,9 +29,9 @@ VARIANTS = {
 
 def prior_probabilities(run: Run) -> np.ndarray:
     """Probability of p(Γ) that γ rounds to each function, (restarts, 3); equal where p is not learned."""
-    record = run.context.directory.record(Task("train", 0, 0, 0, 0).name)
-    arrays = run.context.directory.arrays(record)
-    log_s = arrays.get(f"parameter/prior_structure/{EDGE}", np.zeros((1, 3)))
+    parameters = next(trained_populations(run.context, 0, 0)).parameters
+    name = f"prior_structure/{EDGE}"
+    log_s = parameters[name].numpy() if name in parameters else np.zeros((1, 3))
     odds = np.exp(log_s - log_s.max(axis=1, keepdims=True))
     probabilities: np.ndarray = odds / odds.sum(axis=1, keepdims=True)
     return probabilities

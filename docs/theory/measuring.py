@@ -10,13 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 
 import structflow
 from structflow.evidence.trained import TrainedPopulation
-from structflow.plan.tasks import Task
 from structflow.results.run import Run
-from structflow.runner.parents import batch_in_slot
+from structflow.runner.populations import trained_populations
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -45,22 +43,7 @@ def restarts_of(
     run: Run, setting: int = 0, round_index: int = 0, integrate: bool = True
 ) -> Iterator[TrainedPopulation]:
     """Every trained restart of one round of a setting, batch by batch, in float64."""
-    context = run.context
-    last = len(context.stages(setting)) - 1
-    for slot in range(context.plan.settings[setting].rounds[round_index].slots):
-        task = Task("train", setting, round_index, last, slot)
-        batch = batch_in_slot(context, task)
-        if batch is None:
-            continue
-        spec = context.stages(setting)[-1]
-        stored = context.directory.arrays(context.directory.record(task.name))
-        parameters = {
-            name.removeprefix("parameter/"): torch.from_numpy(value).double()
-            for name, value in stored.items()
-            if name.startswith("parameter/")
-        }
-        bound = context.bound(context.population(batch, spec), spec, integrate)
-        yield context.trained(bound, parameters, batch.members, setting, round_index)
+    yield from trained_populations(run.context, setting, round_index, integrate=integrate)
 
 
 def log_evidence(phi: np.ndarray, y: np.ndarray, noise: float, precision: float) -> float:

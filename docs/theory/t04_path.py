@@ -9,12 +9,11 @@ from dataclasses import dataclass
 
 import numpy as np
 from linear_gaussian import Curves, curves_of, trained_terms
-from measuring import BLUE, GREEN, GREY, RED, batch_in_slot, finished, new_figure, save
+from measuring import BLUE, GREEN, GREY, RED, finished, new_figure, save
 
-from structflow.plan.tasks import Task
 from structflow.plugins import metaparameter_at
 from structflow.results.run import Run
-from structflow.runner.parents import parameters_in
+from structflow.runner.populations import trained_populations
 
 NOISES = {"noise 2": 2.0, "noise 0.5": 0.5}
 ROUNDING = 1e-6
@@ -37,12 +36,7 @@ def stages_of(run: Run) -> list[Stage]:
     specs = context.stages(0)
     found = []
     for number, spec in enumerate(specs):
-        task = Task("train", 0, 0, number, 0)
-        batch = batch_in_slot(context, task)
-        assert batch is not None
-        bound = context.bound(context.population(batch, spec), spec)
-        parameters = parameters_in(context.directory.arrays(context.directory.record(task.name)))
-        trained = context.trained(bound, parameters, batch.members, 0, 0, number)
+        (trained,) = trained_populations(context, 0, 0, number)
         c_prior = metaparameter_at(spec.objective.c_prior, 0, spec.optimizer.inner.steps, number, len(specs))
         found.append(Stage(c_prior, *trained_terms(trained), run.summary["stages"][number]["c_param"]))
     return found

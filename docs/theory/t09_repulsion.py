@@ -13,6 +13,7 @@ from measuring import BLUE, GREEN, GREY, RED, YELLOW, finished, new_figure, save
 
 from structflow.plan.tasks import Task
 from structflow.results.run import Run
+from structflow.runner.decided import stored_members
 
 EDGES = ("x->u", "x->v", "x->y")
 SUM_STRENGTHS = (-3.0, -10.0, -30.0, -100.0)
@@ -38,16 +39,14 @@ def visits_of(run: Run) -> list[Visit]:
         if not planned.relaxed:
             continue
         tasks = [Task("train", 0, number, 0, slot) for slot in range(planned.slots)]
-        records = [context.directory.record(task.name) for task in tasks]
-        records = [record for record in records if not record.payload["empty"]]
-        if not records:
+        members = [each for task in tasks for each in stored_members(context.directory, task)]
+        if not members:
             break
-        arrays = [context.directory.arrays(record) for record in records]
         q, p = (
-            np.concatenate([np.stack([part[f"parameter/{of}/{edge}"] for edge in EDGES], 1) for part in arrays])
+            np.stack([np.stack([each.arrays[f"parameter/{of}/{edge}"] for edge in EDGES]) for each in members])
             for of in ("structure", "prior_structure")
         )
-        objectives = [value for record in records for value in record.payload["objectives"]]
+        objectives = [each.found.objective for each in members]
         best = int(np.argmax([-math.inf if value is None else value for value in objectives]))
         odds = np.exp(q[best] - q[best].max(axis=1, keepdims=True))
         visits.append(

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from ..errors import CallError
-from ..plan.batching import Batch, make_batches
+from ..plan.batching import Batch, as_dict, make_batches
 from ..plan.tasks import Task
 from ..plugins import Candidate, metaparameter_at
 from ..plugins.registry import Registration, registry
@@ -20,7 +20,6 @@ from ..runner.context import RunContext
 from ..runner.decide import decide
 from ..runner.driver import plan_study, refuse_another_study
 from ..runner.run_task import threads
-from ..runner.train import member_as_json
 from ..spec.criterion_calls import fold_count, level_factors
 from ..spec.models import Spec
 from ..spec.round_spec import numbers_of_steps, with_steps
@@ -96,7 +95,9 @@ def certify_study(study: Study, wanted: Wanted) -> dict[str, Any]:
             "seconds": found.step_seconds,
         },
         "samples": samples,
-        "members": [member_as_json(member) for member in batch.members],
+        "members": [
+            {"structure": as_dict(each.structure), "restart": each.restart, "fold": each.fold} for each in batch.members
+        ],
         **certificate_as_json(found),
     })  # fmt: skip
     return certificate
@@ -161,13 +162,13 @@ def first_members(context: RunContext, members: int) -> tuple[Batch, tuple[Struc
     Where rows are held out in turn they are of the first fold, since those that learn from all rows have no Q.
     """
     spec = context.stages(0)[0]
-    payload = decide(context, Task("decide", 0, 0)).payload
-    batch = Batch.from_json(payload["batches"][0])
+    decision = decide(context, Task("decide", 0, 0))
+    batch = Batch.of_record(decision.batches[0])
     candidates = [each for each in batch.members if each.fold == min(1, fold_count(spec))]
     ordered = one_of_each(candidates)
     picked = sorted({round(place) for place in np.linspace(0, len(ordered) - 1, min(members, len(ordered)))})
     (smaller,) = make_batches(context.study.graph, [ordered[place] for place in picked], len(picked))
-    return smaller, tuple(Structure.from_dict(item) for item in payload["against"])
+    return smaller, tuple(Structure.from_dict(dict(item)) for item in decision.against)
 
 
 def one_of_each(candidates: Sequence[Candidate]) -> list[Candidate]:

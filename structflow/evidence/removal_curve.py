@@ -63,13 +63,6 @@ class RemovalCurve:
     input_noise: dict[str, dict[str, list[float]]] = field(default_factory=dict)
     weight_noise: dict[str, dict[str, list[float]]] = field(default_factory=dict)
 
-    def as_json(self) -> dict[str, Any]:
-        """As it stands in a record."""
-        metrics = {rows: self.metrics.get(rows, {}) for rows in ("train", "test")}
-        noise = {"input_noise": self.input_noise, "weight_noise": self.weight_noise}
-        names = ("share", "removed", "bound", "bound_se")
-        return {**{name: getattr(self, name) for name in names}, "metrics": metrics, **noise}
-
 
 def removal_curves(
     weights: PopulationWeights, places: Tensor, rows: dict[str, CurveRows], settings: CurveSettings

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from ..model.layout import uses
-from ..plugins import Candidate, Parent, Removal, Shape
+from ..plugins import Candidate, Parent, Shape
 from ..spec.graph import Graph
 from ..spec.structures import OpenSet, Structure
+from ..store.records import BatchRecord, MemberName, ParentName, StructureJson
 
 LEAST_GRID = 9
 """Structures of a grid below which it isn't worth a program of its own."""
@@ -31,75 +32,77 @@ class Batch:
         """The open set that its members have in common; None for discrete members, or where everything is open."""
         return self.members[0].open
 
-    def as_json(self) -> dict[str, Any]:
-        """For the record of a decision: structures and parents listed once, the open set once.
-
-        Members are (structure number, restart, fold, parent number or None), and the number of their removal of
-        weights where some have one.
-        """
+    def record(self, keys: Sequence[Sequence[str]]) -> BatchRecord:
+        """For the record of a decision, with the members' training keys after every stage."""
         structures = list(dict.fromkeys(member.structure for member in self.members))
         parents = list(dict.fromkeys(member.parent for member in self.members if member.parent is not None))
         removals = list(dict.fromkeys(member.removed for member in self.members))
         number = {structure: index for index, structure in enumerate(structures)}
         parent_number = {parent: index for index, parent in enumerate(parents)}
-        return {
-            "structures": [None if structure is None else structure.as_dict() for structure in structures],
-            "open": None if self.open is None else self.open.as_dict(),
-            "parents": [parent_as_json(parent) for parent in parents],
-            "members": [
-                [
+        return BatchRecord(
+            structures=tuple(map(as_dict, structures)),
+            open=as_dict(self.open),
+            parents=tuple(
+                ParentName(
+                    round=parent.round,
+                    structure=as_dict(parent.structure),
+                    open=as_dict(parent.open),
+                    restart=parent.restart,
+                )
+                for parent in parents
+            ),
+            removals=tuple(removals),
+            members=tuple(
+                MemberName(
                     number[member.structure],
                     member.restart,
                     member.fold,
                     None if member.parent is None else parent_number[member.parent],
-                    *([] if removals == [None] else [removals.index(member.removed)]),
-                ]
-                for member in self.members
-            ],
-            **({} if removals == [None] else {"removals": [removal and asdict(removal) for removal in removals]}),
-            "shapes": [[node, list(shape)] for node, shape in self.shapes],
-            "capacities": [list(row) for row in self.capacities],
-        }
-
-    @classmethod
-    def from_json(cls, stored: dict[str, Any]) -> Batch:
-        """The inverse of `as_json`."""
-        structures = [None if item is None else Structure.from_dict(item) for item in stored["structures"]]
-        left = None if stored["open"] is None else OpenSet.from_dict(stored["open"])
-        removals = [item and Removal(**item) for item in stored.get("removals", [None])]
-        parents = [parent_from_json(parent) for parent in stored["parents"]]
-        return cls(
-            tuple(
-                Candidate(
-                    structures[number],
-                    restart,
-                    left,
-                    None if parent is None else parents[parent],
-                    fold,
-                    removals[removal[0] if removal else 0],
+                    removals.index(member.removed),
+                    tuple(own),
                 )
-                for number, restart, fold, parent, *removal in stored["members"]
+                for member, own in zip(self.members, keys, strict=True)
             ),
-            tuple((node, tuple(shape)) for node, shape in stored["shapes"]),
-            tuple(tuple(row) for row in stored["capacities"]),
+            shapes=self.shapes,
+            capacities=self.capacities,
         )
 
+    @classmethod
+    def of_record(cls, stored: BatchRecord) -> Batch:
+        """The inverse of `record`."""
+        structures = [structure_of(item) for item in stored.structures]
+        left = None if stored.open is None else OpenSet.from_dict(stored.open)
+        parents = [
+            Parent(
+                parent.round,
+                structure_of(parent.structure),
+                None if parent.open is None else OpenSet.from_dict(parent.open),
+                parent.restart,
+            )
+            for parent in stored.parents
+        ]
+        members = tuple(
+            Candidate(
+                structures[name.structure],
+                name.restart,
+                left,
+                None if name.parent is None else parents[name.parent],
+                name.fold,
+                stored.removals[name.removal],
+            )
+            for name in stored.members
+        )
+        return cls(members, stored.shapes, stored.capacities)
 
-def parent_as_json(parent: Parent) -> dict[str, Any]:
-    """A parent as plain data."""
-    return {
-        "round": parent.round,
-        "structure": None if parent.structure is None else parent.structure.as_dict(),
-        "open": None if parent.open is None else parent.open.as_dict(),
-        "restart": parent.restart,
-    }
+
+def as_dict(structure: Structure | OpenSet | None) -> Any:
+    """A structure or an open set as plain data."""
+    return None if structure is None else structure.as_dict()
 
 
-def parent_from_json(stored: dict[str, Any]) -> Parent:
-    """The inverse of `parent_as_json`."""
-    structure = None if stored["structure"] is None else Structure.from_dict(stored["structure"])
-    left = None if stored["open"] is None else OpenSet.from_dict(stored["open"])
-    return Parent(stored["round"], structure, left, stored["restart"])
+def structure_of(stored: StructureJson | None) -> Structure | None:
+    """A structure from plain data."""
+    return None if stored is None else Structure.from_dict(stored)
 
 
 def make_batches(

@@ -172,15 +172,14 @@ class Plan:
 def make_plan(study: Study, device: str, can_compile: bool, threads: int, extends: ExecutionPlan | None = None) -> Plan:
     """Plan a study for a `device`, where `can_compile` says whether native code can be made there.
 
-    `threads` are those of one task at most: see `fastest`. A run that `extends` another one is executed as that was,
-    and has more slots: members of which the same stages are known share no batch with others.
+    `threads` are those of one task at most: see `fastest`. A run that `extends` another one is executed as that was.
     """
     settings, works, costs = [], [], []
     for setting in study.settings:
         spec = setting.stages[0]
         rounds = []
         for index, bound in enumerate(regime_rounds(spec, study.space)):
-            planned, work, cost = plan_round(study, setting, bound, index, extends is not None)
+            planned, work, cost = plan_round(study, setting, bound, index)
             rounds.append(planned)
             works.append(work)
             costs.append(planned.members_per_batch * cost.bytes(spec))
@@ -222,9 +221,7 @@ def fastest(works: Sequence[Work], spec: Spec, device: str, can_compile: bool, t
     return ExecutionPlan(device, spec.compute.dtype, compiled, number)
 
 
-def plan_round(
-    study: Study, setting: Setting, bound: RoundBound, index: int, extends: bool
-) -> tuple[RoundPlan, Work, MemberCost]:
+def plan_round(study: Study, setting: Setting, bound: RoundBound, index: int) -> tuple[RoundPlan, Work, MemberCost]:
     """One round with its batches, the work it is, and what its largest member holds."""
     spec, graph = setting.stages[0], study.graph
     space = searched_space(study.space, spec.regime)
@@ -238,11 +235,9 @@ def plan_round(
     copies = fold_count(spec) + 1
     bound = replace(bound, most=bound.most * copies)
     most = max(copies, min(members_per_batch(largest, spec), max(1, bound.most)) // copies * copies)
-    alone = weight_family(spec).joint and not bound.relaxed
+    alone = trains_alone(spec, bound.relaxed)
     kinds = 1 if bound.relaxed else min(bound.most // copies, space.count if alone else len(assignments))
-    if extends:  # in each kind members of which 0, 1, …, all stages are known
-        slots = most_batches(bound.most, kinds * (len(setting.stages) + 1), most)
-    elif bound.exact and index == 0:
+    if bound.exact and index == 0:
         decision = with_open_set(regime_decision(spec, study.space, 0, []), study.space, spec.regime)
         slots = len(make_batches(graph, with_folds(decision.candidates, spec), most, alone, copies))
     elif bound.relaxed:  # all members over one open set
@@ -260,6 +255,11 @@ def plan_round(
         bound.name, bound.relaxed, bound.most, bound.exact, most, slots, steps, dict(bound.metaparameters)
     )
     return planned, work, largest
+
+
+def trains_alone(spec: Spec, relaxed: bool) -> bool:
+    """Whether members share batches only with others of their structure, in a relaxed round or another."""
+    return weight_family(spec).joint and not relaxed
 
 
 def with_folds(candidates: Sequence[Candidate], spec: Spec) -> list[Candidate]:

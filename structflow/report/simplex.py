@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import CallError
-from ..plan.tasks import Task
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
-    from ..plan.batching import Batch
+    from ..evidence.trained import TrainedPopulation
     from ..results.run import Run
 
 CORNERS = np.array([[0.0, 0.0], [1.0, 0.0], [0.5, 0.75**0.5]])
@@ -35,51 +34,32 @@ def restart_probabilities(run: Run, edge: str, setting: int = 0) -> np.ndarray:
 
 def restart_samples(run: Run, edge: str, samples: int, setting: int = 0) -> np.ndarray:
     """Samples γ of every restart's q(Γ) on `edge`, a posterior of `choose: one`: (restarts, samples, K)."""
-    import torch
-
-    context = run.context
-    spec = context.stages(setting)[-1]
     found: list[np.ndarray] = []
     restarts: list[int] = []
-    for batch, arrays in _relaxed_batches(run, setting):
-        bound = context.bound(context.population(batch, spec), spec)
-        parameters = {
-            name.removeprefix("parameter/"): torch.from_numpy(value).double()
-            for name, value in arrays.items()
-            if name.startswith("parameter/")
-        }
-        trained = context.trained(bound, parameters, batch.members, setting, 0)
+    for trained in _relaxed_populations(run, setting):
         found.append(trained.structure_samples(samples, "simplex").coordinates[edge].exp().cpu().numpy())
-        restarts += [member.restart for member in batch.members]
+        restarts += [member.restart for member in trained.bound.population.members]
     return np.concatenate(found)[np.argsort(restarts)]
 
 
 def _log_concentrations(run: Run, edge: str, setting: int) -> tuple[np.ndarray, np.ndarray]:
-    """log s_q of an edge (restarts, K) and the number of each restart, from the records of the relaxed round."""
+    """log s_q of an edge (restarts, K) and the number of each restart, of the relaxed round."""
     rows: list[np.ndarray] = []
     restarts: list[int] = []
-    for batch, arrays in _relaxed_batches(run, setting):
-        rows.append(np.asarray(arrays[f"parameter/structure/{edge}"], dtype=np.float64))
-        restarts += [member.restart for member in batch.members]
+    for trained in _relaxed_populations(run, setting):
+        rows.append(trained.parameters[f"structure/{edge}"].cpu().numpy())
+        restarts += [member.restart for member in trained.bound.population.members]
     return np.concatenate(rows), np.array(restarts)
 
 
-def _relaxed_batches(run: Run, setting: int) -> Iterator[tuple[Batch, Mapping[str, np.ndarray]]]:
-    """The batches of the relaxed round with their stored arrays; an error where there are none."""
-    from ..runner.parents import trained_in_slot
+def _relaxed_populations(run: Run, setting: int) -> Iterator[TrainedPopulation]:
+    """The members of the relaxed round after its last stage; an error where there are none."""
+    from ..runner.populations import trained_populations
 
-    context = run.context
-    last = len(context.stages(setting)) - 1
-    none = True
-    for slot in range(context.plan.settings[setting].rounds[0].slots):
-        task = Task("train", setting, 0, last, slot)
-        batch = trained_in_slot(context, task)
-        if batch is None or batch.members[0].structure is not None:
-            continue
-        none = False
-        yield batch, context.directory.arrays(context.directory.record(task.name))
-    if none:
+    found = [each for each in trained_populations(run.context, setting, 0) if each.bound.population.is_relaxed]
+    if not found:
         raise CallError(f"{run.path} has no relaxed members; it needs the regime evidence")
+    yield from found
 
 
 def draw_simplex(axes: Any, probabilities: np.ndarray, names: list[str], title: str) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ..runner.context import RunContext
-from ..runner.select import trained_payloads
+from ..runner.decided import trainings
+from ..store.records import TrainRecord
 
 BEFORE_TRAINING = (
     "the objective isn't finite where training starts, and no learning rate can change that: check the scales of the "
@@ -30,5 +31,5 @@ def divergence_warnings(context: RunContext, setting: int, diverged: int, member
 
 def steps_of_divergence(context: RunContext, setting: int) -> Sequence[int]:
     """The step of its stage at which each diverged member did, counted from 0."""
-    payloads = (payload for _, _, payload in trained_payloads(context, setting) if not payload["empty"])
-    return [step for payload in payloads for step in payload["diverged_at"] if step >= 0]
+    records = (context.directory.read(task.name, TrainRecord) for task in trainings(context.plan, setting))
+    return [member.diverged_at for record in records for member in record.members if member.diverged_at >= 0]

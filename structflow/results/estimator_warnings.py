@@ -5,24 +5,25 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ..store.records import Evaluation
 from .marginals import choice_label
 from .ranking import error_of_gap
 from .unranked import MOST_NAMED, NOT_FINITE
 
 
-def missing_estimates(members: Sequence[Mapping[str, Any]], by_estimate: bool = True) -> list[str]:
+def missing_estimates(members: Sequence[Evaluation], by_estimate: bool = True) -> list[str]:
     """One warning for every estimator that has no value for some structures, with the reasons.
 
     Not for the one that ranks, where an estimate does (`by_estimate`): structures without a rank are reported before
     the ranking. Nor for what was reported as a failure of an estimator's code.
     """
-    names = dict.fromkeys(name for member in members for name in member["evidence"])
+    names = dict.fromkeys(name for member in members for name in member.evidence)
     found = []
     for name in list(names)[1 if by_estimate else 0 :]:
         without = [
-            (member["structure"], member["evidence_missing"].get(name, NOT_FINITE))
+            (member.structure or {}, member.evidence_missing.get(name, NOT_FINITE))
             for member in members
-            if member["evidence"].get(name, 0.0) is None and name not in member.get("evidence_raised", {})
+            if member.evidence.get(name, 0.0) is None and name not in member.evidence_raised
         ]
         if without:
             found.append(f"{name} has no value for {len(without)} structure(s); {by_reason(without)}")

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ..plan.tasks import Task
 from ..runner.context import RunContext
+from ..runner.decided import trainings
+from ..store.records import Convergence, EvaluateRecord, Evaluation
 
 FROM_EVALUATION = (
     "score",
@@ -27,28 +30,42 @@ FROM_EVALUATION = (
 """What an evaluated member passes on to its entry, in the ranking or among the pruned networks."""
 
 
-def evaluations(context: RunContext, setting: int) -> Iterator[tuple[Task, dict[str, Any], int]]:
-    """Every evaluated member of a setting: its task, what was found, and its number in the task's batch."""
-    last = len(context.stages(setting)) - 1
-    for round_index, planned in enumerate(context.plan.settings[setting].rounds):
-        for slot in range(planned.slots):
-            task = Task("evaluate", setting, round_index, last, slot)
-            payload = context.directory.record(task.name).payload
-            if not payload["empty"]:
-                for number, member in enumerate(payload["members"]):
-                    yield task, member, number
+@dataclass(frozen=True)
+class Found:
+    """An evaluated member: the task that evaluated it, the key of its evaluation, what was found, and convergence."""
+
+    task: Task
+    key: str
+    evaluation: Evaluation
+    convergence: Convergence
 
 
-def entry_of(member: Mapping[str, Any], restarts: int, agreement: float) -> dict[str, Any]:
+def evaluations(context: RunContext, setting: int) -> Iterator[Found]:
+    """Every evaluated member of a setting."""
+    for task, record in evaluate_records(context, setting):
+        entries = context.directory.evaluations.read([member.evaluation for member in record.members])
+        for member, entry in zip(record.members, entries, strict=True):
+            yield Found(task, entry.key, entry.found, member.convergence)
+
+
+def evaluate_records(context: RunContext, setting: int) -> Iterator[tuple[Task, EvaluateRecord]]:
+    """The record of every evaluation of a setting, with its task."""
+    for training in trainings(context.plan, setting):
+        task = replace(training, kind="evaluate")
+        yield task, context.directory.read(task.name, EvaluateRecord)
+
+
+def entry_of(found: Found, restarts: int, agreement: float) -> dict[str, Any]:
     """The entry of an evaluated member: what was found for it, and how many `restarts` there were and agreed.
 
     `report_convergence` replaces `convergence` and `noise_se` by what is reported of them.
     """
+    evaluation = found.evaluation.model_dump(mode="json")
     return {
-        "structure": member["structure"],
-        **{key: member.get(key, {}) for key in FROM_EVALUATION},  # records of earlier versions lack some
-        "convergence": member.get("convergence"),
-        "noise_se": member.get("noise_se", member["score_se"]),
+        "structure": evaluation["structure"],
+        **{key: evaluation[key] for key in FROM_EVALUATION},
+        "convergence": found.convergence.model_dump(),
+        "noise_se": evaluation["noise_se"],
         "restarts": restarts,
         "restart_agreement": agreement,
     }

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from ..plan.tasks import Task
 from ..runner.context import RunContext
-from .evaluations import evaluations
+from ..store.records import FailedMember, SelectRecord
+from .evaluations import evaluate_records, evaluations
 from .read import structure_name
 
 MOST_NAMED = 3
@@ -23,35 +23,25 @@ def failed_members(context: RunContext, setting: int) -> list[dict[str, Any]]:
     an evaluation is there; other entries don't have it.
     """
     entries: dict[str, dict[str, Any]] = {}
-    failed = failed_in_training(context, setting), failed_in_evaluation(context, setting)
-    for place, member in [*itertools.chain(*failed), *failed_in_estimates(context, setting)]:
-        entry = {**place, "structure": member["structure"], "error": member["error"]}
-        entries.setdefault(repr(entry), {**entry, "restarts": []})["restarts"].append(member["restart"])
+    for during, estimator, member in failures_in(context, setting):
+        place = {"during": during, **({} if estimator is None else {"estimator": estimator})}
+        entry = {**place, **member.model_dump(include={"round", "stage", "step", "structure", "error"})}
+        entries.setdefault(repr(entry), {**entry, "restarts": []})["restarts"].append(member.restart)
     return [{**entry, "restarts": sorted(entry["restarts"])} for entry in entries.values()]
 
 
-def failed_in_training(context: RunContext, setting: int) -> Iterable[tuple[dict[str, Any], Mapping[str, Any]]]:
-    """Members that weren't trained, from the record of the selection; one of an earlier version names none."""
-    for member in context.directory.record(Task("select", setting).name).payload.get("failed", []):
-        yield {"during": "training", **{key: member[key] for key in ("round", "stage", "step")}}, member
-
-
-def failed_in_evaluation(context: RunContext, setting: int) -> Iterable[tuple[dict[str, Any], Mapping[str, Any]]]:
-    """Trained members without an evaluation."""
-    last = len(context.stages(setting)) - 1
-    for round_index, planned in enumerate(context.plan.settings[setting].rounds):
-        for slot in range(planned.slots):
-            record = context.directory.record(Task("evaluate", setting, round_index, last, slot).name)
-            for member in record.payload.get("failed", []):
-                yield {"during": "evaluation", "round": None, "stage": None, "step": None}, member
-
-
-def failed_in_estimates(context: RunContext, setting: int) -> Iterable[tuple[dict[str, Any], Mapping[str, Any]]]:
-    """Evaluated members for which the code of an estimator raised, once for each; earlier versions kept none."""
-    for _, member, _ in evaluations(context, setting):
-        for name, error in member.get("evidence_raised", {}).items():
-            place = {"during": "evaluation", "estimator": name, "round": None, "stage": None, "step": None}
-            yield place, {**member, "error": error}
+def failures_in(context: RunContext, setting: int) -> Iterator[tuple[str, str | None, FailedMember]]:
+    """During what, in which estimator if it was its code alone, and who failed."""
+    for member in context.directory.read(Task("select", setting).name, SelectRecord).failed:
+        yield "training", None, member
+    for _, record in evaluate_records(context, setting):
+        for member in record.failed:
+            yield "evaluation", None, member
+    for found in evaluations(context, setting):
+        evaluation = found.evaluation
+        for name, error in evaluation.evidence_raised.items():
+            member = FailedMember(structure=evaluation.structure, restart=evaluation.restart, error=error)
+            yield "evaluation", name, member
 
 
 def failure_warnings(entries: Sequence[Mapping[str, Any]], members: int) -> list[str]:

@@ -16,10 +16,9 @@ from ..distributions.counter_noise import member_key
 from ..errors import CallError
 from ..evidence.prediction import MOST_PREDICTED_ROWS
 from ..evidence.trained import TrainedPopulation
-from ..model.population import build_population
-from ..objective.subset import subset_parameters
 from ..runner.context import RunContext
 from ..runner.evaluate import load_evaluated
+from ..runner.populations import part_of
 from ..runner.select import canonical
 
 NEGLIGIBLE = 1e-9
@@ -159,26 +158,11 @@ def mixture_of(context: RunContext, ranking: Sequence[Mapping[str, Any]]) -> Pre
 def trained_structures(context: RunContext, entries: Sequence[Mapping[str, Any]]) -> list[TrainedPopulation]:
     """Ranked structures, or pruned networks, as they were evaluated, each a population of its own, without its rows."""
     wanted = {canonical(entry["structure"], bool(entry.get("pruned"))): number for number, entry in enumerate(entries)}
-    spec = context.stages(0)[-1]
     found: dict[int, TrainedPopulation] = {}
     for evaluated in load_evaluated(context, 0):
-        whole = evaluated.sampled
-        batch = whole.bound.population
-        parameters = {name: value.cpu() for name, value in whole.parameters.items()}
-        for number, member in enumerate(batch.members):
+        for number, member in enumerate(evaluated.sampled.bound.population.members):
             key = "" if member.structure is None else canonical(member.structure.as_dict(), member.is_pruned)
-            if key not in wanted:
-                continue
-            layout = batch.layout
-            scale = batch.network.scale_by_structure
-            alone = build_population(layout.graph, layout.node_shapes, (member,), scale_by_structure=scale)
-            picked = subset_parameters(parameters, whole.bound, alone, [number])
-            found[wanted[key]] = replace(
-                whole,
-                bound=context.bound(alone, spec, integrate=False),
-                parameters={name: value.to(whole.x.device) for name, value in picked.items()},
-                keys=whole.keys[[number]],
-                x=whole.x[:0],
-                y=whole.y[:0],
-            )
+            if key in wanted:
+                alone = part_of(context, evaluated.task, evaluated.sampled, [number], integrate=False)
+                found[wanted[key]] = replace(alone, x=alone.x[:0], y=alone.y[:0])
     return [found[number] for number in range(len(entries))]

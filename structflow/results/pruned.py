@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import xarray
 
 from ..runner.context import RunContext
-from ..runner.select import agreement, canonical, is_pruned, members_in, trained_payloads
+from ..runner.select import agreement, canonical, trained_restarts
 from .convergence import report_convergence
-from .evaluations import entry_of, evaluations
+from .evaluations import Found, entry_of
 from .read import structure_name
 
 CONDITIONAL = (
@@ -22,7 +22,9 @@ CONDITIONAL = (
 """What the scores of pruned networks mean, for tables."""
 
 
-def pruned_networks(context: RunContext, setting: int, h_is_measured: bool) -> list[dict[str, Any]]:
+def pruned_networks(
+    context: RunContext, setting: int, members: Iterable[Found], h_is_measured: bool
+) -> list[dict[str, Any]]:
     """An entry for every structure with pruned weights, by score; of all shares removed, the one with the highest.
 
     They have no probability. The score is conditional on a mask of weights that was chosen from the same data, so that
@@ -31,11 +33,12 @@ def pruned_networks(context: RunContext, setting: int, h_is_measured: bool) -> l
     """
     scores = scores_of_restarts(context, setting)
     entries = []
-    for _, member, _ in evaluations(context, setting):
-        if not member.get("pruned") or member["score"] is None:
+    for found in members:
+        member = found.evaluation
+        if member.structure is None or member.pruned is None or member.score is None:
             continue
-        restarts = scores[canonical(member["structure"]), member["pruned"]["share"]]
-        entry = {"pruned": member["pruned"], **entry_of(member, len(restarts), agreement(restarts))}
+        restarts = scores[canonical(member.structure), member.pruned.share]
+        entry = {"pruned": member.pruned.model_dump(), **entry_of(found, len(restarts), agreement(restarts))}
         report_convergence(entry, h_is_measured=h_is_measured)
         entries.append(entry)
     ordered = sorted(entries, key=lambda entry: (-entry["score"], canonical(entry["structure"])))
@@ -45,10 +48,10 @@ def pruned_networks(context: RunContext, setting: int, h_is_measured: bool) -> l
 def scores_of_restarts(context: RunContext, setting: int) -> dict[tuple[str, float], list[float | None]]:
     """The scores of the restarts of pruned networks, by structure and by the share of weights that was removed."""
     scores: dict[tuple[str, float], list[float | None]] = defaultdict(list)
-    for _, _, payload in trained_payloads(context, setting):
-        for member, score, _ in members_in(payload):
-            if is_pruned(member) and member.get("fold", 0) == 0:
-                scores[canonical(member["structure"]), member["removed"]["share"]].append(score)
+    for restart in trained_restarts(context, setting):
+        member = restart.member
+        if member.is_pruned and member.structure is not None and member.removed is not None:
+            scores[canonical(member.structure.as_dict()), member.removed.share].append(restart.found.score)
     return scores
 
 

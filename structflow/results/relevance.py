@@ -12,20 +12,19 @@ from ..evidence.weight_names import weight_names
 from ..runner.context import RunContext
 from ..runner.evaluate import load_evaluated
 from ..runner.select import canonical
+from ..store.records import Evaluation
 from .read import structure_name
 
 NATS = {"units": "nats"}
 NOISE = {"input_noise": "inputs", "weight_noise": "weights"}
 
 
-def relevance_entries(
-    members: Sequence[Mapping[str, Any]], ranking: Sequence[Mapping[str, Any]]
-) -> list[dict[str, Any]]:
+def relevance_entries(members: Sequence[Evaluation], ranking: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Rank, structure and curves by criterion of every structure that has some, best first."""
     found = {
-        canonical(member["structure"]): member["relevance"]
+        canonical(member.structure): {name: curve.model_dump(mode="json") for name, curve in member.relevance.items()}
         for member in members
-        if member["structure"] is not None and member.get("relevance") is not None
+        if member.structure is not None and member.relevance is not None
     }
     return [
         {"rank": entry["rank"], "structure": entry["structure"], "criteria": found[canonical(entry["structure"])]}
@@ -98,9 +97,9 @@ def removal_order(context: RunContext, setting: int, entry: Mapping[str, Any]) -
         population = evaluated.trained.bound.population
         for number, member in enumerate(population.members):
             if member.structure is not None and not member.is_pruned and member.structure.canonical == wanted:
-                arrays = context.directory.arrays(context.directory.record(evaluated.task.name))
+                (arrays,) = context.directory.evaluations.arrays([evaluated.keys[number]])
                 names = weight_names(population, number)
-                rows = [arrays[f"removal/{criterion}"][number] for criterion in entry["criteria"]]
+                rows = [arrays[f"removal/{criterion}"] for criterion in entry["criteria"]]
                 return np.stack(rows)[:, : len(names)], names
     raise LookupError(f"no record of {wanted}")
 

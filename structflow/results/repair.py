@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from ..errors import StorageError
@@ -13,9 +12,16 @@ from ..runner.cluster_options import ClusterOptions
 from ..runner.driver import OpenRun, carry_out
 from ..runner.executors import place_for
 from ..runner.progress import Listener
-from ..store.inspection import Damage, damage, recorded, withdraw_record, withdraw_results
-from ..store.names import OWN_NAMES, PLAN, RESULT_MANIFEST, SUMMARY
-from ..store.revisions import damage_of_earlier, drop_revision, earlier_revisions
+from ..store.inspection import (
+    Damage,
+    damage,
+    entry_stores,
+    lacking_entries,
+    named_keys,
+    withdraw_record,
+    withdraw_results,
+)
+from ..store.names import EARLIER, OWN_NAMES, PLAN, RESULT_MANIFEST, SUMMARY
 from ..store.run_directory import WITHOUT_REPAIR, RunDirectory
 from ..store.run_lock import locked, refuse_foreign_lock
 from .read import refuse_no_run
@@ -25,16 +31,20 @@ MISSING = " is missing"
 
 
 def inspect(path: Path) -> list[Damage]:
-    """What is damaged in a run directory and in its earlier revisions; raises `CallError` where there is none."""
+    """What is damaged in a run directory; raises `CallError` where there is none.
+
+    Nothing depends on its earlier revisions, each of which is inspected by its own path.
+    """
     refuse_no_run(path)
     directory = RunDirectory(path)
     refuse_foreign_lock(path)
+    directory.has(EARLIER)  # refuses a link
     found = list(damage(directory))
     if (directory.has(SUMMARY) or directory.has(RESULT_MANIFEST)) and not damage_of_start(found):
         plan = Plan.from_json(directory.read_start_file(PLAN))
         lost = [task.name for task in plan.tasks() if not directory.is_committed(task.name)]
         found += [Damage("task", task, f"{directory.record_file(task)} is missing") for task in lost]
-    return found + [replace(each, part="earlier") for each in damage_of_earlier(directory)]
+    return found
 
 
 def damage_of_start(found: Sequence[Damage]) -> list[Damage]:
@@ -74,7 +84,7 @@ def repair(path: Path, cluster: ClusterOptions | None, listener: Listener) -> li
 
     A task gives the same numbers again on the same kind of machine. Where it doesn't, all that follows from it is
     recomputed, too. Raises `StorageError` where what the run was started with is damaged, since nothing can be computed
-    from that. What is damaged in earlier revisions is dropped: the run has its own copy of what it reused.
+    from that.
     """
     from .run import finish
 
@@ -82,13 +92,14 @@ def repair(path: Path, cluster: ClusterOptions | None, listener: Listener) -> li
     with locked(path):
         for name in OWN_NAMES:
             directory.has(name)  # refuses a link before anything is removed
-        lost = damage_of_start(inspect(path))
+        found = inspect(path)
+        lost = damage_of_start(found)
         if lost:
             raise StorageError(f"{lost[0].message}; {WITHOUT_REPAIR}")
-        drop_damage_of_earlier(directory)
-        found = inspect(path)
-        refuse_older_records(directory)
-        tasks = sorted({each.task for each in found if each.task is not None})
+        for each in found:
+            if each.name is not None:
+                entry_stores(directory)[each.part].remove(each.name)
+        tasks = sorted({each.task for each in found if each.task is not None} | lacking_entries(directory).keys())
         was_finished = directory.has(SUMMARY) or any(each.part == "results" for each in found)
         before = {task: digest for task in tasks if (digest := readable_digest(directory, task)) is not None}
         if found:
@@ -102,41 +113,29 @@ def repair(path: Path, cluster: ClusterOptions | None, listener: Listener) -> li
         seconds = again(directory, plan, cluster, listener)
         changed = [task for task, digest in before.items() if directory.record(task).digest != digest]
         if changed:
-            for task in following(plan, changed):
-                withdraw_record(directory, task)
-                done.append(task)
+            done += withdraw_with_entries(directory, following(plan, changed))
             seconds = again(directory, plan, cluster, listener)
         if found:
             finish(directory, seconds)
         return done
 
 
-def drop_damage_of_earlier(directory: RunDirectory) -> None:
-    """Remove damaged records and results of earlier revisions, and revisions whose own files are damaged."""
-    for revision in earlier_revisions(directory):
-        found = list(damage(revision))
-        if any(each.part == "opened" and not each.is_of_data for each in found):
-            drop_revision(revision)
-            continue
-        for each in found:
-            if each.task is None:
-                withdraw_results(revision)
-            else:
-                withdraw_record(revision, each.task)
+def withdraw_with_entries(directory: RunDirectory, tasks: Sequence[str]) -> list[str]:
+    """Withdraw tasks with the entries that they name, whose keys don't tell that what they start from has changed.
 
-
-def refuse_older_records(directory: RunDirectory) -> None:
-    """Raise `StorageError` where records of training know no training keys, so that nothing can be added to them."""
-    for task in recorded(directory):
-        try:
-            payload = directory.record(task).payload
-        except StorageError:
-            continue
-        if task.endswith("-train") and not payload["empty"] and "keys" not in payload:
-            raise StorageError(
-                f"{directory.path} is of an earlier version of structflow, whose runs this one can't repair: run the "
-                "spec in a new directory (-o)"
-            )
+    Returns these tasks, and others that lack entries now.
+    """
+    stores = entry_stores(directory)
+    for task in tasks:
+        for folder, keys in named_keys(directory, task).items():
+            names = [name for name, index in stores[folder].indexes() if not keys.isdisjoint(index.keys)]
+            for name in names:
+                stores[folder].remove(name)
+        withdraw_record(directory, task)
+    others = list(lacking_entries(directory))
+    for task in others:
+        withdraw_record(directory, task)
+    return [*tasks, *others]
 
 
 def again(directory: RunDirectory, plan: Plan, cluster: ClusterOptions | None, listener: Listener) -> float:

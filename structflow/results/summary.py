@@ -3,28 +3,38 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
 from ..evidence.row_sampling import row_sampling_error
 from ..plan.tasks import Task
+from ..plugins import Candidate
 from ..runner.context import RunContext
+from ..runner.decided import decided_batch, trainings
 from ..runner.evaluate import ROW_TERMS
-from ..runner.select import canonical, of_whole_networks
+from ..runner.select import canonical, whole_networks
 from ..spec.criterion_calls import criterion_of
 from ..spec.study import Setting
 from ..store.names import REUSED, RUN
+from ..store.records import (
+    SelectedStructure,
+    SelectRecord,
+    StructureJson,
+    TrainedMember,
+    TrainRecord,
+)
 from .convergence import add_convergence, convergence_warnings, judged_alone, measures_h, scale_remedy
 from .divergence import divergence_warnings
 from .estimator_warnings import disagreements, missing_estimates, unsure_estimates
-from .evaluations import entry_of, evaluations
+from .evaluations import Found, entry_of, evaluations
 from .failed_members import failed_members, failure_warnings
 from .pruned import pruned_networks
 from .ranking import error_of_gap, rank
 from .relevance import relevance_entries
+from .reuse import reused_members
 from .unranked import unranked_structures, unranked_warning
 
 COMPLEXITIES = ("c_param", "c_struct", "c_struct_differential", "relative_density")
@@ -67,20 +77,13 @@ def extension(context: RunContext) -> dict[str, Any] | None:
     changes = context.directory.read_start_file(RUN).get("extended_by")
     if not changes:
         return None
-    members = reused = 0
-    reasons: Counter[str] = Counter()
-    for setting, planned in enumerate(context.plan.settings):
-        for round_index, each in enumerate(planned.rounds):
-            reasons.update(
-                context.directory.record(Task("decide", setting, round_index).name).payload.get("reasons", {})
-            )
-            for slot in range(each.slots):
-                task = Task("train", setting, round_index, len(each.steps) - 1, slot)
-                payload = context.directory.record(task.name).payload
-                if not payload["empty"]:
-                    members += len(payload["members"])
-                    reused += len(payload["members"]) if REUSED in payload else 0
-    return {"changes": changes, "members": members, REUSED: reused, "reasons": dict(sorted(reasons.items()))}
+    reuse = reused_members(context)
+    return {
+        "changes": changes,
+        "members": reuse.members,
+        REUSED: reuse.reused,
+        "reasons": dict(sorted(reuse.reasons.items())),
+    }
 
 
 def warnings_of(settings: Sequence[dict[str, Any]]) -> list[str]:
@@ -98,33 +101,34 @@ def summarise_setting(context: RunContext, index: int, setting: Setting) -> dict
     Restarts agree with a structure if they round to it, where one relaxed round comes before the discrete ones;
     elsewhere its own restarts agree if their scores are near its best.
     """
-    selected = context.directory.record(Task("select", index).name).payload
-    selection = selected["structures"]
-    by_structure = {canonical(item["structure"]): item for item in of_whole_networks(selection)}
-    relaxed_selection = next((item for item in selection if item["structure"] is None), None)
+    selection = context.directory.read(Task("select", index).name, SelectRecord)
+    by_structure = {canonical(item.structure or {}): item for item in whole_networks(selection)}
+    relaxed_selection = next((item for item in selection.structures if item.structure is None), None)
     relaxed_rounds = sum(planned.relaxed for planned in context.plan.settings[index].rounds)
     entries, relaxed, warnings, discrete = [], None, [], []
-    ranked: list[tuple[Task, dict[str, Any], int]] = []
-    for task, member, number in evaluations(context, index):
-        if member["structure"] is None:
-            relaxed = relaxed_entry(member, relaxed_selection, measures_h(setting.stages[-1], is_relaxed=True))
+    ranked: list[Found] = []
+    found = list(evaluations(context, index))
+    for each in found:
+        member = each.evaluation
+        if member.structure is None:
+            relaxed = relaxed_entry(each, relaxed_selection, measures_h(setting.stages[-1], is_relaxed=True))
             continue
-        if member.get("pruned"):
+        if member.pruned is not None:
             continue
         discrete.append(member)
-        if member["score"] is None:
+        if member.score is None:
             continue
-        picked = by_structure[canonical(member["structure"])]
-        agreement = picked["agreement"]
+        picked = by_structure[canonical(member.structure)]
+        agreement = picked.agreement
         if relaxed_selection is not None and relaxed_rounds == 1:
-            agreement = share_rounding_to(canonical(member["structure"]), relaxed_selection["rounded"])
-        ranked.append((task, member, number))
-        entries.append(entry_of(member, len(picked["scores"]), agreement))
+            agreement = share_rounding_to(canonical(member.structure), relaxed_selection.rounded or ())
+        ranked.append(each)
+        entries.append(entry_of(each, len(picked.scores), agreement))
     ranking = rank(entries, context.study.space, setting.stages[-1], gap_errors(context, ranked))
     add_convergence(ranking, measures_h(setting.stages[-1]))
     curves = relevance_entries(discrete, ranking)
-    total = selected["members"]
-    warnings += divergence_warnings(context, index, selected["diverged"], total)
+    total = selection.members
+    warnings += divergence_warnings(context, index, selection.diverged, total)
     failures = failed_members(context, index)
     warnings += failure_warnings(failures, total)
     by_estimate = criterion_of(setting.stages[-1]).by_estimator
@@ -137,7 +141,7 @@ def summarise_setting(context: RunContext, index: int, setting: Setting) -> dict
     warnings += missing_estimates(discrete, by_estimate)
     warnings += unsure_estimates(ranking)
     remedy = scale_remedy(setting.stages[-1], *context.study.dataset.train())
-    rounds = sorted({context.plan.settings[index].rounds[task.round].name for task, _, _ in ranked})
+    rounds = sorted({context.plan.settings[index].rounds[task.round].name for task in (each.task for each in ranked)})
     warnings += convergence_warnings(ranking, setting.stages[-1], remedy, rounds)
     warnings += disagreements(ranking)
     return {
@@ -145,7 +149,7 @@ def summarise_setting(context: RunContext, index: int, setting: Setting) -> dict
         "criterion": setting.stages[-1].criterion.type,
         "ranking": ranking,
         "unranked": unranked,
-        "pruned": pruned_networks(context, index, measures_h(setting.stages[-1])),
+        "pruned": pruned_networks(context, index, found, measures_h(setting.stages[-1])),
         "relaxed": relaxed,
         "relevance": curves,
         "stages": stage_complexities(context, index),
@@ -154,22 +158,17 @@ def summarise_setting(context: RunContext, index: int, setting: Setting) -> dict
     }
 
 
-def gap_errors(
-    context: RunContext, ranked: Sequence[tuple[Task, dict[str, Any], int]]
-) -> Callable[[int, int], float | None] | None:
+def gap_errors(context: RunContext, ranked: Sequence[Found]) -> Callable[[int, int], float | None] | None:
     """The standard error of the gap between two ranked members by their numbers; None where all rows were in memory.
 
     Both were scored on the same sample of rows, so that its part is the error of the differences row by row. It gives
     None where the error of either score isn't known.
     """
-    if not any("noise_se" in member for _, member, _ in ranked):
+    arrays = context.directory.evaluations.arrays([each.key for each in ranked], ROW_TERMS.__eq__)
+    by_row = [each[ROW_TERMS] for each in arrays if ROW_TERMS in each]
+    if not by_row:
         return None
-    stored = {
-        task: context.directory.arrays(context.directory.record(task.name), ROW_TERMS.__eq__)[ROW_TERMS]
-        for task in dict.fromkeys(task for task, _, _ in ranked)
-    }
-    by_row = [stored[task][number] for task, _, number in ranked]
-    noise = [member["noise_se"] for _, member, _ in ranked]
+    noise = [each.evaluation.noise_se for each in ranked]
     rows = context.study.dataset.n_train
 
     def error(one: int, other: int) -> float | None:
@@ -201,60 +200,53 @@ def stage_complexities(context: RunContext, setting: int) -> list[dict[str, Any]
     found = []
     for round_index, planned in enumerate(context.plan.settings[setting].rounds):
         for stage in range(len(planned.steps)):
-            bounds: list[np.ndarray] = []
-            values: dict[str, list[np.ndarray]] = {name: [] for name in COMPLEXITIES}
-            removals: list[dict[str, Any]] = []
-            members = 0
-            for slot in range(planned.slots):
-                record = context.directory.record(Task("train", setting, round_index, stage, slot).name)
-                if record.payload["empty"]:
-                    continue
-                arrays = context.directory.arrays(record)
-                members += len(record.payload["members"])
-                whole = [number for number, each in enumerate(record.payload["members"]) if each.get("fold", 0) == 0]
-                parts = [arrays[f"trajectory/{name}"][-1] for name in ("log_likelihood", "kl_weights", "kl_structure")]
-                bounds.append((parts[0] - parts[1] - parts[2])[whole])
-                for name in COMPLEXITIES:
-                    values[name].append(arrays[f"complexity/{name}"][whole])
-                removal = record.payload.get("removal", [])
-                removals += [removal[number] for number in whole] if removal else []
-            if not any(map(len, bounds)):
+            trained = [member for member in trained_in(context, setting, round_index, stage) if not member[1].failed]
+            whole = [member for candidate, member in trained if candidate.fold == 0]
+            if not whole:
                 continue
-            bound = np.concatenate(bounds)
-            best = int(np.nanargmax(bound)) if np.isfinite(bound).any() else 0
+            best = max(whole, key=lambda member: -math.inf if member.bound is None else member.bound)
             found.append(
                 {
                     "round": planned.name,
                     "stage": stage,
-                    "members": members,
+                    "members": len(trained),
                     "metaparameters": dict(planned.metaparameters),
-                    "bound": float(bound[best]) - shift,
-                    **{name: float(np.concatenate(parts)[best]) for name, parts in values.items()},
-                    **({"removal": removals[best]} if removals else {}),
+                    "bound": None if best.bound is None else best.bound - shift,
+                    **({} if best.complexities is None else best.complexities.model_dump()),
+                    **({} if best.removal is None else {"removal": best.removal.model_dump()}),
                 }
             )
     return found
 
 
-def relaxed_entry(member: dict[str, Any], selection: dict[str, Any] | None, h_is_measured: bool) -> dict[str, Any]:
+def trained_in(
+    context: RunContext, setting: int, round_index: int, stage: int
+) -> Iterator[tuple[Candidate, TrainedMember]]:
+    """The members of a round with what the records of a stage say of them."""
+    for task in trainings(context.plan, setting, stage):
+        decided = decided_batch(context.directory, task) if task.round == round_index else None
+        if decided is not None:
+            record = context.directory.read(task.name, TrainRecord)
+            yield from zip(decided.members, record.members, strict=True)
+
+
+def relaxed_entry(found: Found, selection: SelectedStructure | None, h_is_measured: bool) -> dict[str, Any]:
     """The relaxed result: bound, q(Γ) rounded edge by edge, entropies, and all restarts."""
-    restarts = [] if selection is None else selection["scores"]
+    member = found.evaluation
     return {
-        "bound": member["log_evidence"],
-        "bound_se": member["log_evidence_se"],
-        "q_probability": member["q_probability"],
-        **judged_alone(
-            member.get("convergence"), member.get("noise_se", member["log_evidence_se"]), h_is_measured=h_is_measured
-        ),
-        **{key: member[key] for key in COMPLEXITIES},
-        "hyperparameters": member["hyperparameters"],
-        "metrics": member["metrics"],
-        "robustness": member["robustness"],
-        "restarts": restarts,
-        "rounded": [] if selection is None else selection["rounded"],
+        "bound": member.log_evidence,
+        "bound_se": member.log_evidence_se,
+        "q_probability": member.q_probability,
+        **judged_alone(found.convergence.model_dump(), member.noise_se, h_is_measured=h_is_measured),
+        **{key: getattr(member, key) for key in COMPLEXITIES},
+        "hyperparameters": member.hyperparameters,
+        "metrics": member.metrics,
+        "robustness": member.robustness,
+        "restarts": [] if selection is None else list(selection.scores),
+        "rounded": [] if selection is None else list(selection.rounded or ()),
     }
 
 
-def share_rounding_to(structure: str, rounded: list[dict[str, Any] | None]) -> float:
+def share_rounding_to(structure: str, rounded: Sequence[StructureJson | None]) -> float:
     """Share of the relaxed restarts that round to a structure."""
     return sum(item is not None and canonical(item) == structure for item in rounded) / max(1, len(rounded))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,10 +15,13 @@ from zarr.errors import ZarrUserWarning
 from ..errors import StorageError
 from ..evidence.complexity import masks_of
 from ..plan.tasks import Task
+from ..plugins import TrainedBatch
 from ..runner.context import RunContext
 from ..runner.evaluate import load_evaluated
 from ..runner.select import RELAXED, canonical
+from ..runner.tracking import trained_batch
 from ..store.names import RESULT
+from ..store.records import SelectRecord, TrainRecord
 from ..store.removal import is_of_zarr, refuse_others, remove_own
 from ..store.run_directory import RunDirectory
 from .marginals import choice_label
@@ -134,15 +137,15 @@ def robustness_columns(ranking: list[dict[str, Any]]) -> tuple[dict[str, Any], d
 
 def restarts_dataset(context: RunContext, setting: int) -> xarray.Dataset:
     """The score of every restart of every structure, on the noise that restarts are compared with."""
-    structures = context.directory.record(Task("select", setting).name).payload["structures"]
+    structures = context.directory.read(Task("select", setting).name, SelectRecord).structures
     names = [
-        ("pruned: " if item.get("pruned") else "") + structure_name(item["structure"]) if item["structure"] else RELAXED
+        ("pruned: " if item.pruned else "") + structure_name(item.structure) if item.structure else RELAXED
         for item in structures
     ]
-    most = max((len(item["scores"]) for item in structures), default=0)
+    most = max((len(item.scores) for item in structures), default=0)
     table = np.full((len(structures), most), np.nan)
     for row, item in enumerate(structures):
-        table[row, : len(item["scores"])] = numbers(item["scores"])
+        table[row, : len(item.scores)] = numbers(item.scores)
     score = (
         ("structure", "restart"),
         table,
@@ -157,40 +160,16 @@ def trajectories(context: RunContext, setting: int) -> dict[str, xarray.Dataset]
     found = {}
     for round_index, planned in enumerate(context.plan.settings[setting].rounds):
         for stage in range(len(planned.steps)):
-            parts = []
-            for slot in range(planned.slots):
-                record = context.directory.record(Task("train", setting, round_index, stage, slot).name)
-                if record.payload["empty"]:
-                    continue
-                arrays, members = context.directory.arrays(record, is_curve), record.payload["members"]
-                names = ["relaxed" if m["structure"] is None else structure_name(m["structure"]) for m in members]
-                terms: dict[str, Any] = {
-                    name.removeprefix("trajectory/"): (("member", "step"), value.T, NATS)
-                    for name, value in arrays.items()
-                    if name.startswith("trajectory/") and name != "trajectory/steps"
-                }
-                coordinates = {
-                    "step": arrays["trajectory/steps"],
-                    "structure": ("member", np.array(names, dtype=object)),
-                    "restart": ("member", [m["restart"] for m in members]),
-                }
-                terms.update(
-                    {
-                        name.removeprefix("complexity/"): ("member", value, NATS)
-                        for name, value in arrays.items()
-                        if name.startswith("complexity/")
-                    }
+            parts = [
+                trajectory_dataset(batch, context.directory.read(batch.task, TrainRecord))
+                for slot in range(planned.slots)
+                if (
+                    batch := trained_batch(
+                        context.directory, context.plan, Task("train", setting, round_index, stage, slot), True
+                    )
                 )
-                terms.update(
-                    {
-                        name.replace("/", " "): (("member", "outer_step"), value.T)
-                        for name, value in arrays.items()
-                        if name.startswith("outer/") and name != "outer/step"
-                    }
-                )
-                if "outer/step" in arrays:
-                    coordinates["outer_step"] = arrays["outer/step"]
-                parts.append(xarray.Dataset(terms, coords=coordinates))
+                is not None
+            ]
             if parts:
                 found[f"trajectory/{planned.name}/stage_{stage}"] = xarray.concat(
                     parts, dim="member", coords="minimal", compat="override", join="override"
@@ -198,9 +177,22 @@ def trajectories(context: RunContext, setting: int) -> dict[str, xarray.Dataset]
     return found
 
 
-def is_curve(name: str) -> bool:
-    """Whether an array of a training task's record is shown among the trajectories."""
-    return name.startswith(("trajectory/", "complexity/", "outer/"))
+def trajectory_dataset(batch: TrainedBatch, record: TrainRecord) -> xarray.Dataset:
+    """The terms and reports of a batch over steps, and the complexities of its members at the end."""
+    complexities = [member.complexities for member in record.members if member.complexities is not None]
+    names = ["relaxed" if each.structure is None else structure_name(dict(each.structure)) for each in batch.members]
+    terms: dict[str, Any] = {name: (("member", "step"), value.T, NATS) for name, value in batch.terms.items()}
+    for name in COMPLEXITIES:
+        terms[name] = ("member", numbers([getattr(each, name) for each in complexities]), NATS)
+    terms.update({f"outer {name}": (("member", "outer_step"), value.T) for name, value in batch.reports.items()})
+    coordinates: dict[str, Any] = {
+        "step": batch.steps,
+        "structure": ("member", np.array(names, dtype=object)),
+        "restart": ("member", [each.restart for each in batch.members]),
+    }
+    if batch.report_steps is not None:
+        coordinates["outer_step"] = batch.report_steps
+    return xarray.Dataset(terms, coords=coordinates)
 
 
 def relaxed(entry: dict[str, Any]) -> dict[str, xarray.Dataset]:
@@ -270,7 +262,7 @@ def timing(context: RunContext, setting: int) -> xarray.Dataset:
     )
 
 
-def numbers(values: list[Any]) -> np.ndarray:
+def numbers(values: Sequence[Any]) -> np.ndarray:
     """Floats, NaN for None."""
     return np.array(values, dtype=float)
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..runner.select import canonical, of_whole_networks
+from ..runner.select import canonical, whole_networks
+from ..store.records import Evaluation, SelectRecord
 from .read import structure_name
 
 MOST_NAMED = 3
@@ -15,8 +16,8 @@ NOT_FINITE = "its estimate isn't a finite number"
 
 
 def unranked_structures(
-    selection: Sequence[Mapping[str, Any]],
-    evaluated: Sequence[Mapping[str, Any]],
+    selection: SelectRecord,
+    evaluated: Sequence[Evaluation],
     failures: Sequence[Mapping[str, Any]],
     ranking: Sequence[Mapping[str, Any]],
     by_estimate: bool,
@@ -28,18 +29,18 @@ def unranked_structures(
     `failures` the members that failed; `by_estimate` says that an estimate of log evidence ranks.
     """
     ranked = {canonical(entry["structure"]) for entry in ranking}
-    found = {canonical(member["structure"]): member for member in evaluated}
+    found = {canonical(member.structure): member for member in evaluated if member.structure is not None}
     errors = {canonical(each["structure"]): each for each in failures if each["structure"] is not None}
     entries = []
-    for item in of_whole_networks(selection):
-        if canonical(item["structure"]) in ranked:
+    for item in whole_networks(selection):
+        key = canonical(item.structure or {})
+        if key in ranked:
             continue
-        key = canonical(item["structure"])
         member = found.get(key)
         estimator = None
         if member is not None and by_estimate:
-            estimator = next(iter(member["evidence"]), None)
-            reason = member["evidence_missing"].get(estimator, NOT_FINITE)
+            estimator = next(iter(member.evidence), None)
+            reason = member.evidence_missing.get(estimator or "", NOT_FINITE)
         elif member is not None:
             reason = "its score isn't a finite number"
         elif key in errors:
@@ -48,12 +49,12 @@ def unranked_structures(
             reason = "all its restarts diverged"
         entries.append(
             {
-                "structure": item["structure"],
+                "structure": item.structure,
                 "reason": reason,
                 "estimator": estimator,
-                "restarts": len(item["scores"]),
-                "evidence": {} if member is None else member["evidence"],
-                "evidence_se": {} if member is None else member["evidence_se"],
+                "restarts": len(item.scores),
+                "evidence": {} if member is None else member.evidence,
+                "evidence_se": {} if member is None else member.evidence_se,
             }
         )
     return sorted(entries, key=lambda entry: canonical(entry["structure"]))

@@ -10,9 +10,8 @@ from typing import Any, Literal
 from ..spec.effects import effect_at
 from ..spec.key_path import KeyPath, format_path
 from ..spec.models import Spec
-from ..spec.spec_hash import spec_hash
 from ..spec.study import Study
-from ..store.names import LOCATION, RUN, SUMMARY
+from ..store.names import LOCATION, RUN
 from ..store.run_directory import RunDirectory
 
 SENTENCE = (
@@ -46,9 +45,7 @@ def spec_as_json(spec: Spec) -> dict[str, Any]:
 def changes_of(revision: RunDirectory, study: Study) -> Changes:
     """What differs between the spec and data of a run's revision and those of a study."""
     stored = revision.read_start_file(RUN)
-    found = differences(with_defaults(stored["spec"]), spec_as_json(study.spec)) if "spec" in stored else None
-    if found is None:
-        found = older_format(revision, study)
+    found = differences(with_defaults(stored["spec"]), spec_as_json(study.spec))
     refused = [line for path, line in found if meaning_of(path) == "another study"]
     if stored["data_digest"] != study.dataset.digest:
         refused += [line for path, line in found if path[:1] == ("data",)] + [change_of_data(revision, study)]
@@ -85,16 +82,6 @@ def change_of_data(revision: RunDirectory, study: Study) -> str:
         return "the data: other values than when the run began"
     modes = {True: "read by minibatch (data.stream: true)", False: "held in memory (data.stream: false)"}
     return f"the data: {modes[was]} → {modes[now]}, as `auto` goes by this machine's memory"
-
-
-def older_format(revision: RunDirectory, study: Study) -> list[tuple[KeyPath, str]]:
-    """Of a run that an earlier version started, whose records know no training keys: only what is finished is the same.
-
-    All that was kept of its spec is the hash.
-    """
-    if revision.has(SUMMARY) and revision.read_start_file(RUN)["spec_hash"] == spec_hash(study.spec):
-        return []
-    return [((), "structflow: the run was begun by an earlier version, which can't be continued by this one")]
 
 
 def differences(before: Any, now: Any, path: KeyPath = ()) -> list[tuple[KeyPath, str]]:

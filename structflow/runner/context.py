@@ -26,7 +26,7 @@ from ..objective.noise import member_keys
 from ..objective.structure import NOTHING
 from ..plan.batching import Batch
 from ..plan.plan import Plan
-from ..plugins import Candidate, Decision, Likelihood, metaparameter_at
+from ..plugins import Candidate, Likelihood, metaparameter_at
 from ..plugins.calling import Calling
 from ..plugins.registry import registry
 from ..spec.build_graph import build_graph
@@ -62,6 +62,8 @@ class RunContext:
     directory: RunDirectory
     study: Study
     plan: Plan
+    revision: int = 0
+    """How often the run was extended before."""
 
     @property
     def execution(self) -> Execution:
@@ -79,16 +81,10 @@ class RunContext:
         each = self.plan.settings[setting].rounds[round_index]
         return tuple(for_round(spec, each.name, each.relaxed, each.metaparameters) for spec in self.stages(setting))
 
-    def decision(self, setting: int, round_index: int) -> Decision:
-        """What was decided for a round, its members batch by batch; raises where its decide task isn't done."""
-        payload = decision_record(self.directory, setting, round_index).payload
-        members = [member for stored in payload["batches"] for member in Batch.from_json(stored).members]
-        return Decision(members, self.against(setting, round_index))
-
     def against(self, setting: int, round_index: int) -> tuple[Structure, ...]:
         """The structures that the members of a round are repelled from."""
-        payload = decision_record(self.directory, setting, round_index).payload
-        return tuple(Structure.from_dict(item) for item in payload["against"])
+        against = decision_record(self.directory, setting, round_index).against
+        return tuple(Structure.from_dict(dict(item)) for item in against)
 
     def likelihood(self, spec: Spec, units: FoldUnits | None = None) -> Likelihood:
         """The likelihood of a spec for the prepared targets, or for them in the units of a fold."""
@@ -283,4 +279,5 @@ def context_of(directory: RunDirectory, dataset: Dataset) -> RunContext:
     spec = settings[0].stages[0]
     graph = build_graph(spec, dataset.input_shape, output_shape(spec, dataset))
     study = Study(spec, settings, dataset, graph, graph.structure_space())
-    return RunContext(directory, study, Plan.from_json(directory.read_start_file(PLAN)))
+    revision = directory.read_start_file(RUN)["revision"]
+    return RunContext(directory, study, Plan.from_json(directory.read_start_file(PLAN)), revision)

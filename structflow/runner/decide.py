@@ -4,31 +4,28 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
-from typing import Any
 
 from ..objective.structure_prior import log_priors
-from ..plan.batching import Batch, make_batches
-from ..plan.plan import RoundPlan, with_folds, with_open_set
+from ..plan.batching import make_batches, structure_of
+from ..plan.plan import RoundPlan, trains_alone, with_folds, with_open_set
 from ..plan.tasks import Task
 from ..plugins import Candidate, Decision, MemberRecord
 from ..plugins.calling import broken_contract
 from ..plugins.registry import registry
-from ..spec.criterion_calls import fold_count, weight_family
+from ..spec.criterion_calls import fold_count
 from ..spec.models import Spec
 from ..spec.regime_calls import regime_decision
 from ..spec.structures import Structure, StructureSpace
-from ..store.run_directory import Found
+from ..store.records import DecideRecord, TrainRecord
 from .context import RunContext
-from .parents import batch_in_slot, trained_in_slot
-from .reuse import parted_by_reuse, places_as_json
+from .decided import decided_batch, trainings
+from .training_keys import keys_after_stages
 
 
-def decide(context: RunContext, task: Task) -> Found:
-    """Ask the regime for the members of the round, given the records of the rounds before, and cut them.
+def decide(context: RunContext, task: Task) -> DecideRecord:
+    """Ask the regime for the members of the round, given the records of the rounds before, and cut them into batches.
 
-    In a run that was extended `known` says for the batches, by number, how many of their stages an earlier revision has
-    trained, and where; `reasons` why the other members are trained, with their numbers.
+    It follows from the spec and the records alone, and not from what was trained before the run was extended.
     """
     spec = context.stages(task.setting)[0]
     records = member_records(context, task.setting, task.round)
@@ -36,27 +33,16 @@ def decide(context: RunContext, task: Task) -> Found:
     decision = with_open_set(decision, context.study.space, spec.regime)
     planned = context.plan.settings[task.setting].rounds[task.round]
     check_bound(spec, decision, planned)
-    alone = weight_family(spec).joint and not planned.relaxed
-    decision = replace(decision, candidates=with_folds(decision.candidates, spec))
-    together = fold_count(spec) + 1
-    parts, reasons = parted_by_reuse(context, task, decision)
-    batches: list[Batch] = []
-    known: dict[str, Any] = {}
-    for part in parts:
-        for batch in make_batches(context.study.graph, part.candidates, planned.members_per_batch, alone, together):
-            places = places_as_json(part, batch)
-            if places is not None:
-                known[str(len(batches))] = places
-            batches.append(batch)
+    alone = trains_alone(spec, planned.relaxed)
+    candidates, together = with_folds(decision.candidates, spec), fold_count(spec) + 1
+    batches = make_batches(context.study.graph, candidates, planned.members_per_batch, alone, together)
     if len(batches) > planned.slots:
         raise RuntimeError(f"{len(batches)} batches were made where {planned.slots} are planned")
-    payload: dict[str, Any] = {
-        "batches": [batch.as_json() for batch in batches],
-        "against": [structure.as_dict() for structure in decision.against],
-    }
-    if known or reasons:
-        payload.update(known=known, reasons=dict(sorted(reasons.items())))
-    return Found(payload)
+    keys = [keys_after_stages(context, batch.members, decision.against, task.setting, task.round) for batch in batches]
+    return DecideRecord(
+        batches=tuple(batch.record(own) for batch, own in zip(batches, keys, strict=True)),
+        against=tuple(structure.as_dict() for structure in decision.against),
+    )
 
 
 def check_bound(spec: Spec, decision: Decision, planned: RoundPlan) -> None:
@@ -80,33 +66,23 @@ def member_records(context: RunContext, setting: int, before_round: int) -> list
     """
     space, spec = context.study.space, context.stages(setting)[-1]
     records = []
-    for round_index, planned in enumerate(context.plan.settings[setting].rounds[:before_round]):
-        last = len(planned.steps) - 1
-        for slot in range(planned.slots):
-            task = Task("train", setting, round_index, last, slot)
-            planned_batch, trained = batch_in_slot(context, task), trained_in_slot(context, task)
-            if planned_batch is None:
-                continue
-            numbers = {member: number for number, member in enumerate(trained.members if trained else ())}
-            payload = context.directory.record(task.name).payload
-            priors = priors_of(planned_batch.members, space, spec)
-            for member in planned_batch.members:
-                if member.fold > 0:
-                    continue
-                if member not in numbers:
-                    records.append(MemberRecord(member, round_index, -math.inf, -math.inf))
-                    continue
-                number = numbers[member]
-                score, objective = payload["scores"][number], payload["objectives"][number]
-                rounded = payload["rounded"][number]
+    for task in trainings(context.plan, setting, before_round=before_round):
+        decided = decided_batch(context.directory, task)
+        if decided is None:
+            continue
+        priors = priors_of(decided.members, space, spec)
+        trained = context.directory.read(task.name, TrainRecord).members
+        for member, found in zip(decided.members, trained, strict=True):
+            if member.fold == 0:
+                known = found.score is not None
                 records.append(
                     MemberRecord(
                         member,
-                        round_index,
-                        -math.inf if score is None else score + priors.get(member.structure, 0.0),
-                        -math.inf if score is None or objective is None else objective,
-                        None if rounded is None or score is None else Structure.from_dict(rounded),
-                        payload["probabilities"][number],
+                        task.round,
+                        -math.inf if found.score is None else found.score + priors.get(member.structure, 0.0),
+                        -math.inf if not known or found.objective is None else found.objective,
+                        structure_of(found.rounded) if known else None,
+                        found.probabilities,
                     )
                 )
     return records

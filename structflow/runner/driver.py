@@ -17,16 +17,17 @@ from ..spec.spec_hash import spec_hash
 from ..spec.study import Study
 from ..store.inspection import refuse_damaged_results, seal_start
 from ..store.names import (
-    ATTEMPTS,
+    EVALUATIONS,
     LOCATION,
     LOCK,
+    MEMBERS,
     PLAN,
     RECORDS,
     RUN,
     SETTINGS,
     SUMMARY,
 )
-from ..store.revisions import archive, earlier_revisions, is_archived
+from ..store.revisions import archive, earlier_revisions, is_archived, next_number
 from ..store.run_directory import RunDirectory, json_text
 from ..store.run_lock import locked
 from .changes import SENTENCE, Changes, changes_of, spec_as_json
@@ -35,7 +36,7 @@ from .executors import Place, Site, place_for, run_here, site_here
 from .machine import environment
 from .progress import Listener
 
-OURS = (LOCK, RECORDS, ATTEMPTS, "spec.yaml", "resolved.yaml")
+OURS = (LOCK, RECORDS, MEMBERS, EVALUATIONS, "spec.yaml", "resolved.yaml")
 """What a start that was interrupted may have left in a run directory, before its settings."""
 
 
@@ -44,7 +45,7 @@ def plan_study(
 ) -> Plan:
     """The plan of a study for the place where it will run, by default this process, with its threads or others.
 
-    Where it extends an `earlier` revision, tasks run as they did there, and each batch is of what is known alike.
+    Where it extends an `earlier` revision, tasks run as they did there.
     """
     site = site or site_here(study.spec.compute.device)
     threads = threads or site.threads
@@ -148,7 +149,7 @@ def begun(state: RunState, study: Study, written: str | None, plan: Plan | None 
     if state.earlier is None:
         study.dataset.save(directory.data)
     note_location(directory, study)
-    directory.write_json(RUN, run_as_json(study, state.changes))
+    directory.write_json(RUN, run_as_json(study, state.changes, next_number(directory)))
     text = json_text(plan.as_json())
     seal_start(directory, text)
     directory.write_text(PLAN, text)
@@ -162,9 +163,10 @@ def newest_revision(directory: RunDirectory) -> RunDirectory | None:
     return next((revision for revision in earlier_revisions(directory) if revision.has(PLAN)), None)
 
 
-def run_as_json(study: Study, changes: Changes) -> dict[str, Any]:
-    """What identifies a revision, and how its spec differs from that of the revision before."""
+def run_as_json(study: Study, changes: Changes, revision: int) -> dict[str, Any]:
+    """What identifies a revision, its number, and how its spec differs from that of the revision before."""
     return {
+        "revision": revision,
         "spec_hash": spec_hash(study.spec),
         "data_digest": study.dataset.digest,
         "spec": spec_as_json(study.spec),

@@ -9,6 +9,7 @@ from ..plan.batching import Batch
 from ..plan.plan import Plan
 from ..plan.tasks import Task
 from ..store.run_directory import RunDirectory
+from .decided import decided_batch
 
 FAILED = ""
 """Stands for the digest of a task that has no record."""
@@ -79,8 +80,8 @@ def batch_of(task: str, directory: RunDirectory, plan: Plan) -> Batch | None:
     decision = Task("decide", each.setting, each.round).name
     if each.kind not in ("train", "evaluate") or not directory.is_committed(decision):
         return None
-    batches = directory.record(decision).payload["batches"]
-    return Batch.from_json(batches[each.slot]) if each.slot < len(batches) else None
+    decided = decided_batch(directory, each)
+    return None if decided is None else decided.batch
 
 
 def in_one_line(error: BaseException) -> str:

@@ -2,105 +2,92 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 
 from ..data.dataset import Dataset
+from ..evidence import removal_curve
 from ..evidence.removal import removal_places
 from ..evidence.removal_curve import CurveRows, CurveSettings, removal_curves
 from ..evidence.trained import TrainedPopulation
-from ..objective.subset import subset_parameters
-from ..plan.batching import make_batches
 from ..plan.tasks import Task
+from ..plugins import Candidate
 from ..plugins.registry import registry
 from ..spec.models import RelevanceCurves, Spec
+from ..store.records import RemovalCurve, SelectRecord
 from .context import RunContext
-from .select import canonical, of_whole_networks
-from .shared_records import derived, selection_record
+from .populations import part_of
+from .select import canonical, whole_networks
+from .shared_records import derived
 
 NOT_REMOVED = -1
-"""Stands where a member has no weight, or no curve."""
+"""Stands where a member has no weight."""
 
 
 @dataclass(frozen=True)
-class Relevances:
-    """For every member its curves by criterion, or None; arrays (M, n) say when each weight is removed."""
+class MemberCurves:
+    """Curves of a member by criterion; arrays `removal/<criterion>` (n,) say when each of its weights is removed."""
 
-    curves: list[dict[str, Any] | None]
+    curves: dict[str, RemovalCurve]
     arrays: dict[str, np.ndarray]
 
 
-def member_relevances(context: RunContext, trained: TrainedPopulation, task: Task) -> Relevances:
-    """The curves of those members of an evaluated batch whose structures are among the first `relevance.structures`."""
+def has_curves(context: RunContext, member: Candidate, spec: Spec, setting: int) -> bool:
+    """Whether the spec asks for a member's curves: its structure is among the first `relevance.structures`.
+
+    They are ordered by the scores of their best restarts; ties by canonical name.
+    """
+    if spec.relevance is None or member.structure is None or member.is_pruned:
+        return False
+    ordered = derived(context.directory, Task("select", setting), SelectRecord, by_best_score)
+    wanted = ordered if spec.relevance.structures == "all" else ordered[: spec.relevance.structures]
+    return member.structure.canonical in wanted
+
+
+def member_relevances(context: RunContext, trained: TrainedPopulation, task: Task) -> dict[Candidate, MemberCurves]:
+    """The curves of those members of an evaluated batch that have some."""
     spec = context.round_stages(task.setting, task.round)[-1]
-    found = Relevances([None] * trained.size, {})
-    if spec.relevance is None or trained.bound.population.is_relaxed:
-        return found
-    wanted = wanted_structures(context, spec.relevance, task.setting)
     members = trained.bound.population.members
-    numbers = [
-        number
-        for number, member in enumerate(members)
-        if member.structure is not None and not member.is_pruned and member.structure.canonical in wanted
-    ]
-    if not numbers:
-        return found
-    fewer, numbers = only(context, trained, numbers, spec, task)
+    numbers = [number for number, each in enumerate(members) if has_curves(context, each, spec, task.setting)]
+    if spec.relevance is None or not numbers:
+        return {}
+    fewer = part_of(context, task, trained, numbers, integrate=False)
     weights, dataset = fewer.weights, context.study.dataset
     settings = curve_settings(spec, spec.relevance, dataset)
     rows = {"train": CurveRows(fewer.x, fewer.y)}
     x, y = dataset.test()
     if len(x) > 0:
         rows["test"] = CurveRows(*(torch.from_numpy(array).to(fewer.x.device) for array in (x, y)))
-    curves: list[dict[str, Any]] = [{} for _ in numbers]
+    found = {member: MemberCurves({}, {}) for member in fewer.bound.population.members}
     for options in spec.relevance.criteria:
         criterion = registry().get("relevances", options.type)
         places = removal_places(criterion, options, weights, weights.used)
-        for curve, values in zip(curves, removal_curves(weights, places, rows, settings), strict=True):
-            curve[options.type] = in_units(values.as_json(), dataset.n_train * settings.shift)
-        stored = np.full((trained.size, places.shape[1]), NOT_REMOVED, dtype=np.int64)
-        stored[numbers] = places.where(weights.used, NOT_REMOVED).cpu().numpy()
-        found.arrays[f"removal/{options.type}"] = stored
-    for number, curve in zip(numbers, curves, strict=True):
-        found.curves[number] = curve
+        orders = places.where(weights.used, NOT_REMOVED).cpu().numpy()
+        values = removal_curves(weights, places, rows, settings)
+        for each, curve, order in zip(found.values(), values, orders, strict=True):
+            shift = dataset.n_train * settings.shift
+            in_units = replace(curve, bound=[value - shift for value in curve.bound])
+            each.curves[options.type] = stored_curve(in_units)
+            each.arrays[f"removal/{options.type}"] = order
     return found
 
 
-def wanted_structures(context: RunContext, relevance: RelevanceCurves, setting: int) -> set[str]:
-    """The canonical names of the structures whose best restarts have the highest scores; ties by canonical name."""
-    ordered = derived(context.directory, selection_record(context.directory, setting), by_best_score)
-    return set(ordered if relevance.structures == "all" else ordered[: relevance.structures])
+def stored_curve(curve: removal_curve.RemovalCurve) -> RemovalCurve:
+    """A curve as it is kept, with both kinds of rows."""
+    metrics = {rows: curve.metrics.get(rows, {}) for rows in ("train", "test")}
+    return RemovalCurve.model_validate({**vars(curve), "metrics": metrics})
 
 
-def by_best_score(selection: Mapping[str, Any]) -> list[str]:
-    """The canonical names of structures with a score, the best first, from the payload of a selection."""
-    best: Mapping[str, float] = {
-        canonical(item["structure"]): max(score for score in item["scores"] if score is not None)
-        for item in of_whole_networks(selection["structures"])
-        if any(score is not None for score in item["scores"])
+def by_best_score(selection: SelectRecord) -> list[str]:
+    """The canonical names of structures with a score, the best first."""
+    best = {
+        canonical(item.structure): max(score for score in item.scores if score is not None)
+        for item in whole_networks(selection)
+        if item.structure is not None and item.best is not None
     }
     return sorted(best, key=lambda name: (-best[name], name))
-
-
-def only(
-    context: RunContext, trained: TrainedPopulation, numbers: Sequence[int], spec: Spec, task: Task
-) -> tuple[TrainedPopulation, list[int]]:
-    """A population of some of the members, and their numbers in the order that they have there."""
-    members = trained.bound.population.members
-    (batch,) = make_batches(context.study.graph, [members[number] for number in numbers], len(numbers))
-    ordered = [members.index(member) for member in batch.members]
-    population = context.population(batch, spec)
-    device = trained.x.device
-    parameters = subset_parameters(
-        {name: value.cpu() for name, value in trained.parameters.items()}, trained.bound, population, ordered
-    )
-    bound = context.bound(population, spec, integrate=False)
-    moved = {name: value.to(device) for name, value in parameters.items()}
-    return context.trained(bound, moved, batch.members, task.setting, task.round), ordered
 
 
 def curve_settings(spec: Spec, relevance: RelevanceCurves, dataset: Dataset) -> CurveSettings:
@@ -115,8 +102,3 @@ def curve_settings(spec: Spec, relevance: RelevanceCurves, dataset: Dataset) -> 
         float(np.log(dataset.target_scale).sum()),
         dataset.target_shift,
     )
-
-
-def in_units(curve: dict[str, Any], shift: float) -> dict[str, Any]:
-    """A curve whose bound is in the target's original units."""
-    return {**curve, "bound": [value - shift for value in curve["bound"]]}

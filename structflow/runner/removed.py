@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from typing import Any
+from collections.abc import Sequence
 
 import torch
 
@@ -13,12 +12,14 @@ from ..evidence.trained import TrainedPopulation
 from ..model.population import Population
 from ..objective.bound import Bound
 from ..objective.kept_weights import KeptWeights, mask_name
+from ..objective.members import stack, unstack
 from ..plan.tasks import Task
-from ..plugins import Removal
+from ..plugins import Candidate, Removal
 from ..plugins.registry import registry
+from ..store.records import RemovalReport
 from .context import RunContext
-from .parents import ParentBatch, parent_batches
-from .relevance import only
+from .parents import parents_of
+from .populations import part_of
 
 Parameters = dict[str, torch.Tensor]
 
@@ -32,18 +33,18 @@ def without_removed(context: RunContext, task: Task, bound: Bound, parameters: P
     population = bound.population
     if all(member.removed is None for member in population.members):
         return parameters
-    masks = all_kept(population)
-    for parent in parent_batches(context, task.setting, population.members):
-        trained = parent.trained(context, task.setting)
-        groups: dict[Removal, list[int]] = defaultdict(list)
-        for child in parent.pairs:
-            removed = population.members[child].removed
-            if removed is not None:
-                groups[removed].append(child)
-        for removal, children in groups.items():
-            left = weights_left(trained, removal)
-            copy_masks(masks, population, left, parent, children)
-    held = {**parameters, **masks}
+    masks = unstack(all_kept(population), bound)
+    for parents in parents_of(context, task.setting, population.members):
+        ordered = parents.bound.population.members
+        trained = context.trained(parents.bound, parents.parameters, ordered, task.setting, parents.round)
+        for removal in {population.members[child].removed for child in parents.pairs}:
+            if removal is None:
+                continue
+            left = unstack(weights_left(trained, removal), parents.bound)
+            for child, parent in parents.pairs.items():
+                if population.members[child].removed == removal:
+                    masks[child].update({name: left[parent][name] for name in masks[child]})
+    held = {**parameters, **stack(masks, bound, all_kept(population))}
     kept = KeptWeights.of(held, bound.weights)
     assert kept is not None
     return kept.masked(held)
@@ -71,44 +72,28 @@ def weights_left(trained: TrainedPopulation, removal: Removal) -> Parameters:
     return {mask_name(group): value.cpu() for group, value in zip(groups, masks, strict=True)}
 
 
-def copy_masks(
-    masks: Parameters, population: Population, left: Parameters, parent: ParentBatch, children: list[int]
-) -> None:
-    """Put the masks of the parents into those of their children."""
-    numbers = {group.name: number for number, group in enumerate(parent.population.layout.groups)}
-    for group, index in zip(population.layout.groups, population.groups, strict=True):
-        for slot, member in enumerate(index.slots.tolist()):
-            if member in children:
-                earlier = parent.population.groups[numbers[group.name]]
-                held = left[mask_name(group)][int(earlier.positions[parent.pairs[member]])]
-                masks[mask_name(group)][slot] = held
-
-
 def removal_report(
     context: RunContext, trained: TrainedPopulation, task: Task, samples: int
-) -> list[dict[str, Any]] | None:
+) -> Sequence[RemovalReport | None]:
     """For every member how many weights it has and how many are left, and its metrics; None where none can lack any.
 
     It is what the curve of a regime that removes weights is drawn from. Members that learn without some of the training
     rows have no metrics: those of all rows would hold rows that they are judged by.
     """
-    population = trained.bound.population
-    if all(member.removed is None for member in population.members):
-        return None
-    spec, dataset, weights = context.round_stages(task.setting, task.round)[-1], context.study.dataset, trained.weights
-    wanted = [number for number, member in enumerate(population.members) if member.fold == 0]
-    found: dict[int, dict[str, Any]] = {number: {} for number in range(trained.size)}
+    members = trained.bound.population.members
+    if all(member.removed is None for member in members):
+        return [None] * len(members)
+    dataset, weights = context.study.dataset, trained.weights
+    wanted = [number for number, member in enumerate(members) if member.fold == 0]
+    metrics: dict[Candidate, dict[str, dict[str, float]]] = {member: {} for member in members}
     if wanted:
-        sampled, ordered = only(context, trained, wanted, spec, task)
+        sampled = part_of(context, task, trained, wanted, integrate=False)
         for name, part in (("train", dataset.train()), ("test", dataset.test())):
-            for number, metrics in zip(ordered, member_metrics(sampled, part, samples, name), strict=True):
-                found[number][name] = metrics
+            found = member_metrics(sampled, part, samples, name)
+            for member, values in zip(sampled.bound.population.members, found, strict=True):
+                metrics[member][name] = values
     total, left = (weights.places < weights.total).sum(1).tolist(), weights.used.sum(1).tolist()
     return [
-        {
-            "weights": total[number],
-            "left": left[number],
-            "metrics": found[number],
-        }
-        for number in range(trained.size)
+        RemovalReport(weights=total[number], left=left[number], metrics=metrics[member])
+        for number, member in enumerate(members)
     ]

@@ -11,16 +11,16 @@ import torch
 from ..errors import ClusterError, StorageError, StructflowError, TaskError
 from ..plan.tasks import Task
 from ..store.checkpoint_slots import CheckpointSlots
-from ..store.run_directory import Found
 from .allocator import keep_large_blocks
 from .context import RunContext, open_context
 from .decide import decide
 from .evaluate import evaluate
+from .found import Found
 from .held_signals import HeldSignals
 from .interruption import TimedCheckpoints
 from .progress import Progress, publish, worker_name
 from .select import select
-from .train_survivors import train_survivors
+from .train_batch import train_batch
 
 
 def run_task(path: str, name: str, parents: list[tuple[str, str]]) -> tuple[str, str]:
@@ -43,7 +43,7 @@ def run_task(path: str, name: str, parents: list[tuple[str, str]]) -> tuple[str,
             found = attempt(context, task, slots)
         if context.directory.identity != identity:  # an extension was started meanwhile, with tasks of the same names
             raise StorageError(f"{context.directory.path} was started again during {name}; its result is dropped")
-        record = context.directory.commit(name, found, time.perf_counter() - started, worker_name())
+        record = found.commit(context, name, time.perf_counter() - started, worker_name())
         slots.remove()
     publish(Progress(name, 0, finished=True))
     return name, record.digest
@@ -82,5 +82,7 @@ def perform(context: RunContext, task: Task, slots: CheckpointSlots) -> Found:
     with held.holding():
         if task.kind == "train":
             checkpoints = TimedCheckpoints(slots, context.study.spec.compute.checkpoint_seconds, held=held)
-            return train_survivors(context, task, lambda steps: publish(Progress(task.name, steps)), checkpoints)
-        return {"decide": decide, "select": select, "evaluate": evaluate}[task.kind](context, task)
+            return train_batch(context, task, lambda steps: publish(Progress(task.name, steps)), checkpoints)
+        if task.kind == "evaluate":
+            return evaluate(context, task)
+        return Found(decide(context, task) if task.kind == "decide" else select(context, task))

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from ..plan.tasks import Task
-from ..store.run_directory import Found
+from ..plugins import Candidate
+from ..spec.structures import Structure
+from ..store.records import FailedMember, SelectedStructure, SelectRecord, StructureJson, TrainedMember, TrainRecord
 from .context import RunContext
+from .decided import decided_batch, trainings
 
 NEAR = 1.0
 """Restarts within this many nats of the best agree with it."""
@@ -19,115 +21,106 @@ RELAXED = "relaxed"
 
 
 @dataclass(frozen=True)
-class Trained:
-    """A trained member where it stands: its round, its batch's task and its number there; and what it came to."""
+class Restart:
+    """A trained member: its round, what it is, and what the record of its last stage says of it."""
 
     round: int
-    task: str
-    number: int
-    restart: int
-    score: float | None
-    rounded: Any
+    member: Candidate
+    found: TrainedMember
 
     @property
     def rank(self) -> tuple[float, int, int]:
         """Best first; equal scores by round and restart, diverged and failed members last."""
-        return (math.inf if self.score is None else -self.score, self.round, self.restart)
+        return (math.inf if self.found.score is None else -self.found.score, *self.order)
+
+    @property
+    def order(self) -> tuple[int, int]:
+        """By round and restart."""
+        return self.round, self.member.restart
 
 
-def select(context: RunContext, task: Task) -> Found:
+def select(context: RunContext, task: Task) -> SelectRecord:
     """For every structure trained in any round, and for the last relaxation, the restart with the highest score.
 
     Pruned networks are picked separately: structures are compared by their unpruned networks.
     """
-    members: dict[str, list[Trained]] = {}
-    structures: dict[str, Any] = {}
-    pruned: set[str] = set()
-    failed: list[dict[str, Any]] = []
-    for round_index, name, payload in trained_payloads(context, task.setting):
-        for number, (member, score, rounded) in enumerate(members_in(payload)):
-            if member.get("fold", 0) > 0:
-                continue
-            structure = member["structure"]
-            key = RELAXED if structure is None else canonical(structure, is_pruned(member))
-            if is_pruned(member):
-                pruned.add(key)
-            structures.setdefault(key, structure)
-            members.setdefault(key, []).append(Trained(round_index, name, number, member["restart"], score, rounded))
-            if "error" in member:
-                failed.append({"round": context.plan.settings[task.setting].rounds[round_index].name, **member})
-    everyone = [member for found in members.values() for member in found]
-    if RELAXED in members:
-        members[RELAXED] = of_last_round(members[RELAXED])
-    picked: dict[str, list[int]] = {}
-    summaries = []
-    for key in sorted(members):
-        best = min(members[key], key=lambda member: member.rank)
-        ordered = sorted(members[key], key=lambda member: (member.round, member.restart))
-        scores = [member.score for member in ordered]
-        summaries.append(
-            {
-                "structure": structures[key],
-                "scores": scores,
-                "best_restart": None if best.score is None else best.restart,
-                "agreement": agreement(scores),
-                "rounded": [member.rounded for member in ordered] if key == RELAXED else None,
-                **({"pruned": True} if key in pruned else {}),
-            }
-        )
-        if best.score is not None:
-            picked.setdefault(best.task, []).append(best.number)
-    payload = {
-        "picked": {name: sorted(numbers) for name, numbers in picked.items()},
-        "structures": summaries,
-        "members": len(everyone),
-        "diverged": sum(member.score is None for member in everyone) - len(failed),
-        "failed": failed,
-    }
-    return Found(payload)
+    restarts: dict[str, list[Restart]] = {}
+    everyone = list(trained_restarts(context, task.setting))
+    for each in everyone:
+        structure = each.member.structure
+        key = RELAXED if structure is None else canonical(structure.as_dict(), each.member.is_pruned)
+        restarts.setdefault(key, []).append(each)
+    failed = [failed_member(context, task.setting, each) for each in everyone if each.found.failed is not None]
+    if RELAXED in restarts:
+        restarts[RELAXED] = of_last_round(restarts[RELAXED])
+    return SelectRecord(
+        structures=tuple(selected(restarts[key]) for key in sorted(restarts)),
+        members=len(everyone),
+        diverged=sum(each.found.score is None for each in everyone) - len(failed),
+        failed=tuple(failed),
+    )
 
 
-def of_last_round(members: Sequence[Trained]) -> list[Trained]:
+def selected(restarts: Sequence[Restart]) -> SelectedStructure:
+    """The restarts of one structure, or of the relaxation."""
+    best = min(restarts, key=lambda each: each.rank)
+    ordered = sorted(restarts, key=lambda each: each.order)
+    scores = [each.found.score for each in ordered]
+    member, is_usable = best.member, best.found.score is not None
+    return SelectedStructure(
+        structure=named(member.structure),
+        pruned=member.is_pruned,
+        scores=tuple(scores),
+        best=best.found.key if is_usable else None,
+        best_restart=member.restart if is_usable else None,
+        agreement=agreement(scores),
+        rounded=tuple(each.found.rounded for each in ordered) if member.structure is None else None,
+    )
+
+
+def failed_member(context: RunContext, setting: int, restart: Restart) -> FailedMember:
+    """A member whose code raised while it was trained."""
+    failure = restart.found.failed
+    assert failure is not None
+    return FailedMember(
+        structure=named(restart.member.structure),
+        restart=restart.member.restart,
+        round=context.plan.settings[setting].rounds[restart.round].name,
+        **failure.model_dump(),
+    )
+
+
+def of_last_round(restarts: Sequence[Restart]) -> list[Restart]:
     """Those of the last round in which any member didn't diverge, or of the last one."""
-    rounds = [member.round for member in members if member.score is not None] or [member.round for member in members]
-    return [member for member in members if member.round == max(rounds)]
+    rounds = [each.round for each in restarts if each.found.score is not None] or [each.round for each in restarts]
+    return [each for each in restarts if each.round == max(rounds)]
 
 
-def trained_payloads(context: RunContext, setting: int) -> list[tuple[int, str, Mapping[str, Any]]]:
-    """Records of the last stage of every batch of a setting, in order, with their rounds and task names."""
-    payloads: list[tuple[int, str, Mapping[str, Any]]] = []
-    for round_index, planned in enumerate(context.plan.settings[setting].rounds):
-        for slot in range(planned.slots):
-            name = Task("train", setting, round_index, len(planned.steps) - 1, slot).name
-            payload = context.directory.record(name).payload
-            if not payload["empty"] or "failed" in payload:
-                payloads.append((round_index, name, payload))
-    return payloads
+def trained_restarts(context: RunContext, setting: int) -> Iterator[Restart]:
+    """The members of a setting that learn from all rows, after their last stage, in order."""
+    for task in trainings(context.plan, setting):
+        decided = decided_batch(context.directory, task)
+        if decided is None:
+            continue
+        found = context.directory.read(task.name, TrainRecord).members
+        for member, trained in zip(decided.members, found, strict=True):
+            if member.fold == 0:
+                yield Restart(task.round, member, trained)
 
 
-def members_in(payload: Mapping[str, Any]) -> Iterator[tuple[Mapping[str, Any], float | None, Any]]:
-    """Every member of a record, its score and what it rounds to: those trained, by number, then those that failed."""
-    if not payload["empty"]:
-        yield from zip(payload["members"], payload["scores"], payload["rounded"], strict=True)
-    for member in payload.get("failed", []):
-        yield member, None, None
+def named(structure: Structure | None) -> StructureJson | None:
+    """A structure as records name it."""
+    return None if structure is None else structure.as_dict()
 
 
-def is_pruned(member: Mapping[str, Any]) -> bool:
-    """Whether a member of a record lacks single weights."""
-    return bool((member.get("removed") or {}).get("share", 0))
-
-
-def canonical(structure: Mapping[str, Any], pruned: bool = False) -> str:
+def canonical(structure: StructureJson, pruned: bool = False) -> str:
     """The canonical text of a structure in JSON form; another one for its network with pruned weights."""
-    from ..spec.structures import Structure
-
     return ("pruned " if pruned else "") + Structure.from_dict(dict(structure)).canonical
 
 
-def of_whole_networks(selection: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+def whole_networks(selection: SelectRecord) -> Iterator[SelectedStructure]:
     """The structures of a selection, without relaxed members and pruned networks."""
-    return [item for item in selection if item["structure"] is not None and not item.get("pruned", False)]
+    return (item for item in selection.structures if item.structure is not None and not item.pruned)
 
 
 def agreement(scores: Sequence[float | None]) -> float:

@@ -11,7 +11,8 @@ from functools import lru_cache
 from typing import Any, TypeVar
 
 from ..plan.tasks import Task
-from ..store.run_directory import Record, RunDirectory
+from ..store.records import DecideRecord, Result, SelectRecord, Stored
+from ..store.run_directory import RunDirectory
 
 MOST_KEPT = 16
 """Records kept in memory at a time; a run with more rounds and settings has smaller ones."""
@@ -21,22 +22,25 @@ FileState = tuple[int, int, int]
 Derived = TypeVar("Derived")
 
 
-def decision_record(directory: RunDirectory, setting: int, round_index: int) -> Record:
+def decision_record(directory: RunDirectory, setting: int, round_index: int) -> DecideRecord:
     """What was decided for a round; raises `StorageError` where its decide task isn't done."""
-    task = Task("decide", setting, round_index).name
-    return read_once(directory, task, file_state(directory, task))
+    return derived(directory, Task("decide", setting, round_index), DecideRecord, itself)
 
 
-def selection_record(directory: RunDirectory, setting: int) -> Record:
+def selection_record(directory: RunDirectory, setting: int) -> SelectRecord:
     """Which restarts of a setting were picked; raises `StorageError` where its select task isn't done."""
-    task = Task("select", setting).name
-    return read_once(directory, task, file_state(directory, task))
+    return derived(directory, Task("select", setting), SelectRecord, itself)
 
 
-def derived(directory: RunDirectory, record: Record, derive: Callable[[Any], Derived]) -> Derived:
-    """`derive` of the payload of one of these records, computed once; a function of its module, not a closure."""
-    found: Derived = derived_once(derive, directory, record.task, file_state(directory, record.task))
+def derived(directory: RunDirectory, task: Task, model: type[Result], derive: Callable[[Result], Derived]) -> Derived:
+    """`derive` of the record of one of these tasks, computed once; a function of its module, not a closure."""
+    found: Derived = derived_once(derive, directory, task.name, model, file_state(directory, task.name))
     return found
+
+
+def itself(record: Result) -> Result:
+    """The record."""
+    return record
 
 
 def file_state(directory: RunDirectory, task: str) -> FileState:
@@ -48,13 +52,11 @@ def file_state(directory: RunDirectory, task: str) -> FileState:
     return state.st_ino, state.st_mtime_ns, state.st_size
 
 
-@lru_cache(maxsize=MOST_KEPT)
-def read_once(directory: RunDirectory, task: str, state: FileState) -> Record:
-    """The record of a task whose file is in this state."""
-    return directory.record(task)
-
-
-@lru_cache(maxsize=MOST_KEPT)
-def derived_once(derive: Callable[[Any], Any], directory: RunDirectory, task: str, state: FileState) -> Any:
-    """`derive` of the payload of the record in this state."""
-    return derive(read_once(directory, task, state).payload)
+@lru_cache(maxsize=2 * MOST_KEPT)
+def derived_once(
+    derive: Callable[[Any], Any], directory: RunDirectory, task: str, model: type[Stored], state: FileState
+) -> Any:
+    """`derive` of the record in this state."""
+    if derive is itself:
+        return directory.read(task, model)
+    return derive(derived_once(itself, directory, task, model, state))

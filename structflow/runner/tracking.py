@@ -9,15 +9,18 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
+
 from ..errors import PluginError, StorageError
 from ..plan.plan import Plan
 from ..plan.tasks import Task
-from ..plugins import TrackedMember, TrackedRun, Tracker, TrainedBatch
+from ..plugins import Candidate, TrackedMember, TrackedRun, Tracker, TrainedBatch
 from ..plugins.calling import Calling, named_plugin
 from ..plugins.registry import registry
-from ..spec.structures import Structure
 from ..spec.study import Study
+from ..store.records import TrainedMember
 from ..store.run_directory import RunDirectory
+from .decided import stored_members
 from .failures import in_one_line
 from .progress import Listener, Progress
 
@@ -167,14 +170,13 @@ def tracked_run(study: Study, directory: RunDirectory, plan: Plan) -> TrackedRun
 
 
 def trained_batch(directory: RunDirectory, plan: Plan, task: Task, replayed: bool) -> TrainedBatch | None:
-    """What the record of a training task holds for trackers; None for a slot that stayed empty."""
-    record = directory.record(task.name)
-    if record.payload["empty"]:
+    """What a training task found, for trackers; None for a slot in which nobody was trained."""
+    trained = stored_members(directory, task, is_curve)
+    if not trained:
         return None
     planned = plan.settings[task.setting].rounds[task.round]
-    arrays = directory.arrays(record)
-    terms = {name: value for name, value in parts_of(arrays, "trajectory").items() if name != "steps"}
-    reports = parts_of(arrays, "outer")
+    curves = {name: np.stack([each.arrays[name] for each in trained], axis=-1) for name in trained[0].arrays}
+    steps, report_steps = curves.pop("trajectory/steps"), curves.pop("outer/step", None)
     return TrainedBatch(
         task=task.name,
         setting=task.setting,
@@ -183,37 +185,36 @@ def trained_batch(directory: RunDirectory, plan: Plan, task: Task, replayed: boo
         stage=task.stage,
         stages=len(planned.steps),
         batch=task.slot,
-        members=tracked_members(record.payload),
+        members=tuple(tracked_member(each.candidate, each.found) for each in trained),
         first_step=sum(planned.steps[: task.stage]),
-        steps=arrays["trajectory/steps"],
-        terms=terms,
-        report_steps=reports.pop("step", None),
-        reports=reports,
+        steps=steps[:, 0],
+        terms=parts_of(curves, "trajectory"),
+        report_steps=None if report_steps is None else report_steps[:, 0],
+        reports=parts_of(curves, "outer"),
         replayed=replayed,
     )
 
 
-def parts_of(arrays: Mapping[str, Any], group: str) -> dict[str, Any]:
-    """The arrays of one group of a record, by their names within it."""
+def is_curve(name: str) -> bool:
+    """Whether an array of a member is about its training, rather than a parameter."""
+    return name.startswith(("trajectory/", "outer/"))
+
+
+def parts_of(arrays: Mapping[str, np.ndarray], group: str) -> dict[str, np.ndarray]:
+    """The arrays of one group, by their names within it."""
     return {name.removeprefix(f"{group}/"): value for name, value in arrays.items() if name.startswith(f"{group}/")}
 
 
-def tracked_members(payload: Mapping[str, Any]) -> tuple[TrackedMember, ...]:
-    """The members of a record; only that of the last stage knows scores and probabilities."""
-    unknown = [None] * len(payload["members"])
-    columns = (payload.get(key, unknown) for key in ("scores", "probabilities", "rounded"))
-    return tuple(
-        TrackedMember(
-            structure=member["structure"],
-            name="relaxed" if member["structure"] is None else Structure.from_dict(member["structure"]).canonical,
-            restart=member["restart"],
-            fold=member.get("fold", 0),
-            diverged=diverged_at >= 0,
-            score=score,
-            probabilities=probabilities,
-            rounded=rounded,
-        )
-        for member, diverged_at, score, probabilities, rounded in zip(
-            payload["members"], payload["diverged_at"], *columns, strict=True
-        )
+def tracked_member(member: Candidate, found: TrainedMember) -> TrackedMember:
+    """A member and what it came to; only the record of the last stage knows scores and probabilities."""
+    structure = member.structure
+    return TrackedMember(
+        structure=None if structure is None else structure.as_dict(),
+        name="relaxed" if structure is None else structure.canonical,
+        restart=member.restart,
+        fold=member.fold,
+        diverged=found.diverged_at >= 0,
+        score=found.score,
+        probabilities=found.probabilities,
+        rounded=found.rounded,
     )

@@ -17,8 +17,7 @@ from typing import Any
 import torch
 
 from ..model.layout import functions_by_share
-from ..plan.tasks import Task
-from ..plugins import Candidate, Parent, Shape
+from ..plugins import Candidate, Shape
 from ..plugins.hookspecs import PROJECT
 from ..plugins.registry import Registration, registry
 from ..plugins.sources import source_digest
@@ -30,7 +29,7 @@ from ..spec.structures import Structure
 from ..store.digest import digest_of_json
 from ..train.conditioning import whitens_together
 from .context import RunContext
-from .parents import as_parent, slots_of_parents, trained_in_slot
+from .decided import keys_of_parents
 
 FRESH = ""
 """Stands for the key of what a member starts from where it starts anew."""
@@ -89,26 +88,26 @@ def training_keys(
     return keys
 
 
-def keys_as_json(keys: Sequence[TrainingKey]) -> dict[str, Any]:
-    """The keys of a batch for its record: what all have in common once."""
-    first = keys[0].parts
-    common = {name: text for name, text in first.items() if all(key.parts.get(name) == text for key in keys)}
-    own = [{name: text for name, text in key.parts.items() if name not in common} for key in keys]
-    return {"common": common, "members": own}
+def keys_after_stages(
+    context: RunContext, members: Sequence[Candidate], against: Sequence[Structure], setting: int, round_index: int
+) -> list[tuple[str, ...]]:
+    """The digests of the keys of members after every stage."""
+    starts = [parent or FRESH for parent in keys_of_parents(context.directory, members, setting)]
+    found: list[list[str]] = []
+    for stage in range(len(context.stages(setting))):
+        keys = training_keys(context, members, against, setting, round_index, stage, starts)
+        starts = [key.digest for key in keys]
+        found.append(starts)
+    return list(zip(*found, strict=True))
 
 
-def keys_from_json(stored: Mapping[str, Any]) -> list[TrainingKey]:
-    """The inverse of `keys_as_json`."""
-    return [TrainingKey({**stored["common"], **own}) for own in stored["members"]]
-
-
-def evaluation_key(trained: str, spec: Spec) -> str:
-    """What decides what is found of a member, given the digest of its training key."""
+def evaluation_key(trained: str, spec: Spec, with_curves: bool) -> str:
+    """What decides what is found of a member, given the digest of its training key; curves are those of relevance."""
     evaluated = selected(Spec, lambda mark: "evaluation" in mark.affects)
     options = spec.model_dump(mode="json", by_alias=True, include=evaluated)
     named = [("evidence_estimators", spec.evidence.estimators), ("metrics", spec.metrics)]
     packages = sorted({package_text(registry().of_kind(kind)[each.type]) for kind, listed in named for each in listed})
-    return digest_of_json({"trained": trained, "evaluation": options, "plugins": packages})
+    return digest_of_json({"trained": trained, "evaluation": options, "plugins": packages, "curves": with_curves})
 
 
 def common_parts(context: RunContext) -> dict[str, str]:
@@ -211,24 +210,3 @@ def package_text(registration: Registration) -> str:
     text = f"{registration.origin} {registration.version or 'without a version'}"
     module = registration.plugin.__module__
     return text if module.startswith(f"{PROJECT}.") else f"{text} ({source_digest(module.partition('.')[0])})"
-
-
-def keys_in(context: RunContext, task: Task) -> dict[Candidate, TrainingKey]:
-    """The keys in the record of a training task, by member; none where nobody is left in it."""
-    batch = trained_in_slot(context, task)
-    if batch is None:
-        return {}
-    keys = keys_from_json(context.directory.record(task.name).payload["keys"])
-    return dict(zip(batch.members, keys, strict=True))
-
-
-def keys_of_parents(context: RunContext, members: Sequence[Candidate], setting: int) -> list[str]:
-    """For every member the digest of its parent's training key after the last stage, `FRESH` where it has none."""
-    found: dict[tuple[Parent, int], str] = {}
-    for round_index in sorted({member.parent.round for member in members if member.parent is not None}):
-        planned = context.plan.settings[setting].rounds[round_index]
-        for slot in slots_of_parents(context, members, setting, round_index):
-            task = Task("train", setting, round_index, len(planned.steps) - 1, slot)
-            for member, key in keys_in(context, task).items():
-                found[as_parent(member, round_index), member.fold] = key.digest
-    return [FRESH if member.parent is None else found.get((member.parent, member.fold), FRESH) for member in members]

@@ -9,15 +9,16 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import StorageError
-from .array_file import is_as_written
-from .digest import digest_of_arrays
+from .digest import digest_of_json
+from .entries import EntryStore
 from .manifest import damaged_files, manifest_text, read_manifest
 from .names import (
-    ATTEMPT_FILE,
-    ATTEMPTS,
     CHECKPOINTS,
     DATA,
     DATA_MANIFEST,
+    ENTRY_FILE,
+    EVALUATIONS,
+    MEMBERS,
     PLAN,
     RECORD_FILE,
     RECORDS,
@@ -30,22 +31,23 @@ from .names import (
     TOP_FILES,
     finished_name,
 )
-from .own_folder import Entry, OwnFolder
+from .own_folder import OwnFolder
+from .records import KINDS, EvaluateRecord, TrainRecord
 from .removal import files_below, is_checkpoint, is_of_zarr, own_files, refuse_others, remove_own
-from .run_directory import Record, RunDirectory, json_text, record_digest
+from .run_directory import RunDirectory, json_text
 
 
 @dataclass(frozen=True)
 class Damage:
     """A part of a run that isn't what was written: a `task`, the `results`, or what the run started with (`opened`).
 
-    Or something of an `earlier` revision, which the run doesn't depend on.
+    Or `members` or `evaluations`, whose index has a `name`.
     """
 
     part: str
     task: str | None
     message: str
-    is_of_data: bool = False
+    name: str | None = None
 
 
 @dataclass(frozen=True)
@@ -94,10 +96,40 @@ def withdraw_results(directory: RunDirectory) -> None:
 
 
 def withdraw_record(directory: RunDirectory, task: str) -> None:
-    """Remove the record of a task and its attempts, so that the next run does it again."""
+    """Remove the record of a task, so that the next run does it again."""
     directory.files.unlink(f"{RECORDS}/{task}.json")
-    for entry in attempts(directory, task):
-        directory.files.unlink(f"{ATTEMPTS}/{entry.name}")
+
+
+def entry_stores(directory: RunDirectory) -> dict[str, EntryStore[Any]]:
+    """The stores of entries by folder."""
+    return {MEMBERS: directory.members, EVALUATIONS: directory.evaluations}
+
+
+def named_keys(directory: RunDirectory, task: str) -> dict[str, set[str]]:
+    """The keys of entries that the record of a task names, by folder; raises `StorageError` where it can't be read."""
+    if task.endswith("-train"):
+        return {MEMBERS: {member.key for member in directory.read(task, TrainRecord).members}}
+    if task.endswith("-evaluate"):
+        return {EVALUATIONS: {member.evaluation for member in directory.read(task, EvaluateRecord).members}}
+    return {}
+
+
+def lacking_entries(directory: RunDirectory) -> dict[str, str]:
+    """Tasks whose records name entries that aren't there, with what is missing."""
+    found = {}
+    stores = entry_stores(directory)
+    for task in recorded(directory):
+        try:
+            named = named_keys(directory, task)
+        except StorageError:  # which is damage of its own
+            continue
+        for folder, keys in named.items():
+            missing = len(keys - set(stores[folder].find(keys)))
+            if missing:
+                place = directory.shared / folder
+                is_there = directory.files.has(folder) if directory.top is None else place.exists()
+                found[task] = f"{place} lacks {missing} entries of {task}" if is_there else f"{place / task} is missing"
+    return found
 
 
 def refuse_damaged_results(directory: RunDirectory) -> None:
@@ -113,12 +145,24 @@ def damage(directory: RunDirectory) -> Iterator[Damage]:
             yield Damage("opened", None, message)
     if directory.has(PLAN):
         for message in damaged_files(OwnFolder(directory.data.parent), DATA_MANIFEST, (DATA,)):
-            yield Damage("opened", None, message, is_of_data=True)
+            yield Damage("opened", None, message)
     for task in recorded(directory):
         yield from damage_of_record(directory, task)
+    yield from damage_of_entries(directory)
     if directory.has(SUMMARY) or directory.has(RESULT_MANIFEST):
         for message in damage_of_results(directory):
             yield Damage("results", None, message)
+
+
+def damage_of_entries(directory: RunDirectory) -> Iterator[Damage]:
+    """Indexes and files of arrays that aren't what was written, and entries that records name and that are missing."""
+    for folder, store in entry_stores(directory).items():
+        for name in store.names():
+            message = store.damage_of(name)
+            if message is not None:
+                yield Damage(folder, None, message, name=name)
+    for task, message in lacking_entries(directory).items():
+        yield Damage("task", task, message)
 
 
 def damage_of_results(directory: RunDirectory) -> list[str]:
@@ -139,25 +183,14 @@ def damage_of_results(directory: RunDirectory) -> list[str]:
 
 
 def damage_of_record(directory: RunDirectory, task: str) -> Iterator[Damage]:
-    """What is wrong with a record or with the arrays it names."""
+    """What is wrong with a record."""
     try:
         record = directory.record(task)
-        if record.digest != record_digest(record.payload, record.arrays_digest):
+        if record.digest != digest_of_json(record.payload):
             raise StorageError(f"{directory.record_file(task)} has a digest that isn't that of its content")
-        refuse_damaged_arrays(directory, record)
+        directory.read(task, KINDS[task.rpartition("-")[2]])
     except StorageError as error:
         yield Damage("task", task, str(error).removesuffix(f"; {directory.remedy}"))
-
-
-def refuse_damaged_arrays(directory: RunDirectory, record: Record) -> None:
-    """Raise `StorageError` unless the file of a record's arrays is what was written, and what the record stands for."""
-    arrays = directory.arrays(record)
-    if record.arrays is not None:
-        with directory.files.open(record.arrays) as file:
-            if not is_as_written(file, record.array_file):
-                raise StorageError(f"{directory.path / record.arrays} no longer holds what was written")
-    if digest_of_arrays(arrays) != record.arrays_digest:
-        raise StorageError(f"{directory.record_file(record.task)} names arrays that aren't its own")
 
 
 def recorded(directory: RunDirectory) -> list[str]:
@@ -166,32 +199,24 @@ def recorded(directory: RunDirectory) -> list[str]:
     return [match[1] for match in found if match is not None]
 
 
-def attempts(directory: RunDirectory, task: str | None = None) -> list[Entry]:
-    """What stands at the names of files of attempts, of one task or of all."""
-    found = [(entry, ATTEMPT_FILE.fullmatch(entry.name)) for entry in directory.files.entries(ATTEMPTS)]
-    return [entry for entry, match in found if match is not None and task in (None, match[1])]
-
-
 def leftovers(directory: RunDirectory) -> list[Leftover]:
-    """Files and folders that no record names: unfinished ones, attempts that lost, checkpoints of what is finished.
+    """Files and folders that nothing names: unfinished ones, arrays without an index, checkpoints of what is finished.
 
     Nothing is among them whose name isn't one that structflow gives. Raises `StorageError` for a link at such a name.
     """
-    named, committed = set(), set()
-    for task in recorded(directory):
-        try:
-            named.add(directory.record(task).arrays)
-            committed.add(task)
-        except StorageError:  # keep everything that a damaged record may have named
-            named.update(f"{ATTEMPTS}/{entry.name}" for entry in attempts(directory, task))
     found = unfinished(directory)
-    found += [
-        Leftover(directory, f"{ATTEMPTS}/{entry.name}", entry.size)
-        for entry in attempts(directory)
-        if f"{ATTEMPTS}/{entry.name}" not in named
-    ]
+    for store in entry_stores(directory).values():
+        named = {index.arrays for _, index in store.indexes()}
+        unread = set(store.names()) - {name for name, _ in store.indexes()}  # keep what a damaged index may have named
+        found += [
+            Leftover(directory, path, size)
+            for path, size in store.files_of_arrays().items()
+            if path not in named and path.rpartition("/")[2].partition(".")[0] not in unread
+        ]
+    committed, is_finished = set(recorded(directory)), directory.has(SUMMARY)
     for entry in directory.files.entries(CHECKPOINTS):
-        if entry.name in committed or (entry.kind == "link" and TASK_NAME.fullmatch(entry.name)):
+        is_task = TASK_NAME.fullmatch(entry.name) is not None
+        if entry.name in committed or (is_task and (is_finished or entry.kind == "link")):
             found = [each for each in found if not each.name.startswith(f"{CHECKPOINTS}/{entry.name}/")]
             found.append(checkpoints_of(directory, entry.name))
     for leftover in found:
@@ -210,7 +235,7 @@ def unfinished(directory: RunDirectory) -> list[Leftover]:
     """Files that were being written when a process ended, and results that weren't whole."""
     found = []
     at_top = re.compile("|".join(re.escape(name) for name in (*TOP_FILES, RESULT)))
-    for folder, own_name in (("", at_top), (RECORDS, RECORD_FILE), (ATTEMPTS, ATTEMPT_FILE)):
+    for folder, own_name in (("", at_top), (RECORDS, RECORD_FILE), (MEMBERS, ENTRY_FILE), (EVALUATIONS, ENTRY_FILE)):
         for entry in directory.files.entries(folder):
             whole = finished_name(entry.name)
             if whole is None or not own_name.fullmatch(whole):

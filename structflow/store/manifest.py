@@ -12,14 +12,14 @@ from types import MappingProxyType
 from ..errors import StorageError
 from .own_folder import OwnFolder, digest_of_file
 
-FORMAT = "structflow manifest 2"
+FORMAT = "structflow manifest 3"
 
-EARLIER_FORMATS = ("structflow manifest 1",)
-"""Formats of runs whose arrays were stored differently."""
+EARLIER_FORMATS = ("structflow manifest 1", "structflow manifest 2")
+"""Formats of runs whose members were stored differently."""
 
 
 class EarlierVersionError(StorageError):
-    """A run was made by a version of structflow that stored arrays differently; nothing in it is damaged."""
+    """A run was made by a version of structflow that stored members differently; nothing in it is damaged."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ def read_manifest(folder: OwnFolder, manifest: str) -> dict[str, FileState]:
         stored = json.loads(folder.read(manifest))
         if stored["format"] in EARLIER_FORMATS:
             raise EarlierVersionError(
-                f"{path} is of a run of an earlier version of structflow, which stored arrays differently; this "
+                f"{path} is of a run of an earlier version of structflow, which stored members differently; this "
                 "version can't read it: run the spec in a new directory (-o)"
             )
         if stored["format"] != FORMAT:

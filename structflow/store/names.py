@@ -31,21 +31,26 @@ CERTIFICATE = "certificate.json"
 LOCK = "run.lock"
 """The file that is locked; it says who holds the lock, and stays when nobody does."""
 
-RECORDS, ATTEMPTS, CHECKPOINTS, EARLIER = "records", "attempts", "checkpoints", "earlier"
-"""Folders: of records, of the arrays that they name, of what is half done, and of the revisions before an extension."""
+RECORDS, CHECKPOINTS, EARLIER = "records", "checkpoints", "earlier"
+"""Folders: of records, of what is half done, and of the revisions before an extension."""
+
+MEMBERS, EVALUATIONS = "members", "evaluations"
+"""Folders of entries by key, which all revisions of a run have in common."""
 
 TASK = r"setting\d+-(?:select|round\d+-(?:decide|batch\d+-(?:evaluate|stage\d+-train)))"
 """Names of tasks, as `Task.name` makes them."""
 
 TASK_NAME = re.compile(TASK)
 RECORD_FILE = re.compile(rf"({TASK})\.json")
-ATTEMPT_FILE = re.compile(rf"({TASK})\.[0-9a-f]{{12}}\.npz")
+ENTRY_INDEX = re.compile(r"([0-9a-f]{32})\.json")
+ENTRY_ARRAYS = re.compile(r"([0-9a-f]{32})\.[0-9a-f]{12}\.npz")
+ENTRY_FILE = re.compile(rf"{ENTRY_INDEX.pattern}|{ENTRY_ARRAYS.pattern}")
 CHECKPOINT_FILE = re.compile(r"step-\d{12}\.npz")
-CHECKPOINT_PART = re.compile(r"without-[0-9a-f]{16}")
-"""The folder, within that of a task, of its checkpoints without members that failed."""
+CHECKPOINT_PART = re.compile(r"[0-9a-f]{16}")
+"""The folder, within that of a task, of its checkpoints of some members in some layout."""
 
 REUSED = "taken_over"
-"""The key by which a record of training says that its members were reused, and a summary counts them."""
+"""The key by which a summary counts the members that were reused."""
 
 MARK = r"[0-9a-f]{32}"
 """Ends the name of a file that isn't whole yet, which begins with a dot."""
@@ -56,7 +61,7 @@ ZARR_FILE = re.compile(rf"(?:.*/)?(?:zarr\.json|c(?:/\d+)*|(?:c/(?:\d+/)*)?(?:za
 TOP_FILES = (*START_FILES, START_MANIFEST, DATA, DATA_MANIFEST, SUMMARY, RESULT_MANIFEST, LOCATION, CERTIFICATE)
 """All files at the top of a run directory but the lock, which is written in place."""
 
-OWN_NAMES = (*TOP_FILES, LOCK, RESULT, RECORDS, ATTEMPTS, CHECKPOINTS, EARLIER)
+OWN_NAMES = (*TOP_FILES, LOCK, RESULT, RECORDS, MEMBERS, EVALUATIONS, CHECKPOINTS, EARLIER)
 """Everything of structflow's own at the top of a run directory."""
 
 

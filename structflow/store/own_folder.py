@@ -171,6 +171,16 @@ class OwnFolder:
             raise self._cant("read", name, error) from error
         return sorted((Entry(each, kind_of(state), state.st_size) for each, state in states), key=lambda it: it.name)
 
+    def inodes(self, name: str) -> dict[str, int]:
+        """The names in a folder with their inodes, without looking at what stands there; nothing without a folder."""
+        try:
+            with self._folder(self._parts(name)) as descriptor, os.scandir(descriptor) as found:
+                return {entry.name: entry.inode() for entry in found}
+        except FileNotFoundError:
+            return {}
+        except OSError as error:
+            raise self._cant("read", name, error) from error
+
     def make(self, name: str) -> None:
         """Make a folder with those on the way to it, where they aren't there; raises `StorageError` for a link."""
         parts = self._parts(name)

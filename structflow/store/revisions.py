@@ -1,18 +1,15 @@
 """Earlier revisions of a run: what there was before its spec was extended, each kept as a run directory of its own.
 
-They stand in `earlier/0`, `earlier/1`, …; the prepared data stay where they are, since every revision has the same.
+They stand in `earlier/0`, `earlier/1`, …. The prepared data, the trained members and what was found of them stay where
+they are: every revision reads them there.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from ..errors import StorageError
-from .inspection import Damage, Leftover, attempts, checkpoints_of, damage, leftovers, recorded, unfinished
+from .inspection import Leftover, entry_stores, leftovers, named_keys, recorded
 from .names import (
-    ATTEMPTS,
     CERTIFICATE,
-    CHECKPOINTS,
     EARLIER,
     PLAN,
     RECORDS,
@@ -21,9 +18,7 @@ from .names import (
     START_FILES,
     START_MANIFEST,
     SUMMARY,
-    TASK_NAME,
 )
-from .removal import is_checkpoint, is_of_zarr, remove_own
 from .run_directory import RunDirectory
 
 MOVED = (
@@ -32,9 +27,7 @@ MOVED = (
     RESULT_MANIFEST,
     RESULT,
     CERTIFICATE,
-    CHECKPOINTS,
     RECORDS,
-    ATTEMPTS,
     *(name for name in START_FILES if name != PLAN),
     START_MANIFEST,
 )
@@ -53,6 +46,12 @@ def folders(directory: RunDirectory) -> list[RunDirectory]:
     return [directory.earlier(number) for number in sorted(numbers, reverse=True)]
 
 
+def next_number(directory: RunDirectory) -> int:
+    """The number of a revision that follows those in `earlier/`."""
+    there = folders(directory)
+    return int(there[0].path.name) + 1 if there else 0
+
+
 def is_archived(directory: RunDirectory) -> bool:
     """Whether what was open is in `earlier/`, or on its way there, and the extension isn't open yet."""
     return not directory.has(PLAN) and bool(earlier_revisions(directory))
@@ -67,8 +66,7 @@ def archive(directory: RunDirectory) -> None:
     there = folders(directory)
     if directory.has(PLAN):
         is_begun = bool(there) and not there[0].has(PLAN)
-        newest = int(there[0].path.name) if there else -1
-        target = there[0] if is_begun else directory.earlier(newest + 1)
+        target = there[0] if is_begun else directory.earlier(next_number(directory))
     elif there:
         target = there[0]
     else:
@@ -86,39 +84,33 @@ def archive(directory: RunDirectory) -> None:
         raise StorageError(f"can't archive {directory.path} in {target.path}: {error.strerror or error}") from error
 
 
-def damage_of_earlier(directory: RunDirectory) -> Iterator[Damage]:
-    """Everything in earlier revisions that isn't what was written."""
-    for revision in earlier_revisions(directory):
-        yield from (found for found in damage(revision) if not (found.part == "opened" and found.is_of_data))
-
-
-def drop_revision(revision: RunDirectory) -> None:
-    """Remove an earlier revision: structflow's own files, and the folders where nothing else is left."""
-    files = revision.files
-    for leftover in unfinished(revision):
-        leftover.remove()
-    for name in (PLAN, SUMMARY, RESULT_MANIFEST, CERTIFICATE, *START_FILES, START_MANIFEST):
-        files.unlink(name)
-    remove_own(files, RESULT, is_of_zarr)
-    for entry in files.entries(CHECKPOINTS):
-        if TASK_NAME.fullmatch(entry.name):
-            remove_own(files, f"{CHECKPOINTS}/{entry.name}", is_checkpoint)
-    for task in recorded(revision):
-        files.unlink(f"{RECORDS}/{task}.json")
-    for attempt in attempts(revision):
-        files.unlink(f"{ATTEMPTS}/{attempt.name}")
-    for folder in (CHECKPOINTS, RECORDS, ATTEMPTS, ""):
-        files.rmdir(folder)
-
-
 def leftovers_of_all(directory: RunDirectory) -> list[Leftover]:
-    """Files and folders that nobody needs, in the present revision and in earlier ones, which nothing continues."""
-    found = leftovers(directory)
-    for revision in earlier_revisions(directory):
-        found += [each for each in leftovers(revision) if not each.name.startswith(f"{CHECKPOINTS}/")]
-        tasks = [entry.name for entry in revision.files.entries(CHECKPOINTS) if TASK_NAME.fullmatch(entry.name)]
-        found += [checkpoints_of(revision, task) for task in tasks]
-    return sorted(found, key=lambda leftover: leftover.path)
+    """Files and folders that nobody needs."""
+    return sorted([*leftovers(directory), *unneeded_entries(directory)], key=lambda leftover: leftover.path)
+
+
+def unneeded_entries(directory: RunDirectory) -> list[Leftover]:
+    """Members and evaluations that no record of a finished run or of its earlier revisions names, file by file.
+
+    None where a record can't be read: it may have named any.
+    """
+    if not directory.has(SUMMARY):
+        return []
+    needed: set[str] = set()
+    revisions = [directory, *earlier_revisions(directory)]
+    try:
+        for revision in revisions:
+            for task in recorded(revision):
+                needed.update(*named_keys(revision, task).values())
+    except StorageError:
+        return []
+    found = []
+    for folder, store in entry_stores(directory).items():
+        for name, index in store.indexes():
+            if needed.isdisjoint(index.keys):
+                paths = [f"{folder}/{name}.json", *([] if index.arrays is None else [index.arrays])]
+                found += [Leftover(directory, path, directory.files.state(path).st_size) for path in paths]
+    return found
 
 
 def move(directory: RunDirectory, name: str, target: str) -> None:

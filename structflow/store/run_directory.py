@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import json
-import re
-import uuid
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pydantic import JsonValue
 
 from ..errors import StorageError
-from .array_file import ArrayFile, load_arrays, save_arrays
-from .digest import digest_of_arrays, digest_of_json
+from .digest import digest_of_json
+from .entries import EntryStore, EvaluationEntry, Index, MemberEntry
 from .manifest import EarlierVersionError, read_listed, read_manifest
 from .names import (
-    ATTEMPTS,
     DATA,
     EARLIER,
+    EVALUATIONS,
+    MEMBERS,
     PLAN,
     RECORDS,
     RESULT,
@@ -28,6 +27,7 @@ from .names import (
     SUMMARY,
 )
 from .own_folder import OwnFolder
+from .records import Result, Stored
 from .sealed_json import sealed, unsealed
 
 WITHOUT_REPAIR = (
@@ -38,40 +38,17 @@ WITHOUT_REPAIR = (
 
 
 @dataclass(frozen=True)
-class Found:
-    """What a task found: `payload` (JSON) and arrays, if any."""
-
-    payload: dict[str, Any]
-    arrays: dict[str, np.ndarray] | None = None
-
-
-@dataclass(frozen=True)
 class Record:
-    """What a task committed: `payload` (JSON), the digest of payload and arrays, and the file of its arrays.
+    """What a task committed, as JSON (`payload`), and the digest of that.
 
-    `size`, `sha256` and `contents` prove that file. How many `seconds` it took and on which `worker` of a cluster is no
-    part of the digest.
+    How many `seconds` it took and on which `worker` of a cluster is no part of the digest.
     """
 
     task: str
-    payload: dict[str, Any]
+    payload: JsonValue
     digest: str
-    arrays: str | None
-    arrays_digest: str
-    size: int | None
-    sha256: str | None
-    contents: str | None
     seconds: float | None
     worker: str | None
-
-    @property
-    def array_file(self) -> ArrayFile:
-        """What proves the file of its arrays; raises `ValueError` where it is no file of an attempt at its task."""
-        if not re.fullmatch(rf"{ATTEMPTS}/{re.escape(self.task)}\.[0-9a-f]{{12}}\.npz", self.arrays or ""):
-            raise ValueError(f"it names {self.arrays!r}; expected a file of {ATTEMPTS}/ that belongs to {self.task}")
-        if self.size is None or self.sha256 is None or self.contents is None:
-            raise ValueError("it lacks size or hash of its arrays")
-        return ArrayFile(self.size, self.sha256, self.contents)
 
 
 @dataclass(frozen=True)
@@ -80,11 +57,13 @@ class RunDirectory:
 
     `spec.yaml` as written, `resolved.yaml`, `environment.json`, `plan.json`, `data.npz` the prepared data,
     `source.json` where the rows of a table larger than memory are, `records/` one write-once JSON a finished task,
-    `attempts/` the arrays of each attempt, `checkpoints/` of tasks that aren't finished, `result.zarr`, `summary.json`,
-    `run.lock`, which whoever carries the run out holds, and `earlier/`, what there was before the run was extended.
+    `members/` and `evaluations/` what was trained and what was found of it, by key, `checkpoints/` of tasks that aren't
+    finished, `result.zarr`, `summary.json`, `run.lock`, which whoever carries the run out holds, and `earlier/`, what
+    there was before the run was extended.
 
-    `top` is the run directory that holds this one among its earlier revisions. Every name below it, or below the run
-    directory itself, is structflow's own, and no link is followed there.
+    `top` is the run directory that holds this one among its earlier revisions, which have data, members and evaluations
+    in common. Every name below it, or below the run directory itself, is structflow's own, and no link is followed
+    there.
     """
 
     path: Path
@@ -116,12 +95,27 @@ class RunDirectory:
         return self.path / RESULT
 
     @property
-    def data(self) -> Path:
-        """The prepared data, which an earlier revision has in common with the present one."""
+    def shared(self) -> Path:
+        """The run directory that holds what this revision has in common with others."""
         if self.top is not None:
-            return self.top / DATA
+            return self.top
         is_earlier = self.path.parent.name == EARLIER and not self.has(DATA)
-        return (self.path.parent.parent if is_earlier else self.path) / DATA
+        return self.path.parent.parent if is_earlier else self.path
+
+    @property
+    def data(self) -> Path:
+        """The prepared data."""
+        return self.shared / DATA
+
+    @property
+    def members(self) -> EntryStore[MemberEntry]:
+        """The trained members."""
+        return EntryStore(OwnFolder(self.shared), MEMBERS, Index[MemberEntry], self.remedy)
+
+    @property
+    def evaluations(self) -> EntryStore[EvaluationEntry]:
+        """What was found of members."""
+        return EntryStore(OwnFolder(self.shared), EVALUATIONS, Index[EvaluationEntry], self.remedy)
 
     @property
     def remedy(self) -> str:
@@ -140,7 +134,7 @@ class RunDirectory:
             self.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise StorageError(f"can't make the run directory {self.path}: {error.strerror or error}") from error
-        for folder in (RECORDS, ATTEMPTS):
+        for folder in (RECORDS, MEMBERS, EVALUATIONS):
             self.files.make(folder)
 
     def write_text(self, name: str, text: str) -> None:
@@ -196,30 +190,10 @@ class RunDirectory:
         """Whether a file or folder is there; raises `StorageError` for a link."""
         return self.files.has(name)
 
-    def commit(self, task: str, found: Found, seconds: float | None = None, worker: str | None = None) -> Record:
-        """Store what a task found, once: the first record stands, a later one of the same task is dropped.
-
-        The arrays go into a file of this attempt alone; the record that names it is linked into place last, so a task
-        is either recorded with everything or not at all.
-        """
-        payload, arrays, name = without_nan(found.payload), found.arrays, None
-        proof: ArrayFile | None = None
-        arrays_digest = digest_of_arrays(arrays or {})
-        if arrays is not None:
-            name = f"{ATTEMPTS}/{task}.{uuid.uuid4().hex[:12]}.npz"
-            proof = save_arrays(self.files, name, arrays)
-        record = Record(
-            task,
-            payload,
-            record_digest(payload, arrays_digest),
-            name,
-            arrays_digest,
-            None if proof is None else proof.size,
-            None if proof is None else proof.sha256,
-            None if proof is None else proof.contents,
-            seconds,
-            worker,
-        )
+    def commit(self, task: str, result: Stored, seconds: float | None = None, worker: str | None = None) -> Record:
+        """Store what a task found, once: the first record stands, a later one of the same task is dropped."""
+        payload = json.loads(result.model_dump_json())
+        record = Record(task, payload, digest_of_json(payload), seconds, worker)
         text = sealed(json.dumps(asdict(record), ensure_ascii=False, allow_nan=False))
         return record if self.files.write_once(f"{RECORDS}/{task}.json", text.encode()) else self.record(task)
 
@@ -244,29 +218,19 @@ class RunDirectory:
             raise StorageError(f"{self.path / name} is the record of {record.task}; {self.remedy}")
         return record
 
-    def arrays(self, record: Record, wanted: Callable[[str], bool] = lambda name: True) -> dict[str, np.ndarray]:
-        """The arrays of a record, or those of certain names, once they are what was written; raises `StorageError`."""
-        if record.arrays is None:
-            return {}
+    def read(self, task: str, model: type[Result]) -> Result:
+        """What a finished task found; raises `StorageError` if its record is damaged, or of another kind."""
         try:
-            expected = record.array_file
-            if not self.has(record.arrays):
-                raise StorageError(f"{self.path / record.arrays} is missing")
-            return load_arrays(self.files, record.arrays, wanted, expected)[0]
+            return model.model_validate(self.record(task).payload)
         except ValueError as error:
-            raise StorageError(f"{self.record_file(record.task)} is damaged: {error}; {self.remedy}") from error
-        except StorageError as error:
-            raise StorageError(f"{error}; {self.remedy}") from error
+            raise StorageError(
+                f"{self.record_file(task)} isn't a record of its task: {error}; {self.remedy}"
+            ) from error
 
 
 def json_text(value: Any) -> str:
     """A value as a JSON file holds it; NaN becomes null."""
     return json.dumps(without_nan(value), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-
-
-def record_digest(payload: dict[str, Any], arrays_digest: str) -> str:
-    """The digest of a record."""
-    return digest_of_json({"payload": payload, "arrays": arrays_digest})
 
 
 def without_nan(value: Any) -> Any:

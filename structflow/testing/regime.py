@@ -16,6 +16,7 @@ from ..plugins.regime_rounds import parent_of
 from ..plugins.registry import registry
 from ..spec.models import Spec
 from ..spec.structures import Structure
+from ..store.records import BatchRecord
 from .check import PROBLEMS, expect, expect_problems, remedy
 from .default_spec import default_spec
 from .plugin_tests import PluginTests
@@ -158,7 +159,8 @@ class RegimeTests(PluginTests):
             decision: Decision = pickle.loads(pickle.dumps(each.decision))
             expect(decision == each.decision, f"another decision after pickle, {name}")
             batches = make_batches(game.graph, list(decision.candidates), MEMBERS_PER_BATCH)
-            stored = [Batch.from_json(json.loads(json.dumps(batch.as_json()))) for batch in batches]
+            texts = [batch.record([()] * len(batch.members)).model_dump_json() for batch in batches]
+            stored = [Batch.of_record(BatchRecord.model_validate_json(text)) for text in texts]
             members = {member for batch in stored for member in batch.members}
             expect(members == set(decision.candidates), f"other members after JSON, {name}")
             against = tuple(Structure.from_dict(json.loads(json.dumps(item.as_dict()))) for item in decision.against)

@@ -11,7 +11,7 @@ from torch import Tensor
 from ..errors import CallError, Problem
 from ..evidence.removal import removal_places
 from ..evidence.trained import TrainedPopulation
-from ..objective.subset import subset_parameters
+from ..objective.members import stack, unstack
 from ..plugins.registry import registry
 from ..spec.models import Posterior
 from .check import PROBLEMS, expect, expect_problems, expect_refusal, remedy
@@ -72,8 +72,8 @@ def scores(subject: Subject, trained: TrainedPopulation, kept: Tensor | None = N
 def only(together: TrainedPopulation, fewer: TinyModel) -> Weights:
     """The parameters of the members that a model has of those of a larger one."""
     members = together.bound.population.members
-    numbers = [members.index(member) for member in fewer.bound.population.members]
-    return subset_parameters(together.parameters, together.bound, fewer.bound.population, numbers)
+    own = dict(zip(members, unstack(together.parameters, together.bound), strict=True))
+    return stack([own[member] for member in fewer.bound.population.members], fewer.bound)
 
 
 class RelevanceTests(PluginTests):

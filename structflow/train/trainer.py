@@ -38,14 +38,13 @@ class TrainingResult:
     """What a stage leaves: parameters θ and h, the trajectory, and when a member diverged (M,), −1 for never.
 
     With two levels `outer` holds the `step` of every hypergradient (T,) and what was reported of each, (T, M).
-    `convergence` is None where an earlier version trained some of it.
     """
 
     parameters: dict[str, Tensor]
     trajectory: Trajectory
     diverged_at: np.ndarray
     outer: dict[str, np.ndarray]
-    convergence: Convergence | None = None
+    convergence: Convergence
 
 
 TERM_NAMES = ("log_likelihood", "kl_weights", "kl_structure", "divergence", "log_hyperprior")

@@ -4,8 +4,8 @@
 
 The moments are:
 
-- `start`: just before the plan of a new run gets its name,
-- `write`: just before a file of an attempt is opened for writing,
+- `opening`: just before the plan of a new run gets its name,
+- `write`: just before a file of trained members is opened for writing,
 - `chunk`: just after that, when its third byte has been written,
 - `link`: just before a record is linked into place,
 - `linked`: just after that.
@@ -24,17 +24,17 @@ from structflow.cli import main
 
 CHUNK_BYTES = 3
 
-ATTEMPT = r"\.setting.*\.[0-9a-f]{12}\.npz\.[0-9a-f]{32}"
-"""The name of an attempt's file until it is whole."""
+MEMBERS = r"\.[0-9a-f]{32}\.[0-9a-f]{12}\.npz\.[0-9a-f]{32}"
+"""The name of a file of trained members until it is whole."""
 
 
 def is_moment(moment: str, event: str, arguments: tuple[Any, ...], state: dict[str, Any]) -> bool:
     """Whether an audit event of Python is what is waited for."""
     name = str(arguments[0]) if arguments else ""  # within its folder, which is opened already
-    if moment == "start":
+    if moment == "opening":
         return event == "os.rename" and arguments[1] == "plan.json"
     if moment in ("write", "chunk"):
-        return event == "open" and arguments[2] & os.O_CREAT != 0 and re.fullmatch(ATTEMPT, name) is not None
+        return event == "open" and arguments[2] & os.O_CREAT != 0 and re.fullmatch(MEMBERS, name) is not None
     links = event == "os.link" and re.fullmatch(r"setting.*\.json", str(arguments[1])) is not None
     if moment == "link":
         return links

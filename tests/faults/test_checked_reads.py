@@ -62,6 +62,9 @@ def readers(run: Path, spec: Path, rows: Path) -> dict[str, tuple]:
     }
 
 
+OWN = ("records", "members", "evaluations", "checkpoints")
+"""Folders of what tasks found."""
+
 READ_BY = {
     "summary.json": ["show", "show --json", "plot", "plot --structure", "plot --relevance", "predict", "run", "resume"],
     "settings.json": ["plot --structure", "predict", "predict --best", "extend", "resume"],
@@ -69,7 +72,7 @@ READ_BY = {
     "run.json": ["predict", "run", "extend"],
     "data.npz": ["predict", "predict --best", "resume"],
     "result.zarr": ["run", "resume"],
-    "evaluation": ["predict", "predict --best"],
+    "members": ["predict", "predict --best"],
 }
 """What is damaged, and the commands that would use it."""
 
@@ -82,11 +85,11 @@ def test_nothing_that_was_changed_is_used(cli, run, tmp_path, damaged):
     (tmp_path / "rows.csv").write_text("x0,x1\n0.5,1\n")
     path = {
         "result.zarr": run / "result.zarr" / "setting_0" / "ranking" / "score" / "c" / "0",
-        "evaluation": next((run / "attempts").glob("setting0-*-evaluate.*")),
+        "members": next((run / "members").glob("*.npz")),
     }.get(damaged, run / damaged)
     if damaged == "result.zarr":
         path.unlink()  # Zarr reads it as NaN
-    elif damaged in ("data.npz", "evaluation"):
+    elif damaged in ("data.npz", "members"):
         change_a_value(path)
     else:
         change_a_digit(path)
@@ -95,7 +98,7 @@ def test_nothing_that_was_changed_is_used(cli, run, tmp_path, damaged):
         called = cli(*readers(run, spec, tmp_path / "rows.csv")[name])
         assert called.code == 3, (name, called)
         assert str(path) in called.err, (name, called.err)
-        repairable = damaged in ("summary.json", "result.zarr", "evaluation")
+        repairable = damaged in ("summary.json", "result.zarr", "members")
         remedy = f"structflow verify {run} --repair" if repairable else "run the spec in a new directory (-o)"
         assert remedy in called.err, (name, called.err)
     assert {each: each.stat().st_mtime_ns for each in run.rglob("*") if each.name != "run.lock"} == before
@@ -149,7 +152,7 @@ def test_a_damaged_run_is_one_line_of_a_list(cli, run, finished, tmp_path):
     (runs / "c-linked" / "plan.json").symlink_to(runs / "a-whole" / "plan.json")
     change_a_digit(runs / "d-plan" / "plan.json")
     manifest = runs / "e-old" / "opening.manifest.json"
-    manifest.write_text(manifest.read_text().replace("manifest 2", "manifest 1"))
+    manifest.write_text(manifest.read_text().replace("manifest 3", "manifest 2"))
     (runs / "f-fifo" / "summary.json").unlink()
     os.mkfifo(runs / "f-fifo" / "summary.json")
     rows = list_runs(runs)
@@ -166,7 +169,7 @@ def test_a_damaged_run_is_one_line_of_a_list(cli, run, finished, tmp_path):
 def test_a_run_of_an_earlier_version_is_refused_in_one_sentence(cli, run):
     for name in ("opening", "result", "data"):
         path = run / f"{name}.manifest.json"
-        path.write_text(path.read_text().replace("manifest 2", "manifest 1"))
+        path.write_text(path.read_text().replace("manifest 3", "manifest 2"))
     spec = studies.write(SPEC, run.parent)
     for command in (("show", run), ("verify", run), ("gc", run), ("run", spec, "-o", run), ("resume", run)):
         called = cli(*command)
@@ -174,7 +177,7 @@ def test_a_run_of_an_earlier_version_is_refused_in_one_sentence(cli, run):
         assert called.out == ""
         assert called.err == (
             f"error: {run / 'opening.manifest.json'} is of a run of an earlier version of structflow, which stored "
-            "arrays differently; this version can't read it: run the spec in a new directory (-o)\n"
+            "members differently; this version can't read it: run the spec in a new directory (-o)\n"
         )
 
 
@@ -222,5 +225,5 @@ def test_a_task_leaves_few_files(tmp_path):
     files = [path for path in run.path.rglob("*") if path.is_file()]
     assert tasks == 50
     assert len(files) / tasks <= FILES_A_TASK
-    own = [path for path in files if path.relative_to(run.path).parts[0] in ("records", "attempts", "checkpoints")]
+    own = [path for path in files if path.relative_to(run.path).parts[0] in OWN]
     assert len(own) <= 2 * tasks

@@ -15,8 +15,6 @@ import studies
 from called import call_main
 from clusters import called, checked, continued
 
-from structflow.store.run_directory import RunDirectory
-
 STUDY = studies.wide()
 
 
@@ -114,21 +112,3 @@ def test_calls_that_fail(tmp_path, monkeypatch, cli, undisturbed, call):
 
 def committed(run: Path) -> set[str]:
     return set(studies.digests(run)) if (run / "records").is_dir() else set()
-
-
-def test_two_attempts_write_apart(tmp_path):
-    """Fault 16: attempts at one task, and tasks beside each other, never write to one file."""
-    directory = RunDirectory(tmp_path / "run")
-    directory.create()
-    import numpy as np
-
-    from structflow.store.run_directory import Found
-
-    arrays = {"a": np.zeros((3, 4)), "b": np.ones(5)}
-    names = set()
-    for task in ("one", "one", "two", "one.two"):
-        record = directory.commit(task, Found({}, arrays))
-        names.add(record.arrays)
-    files = sorted(path.name for path in (directory.path / "attempts").iterdir())
-    assert len(files) == 4
-    assert len(names) == 3

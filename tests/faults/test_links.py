@@ -5,7 +5,6 @@ Nothing below a run directory is read, overwritten or deleted through a link; th
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
@@ -27,6 +26,8 @@ from structflow.store.run_lock import locked
 
 TRAIN = "setting0-round0-batch0-stage0-train"
 SPEC = studies.spec(optimizer={"inner": {"steps": 5}, "restarts": 1}, evidence={"samples": 4})
+NAME = "0123456789abcdef" * 2
+"""Of an index of members."""
 
 
 def content_of(folder: Path) -> dict[str, tuple[int, bytes]]:
@@ -41,11 +42,11 @@ def content_of(folder: Path) -> dict[str, tuple[int, bytes]]:
 def elsewhere(finished, tmp_path) -> Path:
     """A folder of somebody else's that holds what a command would take for its own."""
     folder = tmp_path / "elsewhere"
-    for name in ("attempts", "records"):
+    for name in ("members", "evaluations", "records"):
         shutil.copytree(finished / name, folder / name)
     shutil.copytree(finished / "result.zarr", folder / "result.zarr")
     shutil.copytree(finished, folder / "earlier" / "0")
-    (folder / "attempts" / f"{TRAIN}.0123456789ab.npz").write_text("precious")
+    (folder / "members" / f"{NAME}.0123456789ab.npz").write_text("precious")
     (folder / "checkpoints" / TRAIN).mkdir(parents=True)
     (folder / "checkpoints" / TRAIN / "step-000000000005.npz").write_text("precious")
     (folder / "earlier" / "0" / "plan.json").write_text("precious")
@@ -62,9 +63,9 @@ def elsewhere(finished, tmp_path) -> Path:
 
 
 REFUSED = {
-    "gc": ("attempts", "checkpoints", "earlier", "records", "run.lock", "plan.json"),
-    "verify": ("attempts", "earlier", "records", "run.lock", "plan.json", "settings.json", "summary.json",
-               "result.zarr", "result.manifest.json", "opening.manifest.json"),
+    "gc": ("members", "evaluations", "checkpoints", "earlier", "records", "run.lock", "plan.json"),
+    "verify": ("members", "evaluations", "earlier", "records", "run.lock", "plan.json", "settings.json",
+               "summary.json", "result.zarr", "result.manifest.json", "opening.manifest.json"),
     "run": ("earlier", "records", "plan.json", "settings.json", "summary.json", "result.zarr", "result.manifest.json",
             "opening.manifest.json"),
     "show": ("plan.json", "summary.json", "result.manifest.json"),
@@ -107,13 +108,13 @@ def test_a_run_directory_that_is_reached_through_a_link_is_fine(cli, run, tmp_pa
 
 
 def test_only_exact_names_are_deleted(cli, run):
-    """gc took attempts/my_notes.txt, and a repair records/notes.json; also what only resembles a name of ours."""
+    """gc took members/my_notes.txt, and a repair records/notes.json; also what only resembles a name of ours."""
     mine = [
-        run / "attempts" / "my_notes.txt",
-        run / "attempts" / f"{TRAIN}.0123456789ab",
-        run / "attempts" / f"{TRAIN}.0123456789AB.npz",
-        run / "attempts" / f"my-{TRAIN}.0123456789ab.npz",
-        run / "attempts" / f".secret.{'0' * 32}",
+        run / "members" / "my_notes.txt",
+        run / "members" / f"{NAME}.0123456789ab",
+        run / "members" / f"{NAME}.0123456789AB.npz",
+        run / "evaluations" / f"my-{NAME}.0123456789ab.npz",
+        run / "members" / f".secret.{'0' * 32}",
         run / "records" / "notes.json",
         run / "records" / f".{TRAIN}.json.{'0' * 31}",
         run / f".mine.{'0' * 32}",
@@ -157,26 +158,24 @@ def test_manifests_list_regular_files_within_the_run(tmp_path, name):
     (tmp_path / "device").symlink_to("/dev/zero")
     with socket.socket(socket.AF_UNIX) as listening:
         listening.bind(str(tmp_path / "socket"))
-        manifest = {"format": "structflow manifest 2", "files": {name: [5, "0" * 64]}}
+        manifest = {"format": "structflow manifest 3", "files": {name: [5, "0" * 64]}}
         (tmp_path / "m.json").write_text(json.dumps(manifest))
         (problem,) = damaged_files(OwnFolder(tmp_path), "m.json")
     expected = {"pipe": "is a FIFO", "folder": "is a folder", "device": "is a symbolic link to /dev/zero"}
     assert expected.get(name, "is a socket" if name == "socket" else "is not the path of a file in") in problem
 
 
-@pytest.mark.parametrize(
-    "arrays", ["/etc/passwd", "../other/attempts/x.npz", f"attempts/{TRAIN}.0123456789ab.npz/../x", "a\0"]
-)
-def test_a_record_names_only_a_file_of_its_own_attempts(run, arrays):
+@pytest.mark.parametrize("arrays", ["/etc/passwd", "../other/members/x.npz", f"members/{'0' * 32}.npz/../x", "a\0"])
+def test_an_index_names_only_a_file_of_its_own(run, arrays):
     """Sealed anew, as by somebody who means it."""
     from structflow.store.sealed_json import sealed, unsealed
 
-    path = run / "records" / f"{TRAIN}.json"
-    record = {**unsealed(path.read_bytes()), "arrays": arrays}
-    path.write_text(sealed(json.dumps(record)))
-    directory = RunDirectory(run)
-    with pytest.raises(StorageError, match=rf"{TRAIN}\.json is damaged: it names"):
-        directory.arrays(directory.record(TRAIN))
+    (path,) = (run / "members").glob("*.json")
+    index = {**unsealed(path.read_bytes()), "arrays": arrays}
+    path.write_text(sealed(json.dumps(index)))
+    store = RunDirectory(run).members
+    with pytest.raises(StorageError, match=rf"{path.name} names"):
+        store.arrays([index["entries"][0]["key"]])
 
 
 @pytest.mark.parametrize(
@@ -230,25 +229,24 @@ def test_a_huge_file_is_not_read(run):
 
 def test_a_folder_that_becomes_a_link_meanwhile(run, elsewhere, monkeypatch):
     """Between the listing and the deletion: every folder on the way is opened anew without following links."""
-    attempt = run / "attempts" / f"{TRAIN}.0123456789ab.npz"
+    attempt = run / "members" / f"{NAME}.0123456789ab.npz"
     attempt.write_text("of nobody")
     (leftover,) = leftovers(RunDirectory(run))
-    (run / "attempts").rename(run / "moved")
-    (run / "attempts").symlink_to(elsewhere / "attempts")
+    (run / "members").rename(run / "moved")
+    (run / "members").symlink_to(elsewhere / "members")
     before = content_of(elsewhere)
     with pytest.raises(StorageError, match="is a symbolic link to"):
         leftover.remove()
     assert content_of(elsewhere) == before
 
 
-def test_a_damaged_record_loses_no_attempt(cli, run):
+def test_a_damaged_index_loses_no_members(cli, run):
     """A digit changed in the name of its arrays: `gc` would have taken the true ones."""
-    record = run / "records" / f"{TRAIN}.json"
-    text = record.read_text()
-    arrays = json.loads(text)["arrays"]
-    record.write_text(text.replace(arrays, arrays[:-5] + ("0" if arrays[-5] != "0" else "1") + ".npz"))
+    (index,) = (run / "members").glob("*.json")
+    (arrays,) = (run / "members").glob("*.npz")
+    index.write_text(index.read_text().replace(arrays.name, arrays.name[:-5] + "x.npz"))
     assert cli("gc", run).out == "nothing to remove\n"
-    assert hashlib.sha256((run / arrays).read_bytes()).hexdigest() == json.loads(text)["sha256"]
+    assert arrays.exists()
 
 
 FIGURES = {(): "ranking.png", ("--structure",): "structure.png"}

@@ -36,11 +36,11 @@ def everything(folder: Path) -> dict[str, str]:
 
 
 def half_trained(folder: Path) -> set[str]:
-    return {path.parent.name for path in folder.glob("run/checkpoints/*/step-*")}
+    return {path.parent.parent.name for path in folder.glob("run/checkpoints/*/*/step-*")}
 
 
 def newest_step(folder: Path) -> int:
-    return max((int(path.stem.partition("-")[2]) for path in folder.glob("run/checkpoints/*/step-*")), default=0)
+    return max((int(path.stem.partition("-")[2]) for path in folder.glob("run/checkpoints/*/*/step-*")), default=0)
 
 
 def states(folder: Path) -> dict[str, tuple[int, int]]:
@@ -100,7 +100,7 @@ def test_stopped_while_it_compiles(tmp_path, number, times, code):
 @pytest.mark.parametrize(
     ("name", "moment", "count"),
     [
-        ("SIGKILL", "start", 1),
+        ("SIGKILL", "opening", 1),
         ("SIGKILL", "write", 1),
         ("SIGKILL", "chunk", 1),
         ("SIGKILL", "link", 3),
@@ -123,13 +123,13 @@ def test_stopped_while_it_writes(tmp_path, sabotage, undisturbed, name, moment, 
     assert "Traceback" not in done.stderr
     assert len(done.stderr.splitlines()) <= 3
     committed = len(states(tmp_path))
-    # decide has no arrays; the third commit is that of the second batch
-    assert committed == {"start": 0, "write": 1, "chunk": 1, "link": 2, "linked": 2}[moment]
+    # decide has no members; the third commit is that of the second batch
+    assert committed == {"opening": 0, "write": 1, "chunk": 1, "link": 2, "linked": 2}[moment]
     if moment == "chunk" and name == "SIGKILL":
-        assert 3 in {path.stat().st_size for path in tmp_path.glob("run/attempts/.*")}
+        assert 3 in {path.stat().st_size for path in tmp_path.glob("run/members/.*")}
     continues(tmp_path, undisturbed)
-    named = {record["arrays"] for record in studies.records(tmp_path / "run").values()} - {None}
-    assert {f"attempts/{path.name}" for path in tmp_path.glob("run/attempts/[!.]*")} == named
+    stored = list(tmp_path.glob("run/members/[!.]*.npz"))
+    assert len({path.name.partition(".")[0] for path in stored}) == len(list(tmp_path.glob("run/members/*.json"))) == 2
 
 
 @pytest.mark.faults
@@ -166,7 +166,7 @@ def test_a_pickle_in_place_of_a_checkpoint(tmp_path, sabotage, undisturbed):
             return Path.touch, (ran,)
 
     (task,) = half_trained(tmp_path)
-    folder = RunDirectory(tmp_path / "run").path / "checkpoints" / task
+    (folder,) = (RunDirectory(tmp_path / "run").path / "checkpoints" / task).iterdir()
     torch.save({"state": Trap()}, folder / "step-999999999998.npz")
     np.savez(folder / "step-999999999999.npz", state=np.array([Trap()], dtype=object))
     continues(tmp_path, undisturbed)

@@ -13,8 +13,8 @@ from structflow.data.dataset import Dataset
 from structflow.data.folds import fold_units
 from structflow.evidence.trained import TrainedPopulation
 from structflow.model.population import Population, build_population
+from structflow.objective.members import stack, unstack
 from structflow.objective.noise import member_keys
-from structflow.objective.subset import subset_parameters
 from structflow.plugins import Candidate, StandardizeOptions
 from structflow.train.metaparameters import MetaparameterTables
 from structflow.train.minibatches import minibatch_rows
@@ -52,7 +52,7 @@ def test_a_member_is_what_it_is_alone_with_its_rows(weights: dict[str, str], noi
         alone = members_of([member])
         single = make_bound(alone, target_scale=[SCALES[member.fold]], **settings)
         own = TrainedPopulation(
-            single, subset_parameters(parameters, bound, alone, [number]), keys[[number]], x[number], y[number], 0.5
+            single, stack([unstack(parameters, bound)[number]], single), keys[[number]], x[number], y[number], 0.5
         )
         (expected,) = own.sample_terms(4, "here")
         torch.testing.assert_close(terms.log_likelihood[number], expected.log_likelihood[0])

@@ -1,16 +1,14 @@
 """Fault 16: whatever is planned and stored, no two tasks and no two attempts ever write to the same place.
 
-Here a record is a file of its own and the arrays of every attempt are one. So it is enough that tasks of a plan have
-different names, also where a file system takes `A` and `a` for the same, that names lead nowhere else, that attempts
-never share a file, and that every array has a part of its file to itself.
+Here a record is a file of its own, and `store/test_entries.py` shows that attempts at the same members share none. So
+it is enough that tasks of a plan have different names, also where a file system takes `A` and `a` for the same, that
+names lead nowhere else, and that every array has a part of its file to itself.
 """
 
 from __future__ import annotations
 
-import itertools
 import re
 import zipfile
-from pathlib import Path
 
 import hypothesis.extra.numpy as arrays_of
 import numpy as np
@@ -22,7 +20,6 @@ from structflow.plan.tasks import Task
 from structflow.runner.submission import Submission
 from structflow.store.array_file import CONTENTS, save_arrays
 from structflow.store.own_folder import OwnFolder
-from structflow.store.run_directory import Found, RunDirectory
 
 ROUNDS = st.builds(
     RoundPlan,
@@ -73,32 +70,6 @@ NAMES = st.one_of(
 )
 SHAPES = arrays_of.array_shapes(min_dims=0, max_dims=3, min_side=0, max_side=4)
 ARRAYS = st.dictionaries(NAMES, arrays_of.arrays(np.float64, SHAPES), max_size=4)
-
-
-@given(st.lists(ARRAYS, min_size=2, max_size=3))
-@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-def test_attempts_write_apart_and_nowhere_else(tmp_path_factory, found):
-    """Attempts at one task and at another, with arrays of any name: new files are the attempt's, or the record."""
-    place = tmp_path_factory.mktemp("place")
-    directory = RunDirectory(place / "run")
-    directory.create()
-    seen = files(place)
-    for task, arrays in itertools.product(("one", "two"), found):
-        record = directory.commit(task, Found({}, arrays))
-        written = files(place) - seen
-        attempts = {path.parts[2] for path in written if path.parts[1] == "attempts"}
-        assert len(attempts) == 1
-        assert written - {path for path in written if path.parts[1] == "attempts"} <= {Path(f"run/records/{task}.json")}
-        seen |= written
-        assert files(place) == seen  # what was written before is where it was
-        stored = directory.arrays(record)
-        assert set(stored) == set(found[0])  # the first attempt stands
-        for name, array in found[0].items():
-            np.testing.assert_array_equal(stored[name], array)
-
-
-def files(place: Path) -> set[Path]:
-    return {path.relative_to(place) for path in place.rglob("*") if path.is_file()}
 
 
 @given(ARRAYS)

@@ -12,7 +12,6 @@ import studies
 import xarray
 import zarr
 
-from structflow.plan.batching import Batch
 from structflow.runner.evaluate import load_evaluated
 
 
@@ -120,15 +119,13 @@ def test_trajectories_are_those_of_every_member(run, tree):
     stage = tree["setting_0/trajectory/enumerate/stage_0"]
     assert dict(stage.sizes) == {"member": 24, "step": 30}
     assert {"log_likelihood", "kl_weights", "kl_structure"} <= set(stage.data_vars)
-    record = run.context.directory.record("setting0-round0-batch2-stage0-train")
-    arrays = run.context.directory.arrays(record)
-    for number, member in enumerate(record.payload["members"]):
-        name = arrays["trajectory/kl_weights"][:, number]
+    for member in studies.trained(run, "setting0-round0-batch2-stage0-train"):
+        name = member.arrays["trajectory/kl_weights"]
         matches = [
             place
             for place in range(24)
             if np.array_equal(stage["kl_weights"].values[place], name)
-            and int(stage["restart"].values[place]) == member["restart"]
+            and int(stage["restart"].values[place]) == member.candidate.restart
         ]
         assert len(matches) == 1
 
@@ -138,8 +135,7 @@ def test_posteriors_are_the_evaluated_parameters(run, tree):
     ranks = {json.dumps(entry["structure"]): number for number, entry in enumerate(run.ranking)}
     seen = 0
     for evaluated in load_evaluated(run.context, 0):
-        batch = Batch.from_json(evaluated_batch(run, evaluated.members))
-        for number, member in enumerate(batch.members):
+        for number, member in enumerate(evaluated.trained.bound.population.members):
             group = tree[f"setting_0/posterior/structure_{ranks[json.dumps(member.structure.as_dict())]}"]
             assert group.attrs["restart"] == member.restart
             parameters = evaluated.trained.parameters
@@ -157,14 +153,6 @@ def test_posteriors_are_the_evaluated_parameters(run, tree):
                     np.testing.assert_allclose(group[f"{label} sd"].values, deviation.numpy())
                     seen += 1
     assert seen >= 8 * 4  # two weights in each of two functions at least
-
-
-def evaluated_batch(run, members):
-    """The stored batch that holds these members."""
-    for name, record in studies.records(run.path).items():
-        if name.endswith("-evaluate") and record["payload"].get("members") == members:
-            return record["payload"]["batch"]
-    raise AssertionError("no record holds these members")
 
 
 def test_timings_are_the_records_(run, tree):

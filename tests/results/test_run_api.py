@@ -44,7 +44,7 @@ def test_what_a_run_directory_holds(tmp_path):
     run = structflow.run(quick(), tmp_path / "run")
     assert {path.name for path in run.path.iterdir()} == {
         "spec.yaml", "resolved.yaml", "settings.json", "environment.json", "run.json", "plan.json", "summary.json",
-        "data.npz", "data.manifest.json", "records", "attempts", "result.zarr",
+        "data.npz", "data.manifest.json", "records", "members", "evaluations", "result.zarr",
         "opening.manifest.json", "result.manifest.json", "run.lock",
     }  # fmt: skip
 

@@ -104,10 +104,10 @@ def test_growth_follows_the_posterior_and_not_the_evidence_alone(favoured, tmp_p
     document = choosing(regime={"type": "growth", "beam": 1, "max_rounds": 2})
     run = studies.run(document, tmp_path / "run")
     trained = [
-        score
+        member["score"]
         for task, record in sorted(studies.records(run.path).items())
-        if task.endswith("-train") and not record["payload"]["empty"]
-        for score in record["payload"]["scores"]
+        if task.endswith("-train")
+        for member in record["payload"]["members"]
     ]
     told = member_records(run.context, 0, 2)
     priors = [record.score - score for record, score in zip(told, trained, strict=True)]

@@ -256,12 +256,11 @@ def learned(tmp_path_factory):
 def log_precisions(run):
     """(structure, restart, fold) → log A of every trained member."""
     found = {}
-    for name, record in studies.records(run.path).items():
-        if not name.endswith("-train"):
-            continue
-        values = run.context.directory.arrays(run.context.directory.record(name))["parameter/log_precision"]
-        for member, value in zip(record["payload"]["members"], values, strict=True):
-            found[member["structure"]["x->y"][0], member["restart"], member.get("fold", 0)] = float(value)
+    for name in studies.records(run.path):
+        if name.endswith("-train"):
+            for member in studies.trained(run, name):
+                each, value = member.candidate, float(member.arrays["parameter/log_precision"])
+                found[each.structure.as_dict()["x->y"][0], each.restart, each.fold] = value
     return found
 
 

@@ -18,7 +18,7 @@ from structflow.runner.driver import open_run
 from structflow.runner.failing_starts import MOST_ATTEMPTS, failing, starts_of, without_failing
 from structflow.runner.interruption import TimedCheckpoints
 from structflow.runner.run_task import run_task
-from structflow.runner.train_survivors import train_survivors
+from structflow.runner.train_batch import train_batch
 from structflow.store.checkpoint_slots import CheckpointSlots
 
 SIN = {"x->h": ["dense:sin"], "h->y": ["linear"]}
@@ -52,10 +52,10 @@ def undisturbed(tmp_path_factory):
     return studies.run(without_sin(), tmp_path_factory.mktemp("undisturbed") / "run")
 
 
-def arrays(run, *tasks):
-    """Digests of all arrays that tasks found."""
+def values(run, *tasks):
+    """What tasks found of the members that didn't fail, with digests of all their arrays."""
     records = studies.records(run.path)
-    return [records[task]["arrays_digest"] for task in tasks]
+    return [[member for member in records[task]["payload"]["members"] if not member.get("failed")] for task in tasks]
 
 
 def numbers(ranking):
@@ -79,7 +79,7 @@ def test_the_others_end_as_if_it_had_never_been_there(place, undisturbed, tmp_pa
     """At the start, in the first step, and after the last of 6 steps: the same bits, one entry and one warning."""
     fail_at(monkeypatch, sin=place)
     run = studies.run(with_sin(), tmp_path / "run")
-    assert arrays(run, TRAIN, EVALUATE) == arrays(undisturbed, TRAIN, EVALUATE)
+    assert values(run, TRAIN, EVALUATE) == values(undisturbed, TRAIN, EVALUATE)
     assert numbers(run.ranking) == numbers(undisturbed.ranking)
     error, step = ERRORS[place]
     assert run.summary["failures"] == [
@@ -100,7 +100,8 @@ def test_only_its_evaluation_fails(undisturbed, tmp_path, monkeypatch):
     """On the 10 test rows, which only evaluation looks at: it was trained, and isn't in the ranking."""
     fail_at(monkeypatch, sin=10)
     run = studies.run(with_sin(), tmp_path / "run")
-    assert arrays(run, EVALUATE) == arrays(undisturbed, EVALUATE)
+    found, expected = (values(each, EVALUATE)[0] for each in (run, undisturbed))
+    assert [member["evaluation"] for member in found] == [member["evaluation"] for member in expected]
     assert numbers(run.ranking) == numbers(undisturbed.ranking)
     (failure,) = run.summary["failures"]
     assert (failure["during"], failure["structure"], failure["step"]) == ("evaluation", SIN, None)
@@ -121,10 +122,10 @@ def test_stages(place, stage, tmp_path, monkeypatch):
     reference = studies.run(without_sin(stages=TWO_STAGES), tmp_path / "reference")
     second = TRAIN.replace("stage0", "stage1")
     same = (TRAIN, second, EVALUATE) if stage == 0 else (second, EVALUATE)
-    assert arrays(run, *same) == arrays(reference, *same)
+    assert values(run, *same) == values(reference, *same)
     assert [(each["stage"], each["step"]) for each in run.summary["failures"]] == [(stage, 0)]
-    first = studies.records(run.path)[TRAIN]["payload"]
-    assert len(first.get("failed", [])) == (1 if stage == 0 else 0)
+    first = studies.records(run.path)[TRAIN]["payload"]["members"]
+    assert [member["failed"] is not None for member in first] == [False, stage == 0, False]
 
 
 @pytest.mark.faults
@@ -146,7 +147,7 @@ def test_two_levels(outer, tmp_path, monkeypatch):
     fail_at(monkeypatch, sin="forward")
     run = studies.run(with_sin(**sections), tmp_path / "run")
     reference = studies.run(without_sin(**sections), tmp_path / "reference")
-    assert arrays(run, TRAIN, EVALUATE) == arrays(reference, TRAIN, EVALUATE)
+    assert values(run, TRAIN, EVALUATE) == values(reference, TRAIN, EVALUATE)
     assert [each["structure"] for each in run.summary["failures"]] == [SIN]
 
 
@@ -186,8 +187,8 @@ def test_all_folds_of_a_start_go_together(tmp_path, monkeypatch):
     fail_at(monkeypatch, sin="forward")
     run = studies.run(with_sin(**FOLDS), tmp_path / "run")
     reference = studies.run(without_sin(**FOLDS), tmp_path / "reference")
-    assert arrays(run, TRAIN, EVALUATE) == arrays(reference, TRAIN, EVALUATE)
-    assert len(studies.records(run.path)[TRAIN]["payload"]["failed"]) == 3
+    assert values(run, TRAIN, EVALUATE) == values(reference, TRAIN, EVALUATE)
+    assert sum(member["failed"] is not None for member in studies.records(run.path)[TRAIN]["payload"]["members"]) == 3
     assert run.summary["warnings"][0].startswith("1 of 3 structures have no rank")
     assert run.summary["warnings"][1].startswith("1 of 3 members failed")
     assert numbers(run.ranking) == numbers(reference.ranking)
@@ -251,7 +252,7 @@ def test_compiled(tmp_path, monkeypatch):
     compute = {"compile": True}
     run = studies.run(with_sin(compute=compute), tmp_path / "run")
     reference = studies.run(without_sin(compute=compute), tmp_path / "reference")
-    assert arrays(run, TRAIN, EVALUATE) == arrays(reference, TRAIN, EVALUATE)
+    assert values(run, TRAIN, EVALUATE) == values(reference, TRAIN, EVALUATE)
     assert [each["structure"] for each in run.summary["failures"]] == [SIN]
 
 
@@ -339,15 +340,15 @@ def test_checkpoints_of_the_others_stand_apart(undisturbed, tmp_path, monkeypatc
         raise StoppedError
 
     with pytest.raises(StoppedError):
-        train_survivors(context, task, stop, StopAfter(slots, 0.0, stop=4))
-    assert [path.name for path in slots.folder.glob("step-*")] == []
-    (kept,) = slots.folder.glob("without-*")
+        train_batch(context, task, stop, StopAfter(slots, 0.0, stop=4))
+    (kept,) = slots.folder.iterdir()
     assert sorted(path.name for path in kept.iterdir()) == ["step-000000000003.npz", "step-000000000004.npz"]
     begun = TimedCheckpoints(slots, 1000.0)
-    found = train_survivors(context, task, lambda steps: None, begun)
+    found = train_batch(context, task, lambda steps: None, begun)
     run_task(str(directory.path), TRAIN, [])
-    assert studies.records(directory.path)[TRAIN]["payload"] == json.loads(json.dumps(found.payload))
-    assert studies.records(directory.path)[TRAIN]["arrays_digest"] == arrays(undisturbed, TRAIN)[0]
+    payload = studies.records(directory.path)[TRAIN]["payload"]
+    assert payload == json.loads(found.record.model_dump_json())
+    assert [each for each in payload["members"] if each["failed"] is None] == values(undisturbed, TRAIN)[0]
     assert not slots.folder.exists()
 
 

@@ -19,7 +19,7 @@ def structures(run) -> set[Structure]:
 
 
 def trained(run, task: str = "setting0-round0-batch0-stage0-train") -> dict[str, np.ndarray]:
-    return run.context.directory.arrays(run.context.directory.record(task))
+    return studies.arrays(run, task)
 
 
 def test_enumeration_with_shapes(tmp_path):
@@ -190,9 +190,9 @@ def test_everything_diverged(tmp_path):
     warning = next(each for each in run.summary["warnings"] if each.startswith("4 of 4 members diverged"))
     when = r"4 of 4 members diverged and were left out, the first at step [1-9]\d*"
     assert re.fullmatch(f"{when}; try a smaller optimizer.inner.lr", warning)
-    payload = studies.records(run.path)["setting0-round0-batch0-stage0-train"]["payload"]
-    assert all(step >= 0 for step in payload["diverged_at"])
-    assert payload["scores"] == [None] * 4
+    found = [each.found for each in studies.trained(run)]
+    assert all(each.diverged_at >= 0 for each in found)
+    assert [each.score for each in found] == [None] * 4
     assert run.dataset["setting_0/ranking"].sizes["structure"] == 0
     assert np.isnan(run.dataset["setting_0/restarts"]["score"].values).all()
 

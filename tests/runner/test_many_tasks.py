@@ -18,9 +18,10 @@ from distributed import Client, LocalCluster, get_worker
 from structflow.plan.plan import ExecutionPlan, Plan, RoundPlan, SettingPlan
 from structflow.report.progress import StepCounter
 from structflow.results import run as run_module
-from structflow.runner import parents
+from structflow.runner.decided import decided_batches, keys_of_parents
 from structflow.runner.executors import run_wave, task_graph
 from structflow.runner.news import News
+from structflow.runner.parents import parents_of
 from structflow.runner.progress import Progress
 from structflow.runner.submission import Submission
 from structflow.runner.tracking import Tracking
@@ -93,7 +94,7 @@ def test_progress_is_counted_without_going_over_all_tasks(tmp_path):
 
 
 def test_what_all_tasks_need_is_read_once(tmp_path, monkeypatch):
-    """Decisions and picks are read once a process; parents are found without reading every batch of their round."""
+    """Decisions and picks are read once a process; parents are found by their keys alone."""
     read: Counter[str] = Counter()
     record = RunDirectory.record
 
@@ -116,21 +117,15 @@ def test_what_all_tasks_need_is_read_once(tmp_path, monkeypatch):
     assert batches >= 6
     decisions = [read[name] for name, task in context.plan.by_name.items() if task.kind == "decide"]
     assert [*decisions, read["setting0-select"]] == [1, 1, 1]  # each of two rounds, and the picks
-    visited: list[set[str]] = []
-    trained_in_slot = parents.trained_in_slot
-
-    def watched(context: Any, task: Any) -> Any:
-        visited[-1].add(task.name)
-        return trained_in_slot(context, task)
-
-    monkeypatch.setattr(parents, "trained_in_slot", watched)
-    children = [member for member in context.decision(0, 1).candidates if member.parent is not None]
+    second = decided_batches(context.directory, 0, 1)
+    children = [member for decided in second for member in decided.members if member.parent is not None]
     assert children
-    for child in children:
-        visited.append(set())
-        (batch,) = parents.parent_batches(context, 0, [child])
-        assert parents.as_parent(batch.batch.members[batch.pairs[0]], 0) == child.parent
-        assert len(visited[-1]) == 1
+    keys = keys_of_parents(context.directory, children, 0)
+    (parents,) = parents_of(context, 0, children)
+    for child, key in zip(children, keys, strict=True):
+        assert key in {own[-1] for batch in decided_batches(context.directory, 0, 0) for own in batch.keys}
+        origin = parents.bound.population.members[parents.pairs[children.index(child)]]
+        assert (origin.structure, origin.restart) == (child.parent.structure, child.parent.restart)
 
 
 @pytest.fixture

@@ -10,10 +10,11 @@ import studies
 import torch
 
 from structflow.plan.tasks import Task
-from structflow.plugins import Candidate, Parent
+from structflow.plugins import Candidate, Decision, Parent
 from structflow.runner import run_task
-from structflow.runner.parents import batch_in_slot, parameters_in
-from structflow.runner.train import inherited
+from structflow.runner.decided import decided_batch, decided_batches
+from structflow.runner.populations import trained_populations
+from structflow.runner.train import fresh_start, inherited
 from structflow.spec.structures import OpenSet, Structure
 
 MODEL = studies.model([studies.EDGE, studies.LAST, studies.SKIP], h={"shape": [2]})
@@ -22,6 +23,8 @@ MODEL = studies.model([studies.EDGE, studies.LAST, studies.SKIP], h={"shape": [2
 PRUNING = {"type": "pruning", "tolerance": 1e6, "finalists": 0}
 """No fall of the score exceeds the tolerance."""
 
+TRAIN = "setting0-round{}-batch0-stage0-train"
+
 
 def document(regime, steps=20, restarts=2, **sections):
     optimizer = {"inner": {"steps": steps}, "restarts": restarts}
@@ -29,7 +32,11 @@ def document(regime, steps=20, restarts=2, **sections):
 
 
 def decisions(run):
-    return [run.context.decision(0, index) for index in range(len(run.context.plan.settings[0].rounds))]
+    context = run.context
+    rounds = range(len(context.plan.settings[0].rounds))
+    batches = [decided_batches(context.directory, 0, index) for index in rounds]
+    members = [[member for decided in each for member in decided.members] for each in batches]
+    return [Decision(members[index], context.against(0, index)) for index in rounds]
 
 
 def trained_structures(run) -> set[Structure]:
@@ -68,7 +75,7 @@ def test_growth_trains_neighbours_of_the_best(grown):
     assert {each.structure for each in second.candidates} == set(grown.context.study.space.neighbours(simplest))
     assert_ranking_lists_everything_trained(grown)
     assert grown.summary["relaxed"] is None
-    scores = grown.context.directory.record("setting0-round0-batch0-stage0-train").payload["scores"]
+    scores = [each.found.score for each in studies.trained(grown)]
     parent = Parent(0, simplest, None, int(np.argmax(scores)))
     assert {(each.restart % 2, each.parent) for each in second.candidates} == {(0, parent), (1, None)}
 
@@ -77,16 +84,14 @@ def start_of(run, task: Task) -> tuple[dict[str, torch.Tensor], object]:
     """The parameters that a batch starts with, and its bound."""
     context = run.context
     spec = context.round_stages(task.setting, task.round)[0]
-    batch = batch_in_slot(context, task)
+    batch = decided_batch(context.directory, task).batch
     bound = context.bound(context.population(batch, spec), spec)
-    theta, hyperparameters = bound.start(context.keys(batch.members, task.setting, task.round, 0))
-    return inherited(context, task, bound, {**theta, **hyperparameters}), bound
+    return inherited(context, task, bound, fresh_start(context, task, bound)), bound
 
 
 def test_children_start_at_their_parent_s_arrays(grown):
     """To the last bit: the weights into y of children with a parent are those the simplest structure ended with."""
-    context = grown.context
-    parent = parameters_in(context.directory.arrays(context.directory.record("setting0-round0-batch0-stage0-train")))
+    parent = next(trained_populations(grown.context, 0, 0)).parameters
     started, bound = start_of(grown, Task("train", 0, 1))
     origin = decisions(grown)[1].candidates[0].parent.restart
     members = bound.population.members
@@ -128,16 +133,14 @@ def test_relaxed_results_are_those_of_the_last_relaxed_round(pruned):
     (kept,) = left["x->h"]
     assert relaxed["q_probability"]["x->h"] == {name: float(name == kept) for name in ("dense:tanh", "dense:relu")}
     assert relaxed["q_probability"]["x->y"] == {"skip": 0.0}
-    record = pruned.context.directory.record("setting0-round2-batch0-stage0-train").payload
-    assert relaxed["restarts"] == record["scores"]
-    assert relaxed["rounded"] == record["rounded"]
+    found = [each.found for each in studies.trained(pruned, "setting0-round2-batch0-stage0-train")]
+    assert relaxed["restarts"] == [each.score for each in found]
+    assert relaxed["rounded"] == [each.rounded for each in found]
     structure = Structure.from_dict(relaxed["rounded"][0])
     assert dict(structure.edges)["x->h"] == (kept,)
     task = Task("train", 0, 2)
     started, _ = start_of(pruned, task)
-    parent = parameters_in(
-        pruned.context.directory.arrays(pruned.context.directory.record("setting0-round1-batch0-stage0-train"))
-    )
+    parent = next(trained_populations(pruned.context, 0, 1)).parameters
     torch.testing.assert_close(started["mean/h->y/linear"], parent["mean/h->y/linear"], rtol=0, atol=0)
 
 
@@ -160,8 +163,8 @@ def test_paths_train_under_their_metaparameters(tmp_path):
         second = decisions(run)[1].candidates
         assert second == [Candidate(None, restart, parent=Parent(0, None, None, restart)) for restart in (0, 1)]
         assert_ranking_lists_everything_trained(run)
-        records = [run.context.directory.record(f"setting0-round{index}-batch0-stage0-train") for index in range(2)]
-        rounded = {Structure.from_dict(item) for record in records for item in record.payload["rounded"]}
+        found = [each for index in range(2) for each in studies.trained(run, TRAIN.format(index))]
+        rounded = {Structure.from_dict(each.found.rounded) for each in found}
         assert trained_structures(run) == rounded
         stored = json.loads((run.path / "plan.json").read_text())["stages"]
         moved = [dict.fromkeys(("c_reg", "c_prior"), pytest.approx(value)) for value in values]
@@ -229,10 +232,10 @@ def test_a_repulsive_enumeration_is_repelled_from_what_it_found(tmp_path):
     found = []
     for index, decision in enumerate(decisions(run)[:3]):
         assert decision.against == tuple(dict.fromkeys(found))
-        payload = run.context.directory.record(f"setting0-round{index}-batch0-stage0-train").payload
-        best = int(np.argmax(payload["objectives"]))
-        found.append(Structure.from_dict(payload["rounded"][best]))
-    assert payload["objectives"] != payload["scores"]  # Q has the divergence, the score has all c = 1
+        members = [each.found for each in studies.trained(run, TRAIN.format(index))]
+        best = max(members, key=lambda each: each.objective)
+        found.append(Structure.from_dict(best.rounded))
+    assert best.objective != best.score  # Q has the divergence, the score has all c = 1
     assert trained_structures(run) == set(found)
     assert_ranking_lists_everything_trained(run)
 

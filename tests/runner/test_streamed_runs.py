@@ -145,8 +145,8 @@ def test_a_sample_stands_for_all_rows(table, tmp_path):
     """Terms of the bound count each of 150 rows 4 times: as if it stood four times in a table in memory."""
     carried = run(spec(table, sample_rows=150), tmp_path / "run")
     context = carried.context
-    record = context.directory.record("setting0-round0-batch0-evaluate")
-    trained = next(load_evaluated(context, 0)).trained
+    evaluated = next(load_evaluated(context, 0))
+    trained = evaluated.trained
     assert (trained.row_weight, trained.rows) == (4.0, 600)
     x, y = (value.repeat(4, *[1] * (value.ndim - 1)) for value in (trained.x, trained.y))
     repeated = TrainedPopulation(trained.bound, trained.parameters, trained.keys, x, y, trained.c_temp)
@@ -156,7 +156,7 @@ def test_a_sample_stands_for_all_rows(table, tmp_path):
     torch.testing.assert_close(
         trained.weights.log_likelihood(w), repeated.weights.log_likelihood(w), rtol=1e-12, atol=0
     )
-    by_row = context.directory.arrays(record)["rows/log_likelihood"]
+    by_row = np.stack([own["rows/log_likelihood"] for own in context.directory.evaluations.arrays(evaluated.keys)])
     terms = torch.cat([part.log_likelihood for part in trained.sample_terms(64, "rows")], dim=1).mean(1)
     np.testing.assert_allclose(4 * by_row.sum(1), terms.numpy(), rtol=1e-12)
 

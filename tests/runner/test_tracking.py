@@ -162,17 +162,17 @@ class Interrupted(Exception):
 
 def test_a_continued_run_replays_what_was_there(recorder, tmp_path, monkeypatch):
     """The second batch fails once: the tracker hears of it, and later of the whole run."""
-    train_survivors = run_task.train_survivors
+    train_batch = run_task.train_batch
     trained = []
 
     def fail_in_second(context, task, *rest):
         if trained:
             raise Interrupted("power\nfailure")
         trained.append(task)
-        return train_survivors(context, task, *rest)
+        return train_batch(context, task, *rest)
 
     with monkeypatch.context() as patch:
-        patch.setattr(run_task, "train_survivors", fail_in_second)
+        patch.setattr(run_task, "train_batch", fail_in_second)
         with pytest.raises(Interrupted):
             studies.run(tracked(), tmp_path / "run")
     assert names(recorder) == ["started", "trained", "failed"]
@@ -194,7 +194,7 @@ def test_an_interrupted_run_says_so(signal, recorder, tmp_path, monkeypatch):
     def interrupt(*arguments):
         raise signal
 
-    monkeypatch.setattr(run_task, "train_survivors", interrupt)
+    monkeypatch.setattr(run_task, "train_batch", interrupt)
     with pytest.raises(type(signal)):
         studies.run(tracked(), tmp_path / "run")
     assert names(recorder) == ["started", "failed"]

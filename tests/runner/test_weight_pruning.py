@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import itertools
 import math
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from structflow.errors import CallError, SpecError
 from structflow.plugins import Candidate, MemberRecord, Parent, Removal
 from structflow.report.text import print_summary
 from structflow.results.run import Run
+from structflow.runner.decided import StoredMember, trainings
 from structflow.spec.structures import StructureSpace
 
 FULL = {"weights": {"covariance": "full"}}
@@ -34,67 +35,51 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     return studies.run(pruned(), tmp_path_factory.mktemp("pruned") / "run")
 
 
-def trained_rounds(run: Run) -> dict[str, list[tuple[dict[str, Any], dict[str, np.ndarray]]]]:
-    """Payloads and arrays of the batches of every round."""
-    context = run.context
-    found: dict[str, list[tuple[dict[str, Any], dict[str, np.ndarray]]]] = {}
-    for name, record in studies.records(run.path).items():
-        if record["payload"].get("removal"):
-            found.setdefault(name.split("-")[1], []).append(
-                (record["payload"], context.directory.arrays(context.directory.record(name)))
-            )
-    return found
+def trained_rounds(run: Run) -> list[list[StoredMember]]:
+    """The members of every round."""
+    tasks = trainings(run.context.plan, 0)
+    by_round = itertools.groupby(tasks, key=lambda task: task.round)
+    return [[each for task in same for each in studies.trained(run, task.name)] for _, same in by_round]
+
+
+def masks_of(member: StoredMember) -> dict[str, np.ndarray]:
+    """1 for every weight that is kept, 0 for the others, by the names of their means."""
+    return {
+        name.replace("/kept/", "/mean/"): kept.ravel()
+        for name, kept in member.arrays.items()
+        if name.startswith("parameter/kept/")
+    }
 
 
 def test_weights_go_round_by_round(run: Run) -> None:
     """All 9 weights of both structures, then 6 and 4 of the better one; what was removed stays removed, at zero."""
     rounds = trained_rounds(run)
-    assert list(rounds) == ["round0", "round1", "round2"]
-    assert [[m["left"] for p, _ in rounds[key] for m in p["removal"]] for key in rounds] == [[9] * 4, [6] * 2, [4] * 2]
-    chosen = {json.dumps(m["structure"]) for p, _ in rounds["round1"] for m in p["members"]}
-    assert len(chosen) == 1
-    before: dict[str, np.ndarray] | None = None
-    for key in ("round1", "round2"):
-        ((_, arrays),) = rounds[key]
-        masks = {name: value for name, value in arrays.items() if name.startswith("parameter/kept/")}
-        for name, kept in masks.items():
-            assert set(np.unique(kept)) <= {0.0, 1.0}
-            mean = arrays[name.replace("/kept/", "/mean/")]
-            assert (mean[kept == 0] == 0).all()
-            assert (mean[kept == 1] != 0).all()
-            if before is not None:
-                assert (kept <= before[name]).all()
-        before = masks
+    left = [[each.found.removal.left for each in members if each.found.removal] for members in rounds]
+    assert left == [[9] * 4, [6] * 2, [4] * 2]
+    assert len({each.candidate.structure for each in rounds[1]}) == 1
+    before: dict[int, dict[str, np.ndarray]] = {}
+    for members in rounds[1:]:
+        for each in members:
+            masks = masks_of(each)
+            for name, kept in masks.items():
+                assert set(np.unique(kept)) <= {0.0, 1.0}
+                mean = each.arrays[name].ravel()
+                assert (mean[kept == 0] == 0).all()
+                assert (mean[kept == 1] != 0).all()
+                if before:
+                    assert (kept <= before[each.candidate.restart][name]).all()
+        before = {each.candidate.restart: masks_of(each) for each in members}
 
 
 def test_the_order_is_that_of_the_criterion_on_the_parent(run: Run) -> None:
     """Of the members of round 1 the three weights of the least |μ|/√α in round 0 are gone."""
-    rounds = trained_rounds(run)
-    ((payload, arrays),) = rounds["round1"]
-    parents = [(p, a, n) for p, a in rounds["round0"] for n in range(len(p["members"]))]
-    for number, member in enumerate(payload["members"]):
-        (parent,) = [
-            (p, a, n)
-            for p, a, n in parents
-            if p["members"][n]["structure"] == member["structure"] and p["members"][n]["restart"] == member["restart"]
-        ]
-        names = [name for name in arrays if name.startswith("parameter/kept/")]
-        ratio, kept = [], []
-        for name in names:
-            index = slot_of(parent[0], parent[1][name].shape[0], parent[2])
-            mean, log_sd = (parent[1][name.replace("/kept/", f"/{kind}/")][index] for kind in ("mean", "log_sd"))
-            ratio.append((np.abs(mean) / np.exp(log_sd)).ravel())
-            kept.append(arrays[name][number].ravel())
-        least = np.argsort(np.concatenate(ratio))[:3]
-        assert sorted(np.flatnonzero(np.concatenate(kept) == 0).tolist()) == sorted(least.tolist())
-
-
-def slot_of(payload: dict[str, Any], slots: int, number: int) -> int:
-    """A member's slot of a group: its own number where all members use it, else its place among its structure's."""
-    if slots == len(payload["members"]):
-        return number
-    own = [n for n, m in enumerate(payload["members"]) if m["structure"] == payload["members"][number]["structure"]]
-    return own.index(number)
+    whole, pruned_once, *_ = trained_rounds(run)
+    parents = {(each.candidate.structure, each.candidate.restart): each.arrays for each in whole}
+    for member in pruned_once:
+        parent, masks = parents[member.candidate.structure, member.candidate.restart], masks_of(member)
+        ratio = [np.abs(parent[name]) / np.exp(parent[name.replace("/mean/", "/log_sd/")]) for name in masks]
+        least = np.argsort(np.concatenate([each.ravel() for each in ratio]))[:3]
+        assert sorted(np.flatnonzero(np.concatenate(list(masks.values())) == 0).tolist()) == sorted(least.tolist())
 
 
 def test_rounds_are_shown_with_what_is_left(run: Run) -> None:
@@ -170,9 +155,8 @@ def test_pruned_networks_have_a_table_of_their_own(
 
 def agreement_of(run: Run) -> float:
     """The share of the two restarts within a nat of the better one, from the records of the last round."""
-    ((payload, _),) = trained_rounds(run)["round1"]
-    best = max(payload["scores"])
-    return sum(score >= best - 1 for score in payload["scores"]) / len(payload["scores"])
+    scores = [each.found.score for each in trained_rounds(run)[1]]
+    return sum(score >= max(scores) - 1 for score in scores) / len(scores)
 
 
 def test_restarts_of_a_pruned_network_are_those_of_its_share(run: Run) -> None:
@@ -272,8 +256,8 @@ def test_weights_removed_from_a_linear_model_stay_at_zero(tmp_path: Path) -> Non
         ),
         tmp_path / "run",
     )
-    ((_, arrays),) = trained_rounds(found)["round1"]
-    removed = {name: value == 0 for name, value in arrays.items() if name.startswith("parameter/kept/")}
-    assert sum(int(places.sum()) for places in removed.values()) == 4  # of 2·4 + 1 weights, rounded down
-    for name, places in removed.items():
-        assert not arrays[name.replace("/kept/", "/mean/")][places].any()
+    (member,) = trained_rounds(found)[1]
+    masks = masks_of(member)
+    assert sum(int((kept == 0).sum()) for kept in masks.values()) == 4  # of 2·4 + 1 weights, rounded down
+    for name, kept in masks.items():
+        assert not member.arrays[name].ravel()[kept == 0].any()

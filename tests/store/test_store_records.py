@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import math
@@ -12,23 +11,25 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from pydantic import ValidationError
 
 from structflow.errors import StorageError
 from structflow.store.array_file import load_arrays, save_arrays
 from structflow.store.digest import digest_of_arrays, digest_of_json
 from structflow.store.inspection import damage_of_record
-from structflow.store.run_directory import Found, RunDirectory, without_nan
+from structflow.store.records import EvaluateRecord, SelectedStructure, SelectRecord, TrainedMember, TrainRecord
+from structflow.store.run_directory import RunDirectory, without_nan
 
-TASK = "setting0-round0-batch0-stage0-train"
+TASK = "setting0-select"
 
-ARRAYS = {
-    "weights": np.arange(12.0).reshape(3, 4),
-    "counts": np.array([1, 2, 3]),
-    "single": np.float32(2.5) * np.ones((2, 2), dtype=np.float32),
-    "gaps": np.array([np.nan, np.inf, -np.inf, -0.0]),
-    "none": np.zeros((0, 3)),
-    "scalar": np.array(4.0),
-}
+SELECTED = SelectedStructure(
+    structure={"x->h": ["→"], "h": [20]}, scores=(1.5, None), best="key", best_restart=0, agreement=0.5
+)
+
+
+def selection(members: int = 2) -> SelectRecord:
+    """A record of so many members."""
+    return SelectRecord(structures=(SELECTED,), members=members, diverged=1)
 
 
 @pytest.fixture
@@ -39,136 +40,88 @@ def directory(tmp_path: Path) -> RunDirectory:
 
 
 def test_what_is_committed_is_read_back(directory):
-    committed = directory.commit("task", Found({"scores": [1.5, None], "text": "→"}, ARRAYS), 2.0)
-    record = directory.record("task")
-    assert record == committed
-    assert record.payload == {"scores": [1.5, None], "text": "→"}
-    assert record.seconds == 2.0
-    loaded = directory.arrays(record)
-    assert set(loaded) == set(ARRAYS)
-    for name, value in ARRAYS.items():
-        assert loaded[name].dtype == value.dtype
-        np.testing.assert_array_equal(loaded[name], value)  # NaN equals NaN here
+    committed = directory.commit(TASK, selection(), 2.0)
+    assert directory.record(TASK) == committed
+    assert committed.seconds == 2.0
+    found = directory.read(TASK, SelectRecord)
+    assert found == selection()
+    assert found.structures[0].scores == (1.5, None)
+    with pytest.raises(StorageError, match="isn't a record of its task"):
+        directory.read(TASK, TrainRecord)
+
+
+def test_a_record_cant_be_changed():
+    """Nor does it take a field that it doesn't know."""
+    with pytest.raises(ValidationError):
+        selection().members = 3
+    with pytest.raises(ValidationError):
+        SelectRecord(structures=(), members=1, diverged=0, another=1)
 
 
 def test_the_first_record_stands(directory):
-    first = directory.commit("task", Found({"value": 1}, {"a": np.zeros(2)}))
-    second = directory.commit("task", Found({"value": 2}, {"a": np.ones(2)}))
-    assert second == first == directory.record("task")
-    np.testing.assert_array_equal(directory.arrays(second)["a"], np.zeros(2))
-    assert [path.name for path in (directory.path / "records").iterdir()] == ["task.json"]
+    first = directory.commit(TASK, selection(1))
+    second = directory.commit(TASK, selection(2))
+    assert second == first == directory.record(TASK)
+    assert [path.name for path in (directory.path / "records").iterdir()] == [f"{TASK}.json"]
 
 
 def commit_in_a_process(arguments: tuple[Path, int]) -> str:
     path, number = arguments
-    return RunDirectory(path).commit("task", Found({"value": number}, {"a": np.full(3, number)})).digest
+    return RunDirectory(path).commit(TASK, selection(number)).digest
 
 
 def test_of_many_that_commit_at_once_one_wins(directory):
     with multiprocessing.get_context("spawn").Pool(2) as pool:
         digests = pool.map(commit_in_a_process, [(directory.path, number) for number in range(8)], chunksize=1)
-    assert set(digests) == {directory.record("task").digest}
+    assert set(digests) == {directory.record(TASK).digest}
 
 
 def test_nothing_is_committed_before_everything_is_written(directory, monkeypatch):
-    """A failure between arrays and record leaves no record and no half-written file under its final name."""
+    """A failure leaves no record and no half-written file under its final name."""
 
     def fail(*arguments):
         raise OSError("disk full")
 
     monkeypatch.setattr("os.fsync", fail)
     with pytest.raises(StorageError, match="disk full"):
-        directory.commit("task", Found({"value": 1}, {"a": np.zeros(2)}))
-    assert not directory.is_committed("task")
+        directory.commit(TASK, selection())
+    assert not directory.is_committed(TASK)
     assert list((directory.path / "records").iterdir()) == []
     monkeypatch.undo()
-    assert directory.commit("task", Found({"value": 1})).payload == {"value": 1}
+    directory.commit(TASK, selection())
+    assert directory.read(TASK, SelectRecord) == selection()
 
 
 def test_digests_say_what_is_equal(directory):
-    """The same values in another memory layout are the same; other names, dtypes, shapes or payloads aren't."""
-    base = directory.commit("base", Found({"v": 1}, {"a": np.arange(6.0).reshape(2, 3)})).digest
-    same = {"a": np.asfortranarray(np.arange(6.0).reshape(2, 3))}
-    assert directory.commit("same", Found({"v": 1}, same), seconds=9.0).digest == base
+    """The same values are the same whoever found them and however long it took."""
+    base = directory.commit("setting0-select", selection(1)).digest
+    assert directory.commit("setting1-select", selection(1), seconds=9.0, worker="w").digest == base
+    assert directory.commit("setting2-select", selection(2)).digest != base
+    same = np.asfortranarray(np.arange(6.0).reshape(2, 3))
+    assert digest_of_arrays({"a": same}) == digest_of_arrays({"a": np.arange(6.0).reshape(2, 3)})
     others = [
-        Found({"v": 2}, {"a": np.arange(6.0).reshape(2, 3)}),
-        Found({"v": 1}, {"b": np.arange(6.0).reshape(2, 3)}),
-        Found({"v": 1}, {"a": np.arange(6.0).reshape(3, 2)}),
-        Found({"v": 1}, {"a": np.arange(6.0, dtype=np.float32).reshape(2, 3)}),
-        Found({"v": 1}, {"a": np.nextafter(np.arange(6.0).reshape(2, 3), 9)}),
-        Found({"v": 1}),
+        {"b": np.arange(6.0).reshape(2, 3)},
+        {"a": np.arange(6.0).reshape(3, 2)},
+        {"a": np.arange(6.0, dtype=np.float32).reshape(2, 3)},
+        {"a": np.nextafter(np.arange(6.0).reshape(2, 3), 9)},
+        {},
     ]
-    digests = [directory.commit(f"other{number}", found).digest for number, found in enumerate(others)]
-    assert len({base, *digests}) == len(others) + 1
-    big_endian = {"a": np.arange(3.0).astype(">f8")}
-    assert digest_of_arrays(big_endian) == digest_of_arrays({"a": np.arange(3.0)})
+    assert len({digest_of_arrays(each) for each in ({"a": same}, *others)}) == len(others) + 1
+    assert digest_of_arrays({"a": np.arange(3.0).astype(">f8")}) == digest_of_arrays({"a": np.arange(3.0)})
     assert digest_of_json({"b": 1, "a": [1, 2]}) == digest_of_json({"a": [1, 2], "b": 1})
 
 
 def test_any_flipped_bit_is_found(directory):
-    """All over the file: reading refuses what would change a value, and `verify` everything."""
-    task = "setting0-select"
-    record = directory.commit(task, Found({}, {"a": np.arange(3.0), "b": np.zeros((0, 2))}))
-    path = directory.path / record.arrays
+    """All over the record."""
+    directory.commit(TASK, selection())
+    path = directory.record_file(TASK)
     content = path.read_bytes()
     for place in range(0, len(content), 5):
         path.write_bytes(content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :])
-        (found,) = damage_of_record(directory, task)
+        (found,) = damage_of_record(directory, TASK)
         assert str(path) in found.message
-        with contextlib.suppress(StorageError):
-            assert digest_of_arrays(directory.arrays(record)) == record.arrays_digest
     path.write_bytes(content)
-    assert list(damage_of_record(directory, task)) == []
-
-
-@pytest.mark.parametrize("length", [0, 1, 100, -1])
-def test_a_cut_file_is_found(directory, length):
-    record = directory.commit(TASK, Found({}, ARRAYS))
-    path = directory.path / record.arrays
-    path.write_bytes(path.read_bytes()[:length])
-    with pytest.raises(StorageError, match=rf"{path} has \d+ bytes; expected {record.size}"):
-        directory.arrays(record)
-
-
-def test_a_deleted_file_is_found(directory):
-    record = directory.commit(TASK, Found({}, ARRAYS))
-    (directory.path / record.arrays).unlink()
-    with pytest.raises(StorageError, match=f"{directory.path / record.arrays} is missing"):
-        directory.arrays(record)
-
-
-def test_arrays_of_another_attempt_are_found(directory):
-    """Whole and sound, but not what this record was made with."""
-    record = directory.commit(TASK, Found({}, {"a": np.zeros(3)}))
-    other = directory.commit("other", Found({}, {"a": np.ones(3)}))
-    (directory.path / other.arrays).rename(directory.path / record.arrays)
-    with pytest.raises(StorageError, match="its list of contents is not the one that was written"):
-        directory.arrays(record)
-
-
-def test_some_arrays_are_read_without_the_others(directory):
-    """Damage to another array isn't even noticed: no byte of it is read."""
-    record = directory.commit(TASK, Found({}, {"a": np.full(1000, 2.0), "b": np.full(1000, 3.0)}))
-    path = directory.path / record.arrays
-    content = path.read_bytes()
-    path.write_bytes(content.replace(np.array(3.0).tobytes(), np.array(4.0).tobytes(), 1))
-    (array,) = directory.arrays(record, "a".__eq__).values()
-    np.testing.assert_array_equal(array, np.full(1000, 2.0))
-    with pytest.raises(StorageError, match=r"0001\.npy"):
-        directory.arrays(record, "b".__eq__)
-
-
-def test_numpy_opens_the_file(directory):
-    record = directory.commit(TASK, Found({}, {"a": np.arange(3.0)}))
-    with np.load(directory.path / record.arrays) as archive:
-        np.testing.assert_array_equal(archive["0000"], np.arange(3.0))
-
-
-def test_arrays_that_are_read_can_be_written_to_and_lie_in_the_order_of_c(directory):
-    record = directory.commit(TASK, Found({}, {"a": np.asfortranarray(np.arange(6.0).reshape(2, 3))}))
-    array = directory.arrays(record)["a"]
-    assert array.flags.writeable
-    assert array.flags.c_contiguous
+    assert list(damage_of_record(directory, TASK)) == []
 
 
 def test_an_archive_that_claims_to_be_larger_than_it_is(directory):
@@ -189,15 +142,15 @@ def test_an_archive_that_claims_to_be_larger_than_it_is(directory):
         load_arrays(directory.files, "bomb.npz", expected=proof)
 
 
-@pytest.mark.parametrize("change", [("1.5", "1.6"), ("word", "ward"), ("}", ""), ('"digest"', '"digits"')])
+@pytest.mark.parametrize("change", [("1.5", "1.6"), ("→", "←"), ("}", ""), ('"digest"', '"digits"')])
 def test_a_changed_record_is_found(directory, change):
-    directory.commit("task", Found({"text": "word", "score": 1.5}))
-    path = directory.path / "records" / "task.json"
+    directory.commit(TASK, selection())
+    path = directory.path / "records" / f"{TASK}.json"
     text = path.read_text()
     assert change[0] in text
     path.write_text(text.replace(*change, 1))
     with pytest.raises(StorageError):
-        directory.record("task")
+        directory.record(TASK)
 
 
 def test_a_missing_record_is_an_error(directory):
@@ -212,7 +165,8 @@ def test_json_has_null_for_what_is_no_number(directory):
     assert without_nan(value) == expected
     directory.write_json("file.json", value)
     assert json.loads((directory.path / "file.json").read_text()) == expected
-    assert directory.commit("task", Found({"score": math.nan})).payload == {"score": None}
+    assert EvaluateRecord().model_dump_json() == '{"members":[],"failed":[]}'
+    assert TrainedMember(key="k", score=math.nan, bound=np.float32("inf")) == TrainedMember(key="k")
 
 
 def test_files_are_replaced_whole(directory, monkeypatch):
@@ -225,4 +179,4 @@ def test_files_are_replaced_whole(directory, monkeypatch):
     with pytest.raises(StorageError, match="disk full"):
         directory.write_text("file.txt", "new")
     assert (directory.path / "file.txt").read_text() == "old"
-    assert {path.name for path in directory.path.iterdir()} == {"file.txt", "records", "attempts"}
+    assert {path.name for path in directory.path.iterdir()} == {"file.txt", "records", "members", "evaluations"}

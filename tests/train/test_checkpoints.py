@@ -12,10 +12,10 @@ import torch
 
 from structflow.errors import StorageError
 from structflow.runner.context import open_context
+from structflow.runner.decided import decided_batch
 from structflow.runner.interruption import COST, TimedCheckpoints
-from structflow.runner.parents import batch_in_slot
 from structflow.runner.run_task import run_task
-from structflow.runner.train import train_batch
+from structflow.runner.train import trained_here
 from structflow.store.array_file import load_arrays
 from structflow.store.checkpoint_slots import CheckpointSlots
 from structflow.store.run_directory import RunDirectory
@@ -86,21 +86,24 @@ LONG = {"hoag", "whitened"}
     "name", [pytest.param(name, marks=[pytest.mark.thorough] * (name in LONG)) for name in METHODS]
 )
 def test_from_any_step_to_the_very_same_end(tmp_path, name):
-    """Arrays and scores, bit for bit, when stopped after step 1, between and at hypergradients, and the last step."""
+    """All that is kept, bit for bit, when stopped after step 1, between and at hypergradients, and the last step."""
     context, task = opened(tmp_path, **METHODS[name])
     undisturbed = EveryStep()
-    whole = train_batch(context, task, batch_in_slot(context, task), None, undisturbed)
+    batch = decided_batch(context.directory, task).batch
+    whole = trained_here(context, task, batch, {}, None, undisturbed)
     steps = METHODS[name].get("inner", {}).get("steps", STEPS)
     assert set(undisturbed.kept) == set(range(1, steps + 1))
     for stop in (1, 6, 8, steps - 5, steps):
         first = EveryStep(stop_after=stop)
         with pytest.raises(StoppedError):
-            train_batch(context, task, batch_in_slot(context, task), None, first)
-        again = train_batch(context, task, batch_in_slot(context, task), None, EveryStep(start=first.kept[stop]))
-        assert again.payload == whole.payload
-        assert set(again.arrays) == set(whole.arrays)
-        for key, value in whole.arrays.items():
-            np.testing.assert_array_equal(again.arrays[key], value, err_msg=f"{key} after {stop}")
+            trained_here(context, task, batch, {}, None, first)
+        again = trained_here(context, task, batch, {}, None, EveryStep(start=first.kept[stop]))
+        for member, values in whole.items():
+            assert again[member].convergence == values.convergence
+            assert again[member].diverged_at == values.diverged_at
+            assert set(again[member].arrays) == set(values.arrays)
+            for key, value in values.arrays.items():
+                np.testing.assert_array_equal(again[member].arrays[key], value, err_msg=f"{key} after {stop}")
 
 
 def test_the_newest_whole_checkpoint_counts(tmp_path):

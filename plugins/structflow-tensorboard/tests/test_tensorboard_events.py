@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,9 +12,12 @@ import xarray
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import structflow
+from structflow.plan.tasks import Task
 from structflow.results.read import structure_name
 from structflow.results.run import Run
 from structflow.runner import run_task
+from structflow.runner.decided import stored_members
+from structflow.store.records import SelectRecord, TrainRecord
 
 SPEC = Path(__file__).parents[1] / "specs" / "tensorboard.yaml"
 TERMS = ("log_likelihood", "kl_weights", "kl_structure")
@@ -79,15 +81,16 @@ def folders(log: Path) -> set[Path]:
 
 def members(run: Run, setting: int = 0) -> Iterator[tuple[str, str, int, xarray.Dataset]]:
     """Round, structure, restart and terms over steps of every member, from the results of the run."""
-    for record in sorted((run.path / "records").glob(f"setting{setting}-*train.json")):
-        task = json.loads(record.read_text())
-        round_index = int(record.stem.split("-round")[1].split("-")[0])
-        round_name = run.context.plan.settings[setting].rounds[round_index].name
-        arrays = run.context.directory.arrays(run.context.directory.record(record.stem))
-        for number, member in enumerate(task["payload"]["members"]):
-            name = "relaxed" if member["structure"] is None else structure_name(member["structure"])
-            terms = {key: ("step", arrays[f"trajectory/{key}"][:, number]) for key in TERMS}
-            yield round_name, name, member["restart"], xarray.Dataset(terms, {"step": arrays["trajectory/steps"]})
+    for task in run.context.plan.tasks():
+        if task.kind != "train" or task.setting != setting:
+            continue
+        round_name = run.context.plan.settings[setting].rounds[task.round].name
+        for member in stored_members(run.context.directory, task):
+            structure, arrays = member.candidate.structure, member.arrays
+            name = "relaxed" if structure is None else structure_name(structure.as_dict())
+            terms = {key: ("step", arrays[f"trajectory/{key}"]) for key in TERMS}
+            steps = {"step": arrays["trajectory/steps"]}
+            yield round_name, name, member.candidate.restart, xarray.Dataset(terms, steps)
 
 
 @pytest.fixture(scope="module")
@@ -115,10 +118,10 @@ def test_every_curve_is_that_of_the_run(run: Run) -> None:
 
 
 def test_scores_are_those_that_restarts_are_picked_by(run: Run) -> None:
-    for item in run.context.directory.record("setting0-select").payload["structures"]:
-        for restart, score in enumerate(item["scores"]):
+    for item in run.context.directory.read("setting0-select", SelectRecord).structures:
+        for restart, score in enumerate(item.scores):
             found = scalars(
-                run.path / "tensorboard" / "enumerate" / structure_name(item["structure"]) / f"restart{restart}"
+                run.path / "tensorboard" / "enumerate" / structure_name(item.structure) / f"restart{restart}"
             )
             np.testing.assert_array_equal(found["score"][1], np.float32([score]))
 
@@ -141,8 +144,8 @@ def test_the_spec_runs_and_relaxed_members_have_the_probabilities_of_functions(t
     small = ["optimizer.inner.steps=5", "optimizer.restarts=2", "evidence.samples=4", "compute.compile=false"]
     run = structflow.run(SPEC, tmp_path / "run", overrides=small)
     assert run.summary["status"] == "finished"
-    payload = run.context.directory.record("setting0-round0-batch0-stage0-train").payload
-    for restart, edges in enumerate(payload["probabilities"]):
+    record = run.context.directory.read("setting0-round0-batch0-stage0-train", TrainRecord)
+    for restart, edges in enumerate(member.probabilities or {} for member in record.members):
         found = scalars(run.path / "tensorboard" / "relax" / "relaxed" / f"restart{restart}")
         chances = {
             f"probability {edge}/{function}": chance
@@ -159,7 +162,7 @@ def test_the_spec_runs_and_relaxed_members_have_the_probabilities_of_functions(t
 
 def test_a_continued_run_has_every_point_once(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Interrupted after a batch, the log has that batch; continued, it is that of a run in one go."""
-    really = run_task.train_survivors
+    really = run_task.train_batch
     done: list[Any] = []
 
     def fail_in_second(*arguments: Any) -> Any:
@@ -170,7 +173,7 @@ def test_a_continued_run_has_every_point_once(run: Run, tmp_path: Path, monkeypa
 
     log = tmp_path / "run" / "tensorboard"
     with monkeypatch.context() as patch:
-        patch.setattr(run_task, "train_survivors", fail_in_second)
+        patch.setattr(run_task, "train_batch", fail_in_second)
         with pytest.raises(RuntimeError, match="power failure"):
             structflow.run(document(), tmp_path / "run")
     assert len(folders(log)) == 4
@@ -198,11 +201,12 @@ def test_stages_go_on_where_the_one_before_ended(tmp_path: Path) -> None:
         assert scalars(log / folder)["score"][0] == [16]
     written = {str(folder) for folder in found}
     for slot in (0, 1):
-        payload = run.context.directory.record(f"setting0-round0-batch{slot}-stage1-train").payload
-        worst = min(range(4), key=lambda number: payload["scores"][number])
-        for number, member in enumerate(payload["members"]):
-            folder = f"enumerate/{structure_name(member['structure'])}/restart{member['restart']}"
-            assert (folder in written) == (number != worst)
+        members = stored_members(run.context.directory, Task("train", 0, 0, 1, slot))
+        worst = min(members, key=lambda member: member.found.score)
+        for member in members:
+            name = structure_name(member.candidate.structure.as_dict())
+            folder = f"enumerate/{name}/restart{member.candidate.restart}"
+            assert (folder in written) == (member is not worst)
 
 
 def test_a_sweep_has_a_folder_and_hparams_for_each_setting(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""`structflow schema`: the JSON schema of specs, for editors."""
+"""`structflow schema`: the JSON schema of specs, for editors, and of what a run stores."""
 
 from __future__ import annotations
 
@@ -8,8 +8,21 @@ from ..options import print_json
 
 
 @click.command()
-def command() -> None:
-    """Print the JSON schema of specs, with the installed plugins' keys."""
-    from ...spec.schema import json_schema
+@click.option(
+    "--of",
+    "what",
+    type=click.Choice(["spec", "decide", "train", "select", "evaluate"]),
+    default="spec",
+    show_default=True,
+    help="Specs, or the record of a kind of task.",
+)
+def command(what: str) -> None:
+    """Print the JSON schema of specs, with the installed plugins' keys, or of a record of a run."""
+    if what == "spec":
+        from ...spec.schema import json_schema
 
-    print_json(json_schema())
+        print_json(json_schema())
+    else:
+        from ...store.records import KINDS
+
+        print_json(KINDS[what].model_json_schema(mode="serialization"))

@@ -1,0 +1,258 @@
+"""What the tasks of a run commit, as models with named fields: they are validated on reading and can't be changed.
+
+A record names members by their training keys; what belongs to a member alone is an entry of `store.entries`.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Any, NamedTuple, TypeVar
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, JsonValue
+
+from ..plugins import Removal
+
+
+def finite_or_none(value: Any) -> float | None:
+    """A number of any type as Python's; None for NaN and infinities, which JSON doesn't have."""
+    return float(value) if value is not None and math.isfinite(value) else None
+
+
+Number = Annotated[float | None, BeforeValidator(finite_or_none)]
+"""A finite number, or None where there is none."""
+
+Chance = Annotated[float, BeforeValidator(lambda value: math.nan if value is None else value)]
+"""A probability, NaN (null in JSON) of a member that diverged."""
+
+StructureJson = dict[str, list[str] | list[int]]
+"""A structure: functions chosen on every edge and shapes chosen for nodes, {"x->h": ["dense:tanh"], "h": [20]}."""
+
+Metrics = dict[str, Number]
+"""Metrics by name."""
+
+
+class Stored(BaseModel):
+    """Something that is written once."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+OpenJson = dict[str, list[str]]
+"""The functions that may still be chosen on every edge: {"x->h": ["dense:tanh", "dense:relu"]}."""
+
+
+class ParentName(Stored):
+    """The member of an earlier round that another one starts from."""
+
+    round: int
+    structure: StructureJson | None
+    open: OpenJson | None
+    restart: int
+
+
+class MemberName(NamedTuple):
+    """A member of a batch: numbers of its structure, parent and removal in the batch's lists, and its training keys.
+
+    `keys` are the digests after every stage.
+    """
+
+    structure: int
+    restart: int
+    fold: int
+    parent: int | None
+    removal: int
+    keys: tuple[str, ...]
+
+
+class BatchRecord(Stored):
+    """Members that train together, and the slots of every candidate on every edge (`capacities`)."""
+
+    structures: tuple[StructureJson | None, ...]
+    open: OpenJson | None
+    parents: tuple[ParentName, ...]
+    removals: tuple[Removal | None, ...]
+    members: tuple[MemberName, ...]
+    shapes: tuple[tuple[str, tuple[int, ...]], ...]
+    capacities: tuple[tuple[int, ...], ...]
+
+
+class DecideRecord(Stored):
+    """The members of a round, batch by batch, and the structures `against` that they are repelled from."""
+
+    batches: tuple[BatchRecord, ...]
+    against: tuple[StructureJson, ...]
+
+
+class Failure(Stored):
+    """The error of a member's code: in which stage, after how many of its steps, and what was raised."""
+
+    stage: int
+    step: int
+    error: str
+
+
+class Convergence(Stored):
+    """The measure of `train.convergence` of one member; numbers that aren't finite are None."""
+
+    gained: Number
+    gained_se: Number
+    still_gaining: Number
+    still_gaining_se: Number
+    left_to_gain: Number
+
+
+class Complexities(Stored):
+    """Complexities of one member, in nats; see `evidence.complexity`."""
+
+    c_param: Number
+    c_struct: Number
+    c_struct_differential: Number
+    relative_density: Number
+
+
+class RemovalReport(Stored):
+    """How many weights a member has and how many are left, and its metrics by rows (`train`, `test`)."""
+
+    weights: int
+    left: int
+    metrics: dict[str, Metrics]
+
+
+class TrainedMember(Stored):
+    """A member of a decided batch after a stage: its key, the digest of its values, or why it has none (`failed`).
+
+    `diverged_at` is the step of its stage at which its objective wasn't finite, −1 for never; `bound` the bound of the
+    last step, in training units. After the last stage `score` and `objective` are what restarts are compared by, and of
+    a relaxed member `probabilities` holds P(a rounded γ picks the function) by edge, and `rounded` what it rounds to.
+    """
+
+    key: str
+    digest: str | None = None
+    diverged_at: int = -1
+    bound: Number = None
+    complexities: Complexities | None = None
+    score: Number = None
+    objective: Number = None
+    probabilities: dict[str, dict[str, Chance]] | None = None
+    rounded: StructureJson | None = None
+    removal: RemovalReport | None = None
+    failed: Failure | None = None
+
+
+class TrainRecord(Stored):
+    """The members of a decided batch after a stage, in its order; none where the slot is empty."""
+
+    members: tuple[TrainedMember, ...] = ()
+
+
+class SelectedStructure(Stored):
+    """The restarts of a structure, None for the relaxation, or of its networks with pruned weights.
+
+    `scores` are by round and restart; `best` is the training key of the best restart and `best_restart` its number,
+    None where all diverged or failed. `rounded` is what the restarts of the relaxation round to.
+    """
+
+    structure: StructureJson | None
+    pruned: bool = False
+    scores: tuple[Number, ...]
+    best: str | None
+    best_restart: int | None
+    agreement: float
+    rounded: tuple[StructureJson | None, ...] | None = None
+
+
+class FailedMember(Stored):
+    """A member without a result, by structure and restart, and the error; `round`, `stage`, `step` of its training."""
+
+    structure: StructureJson | None
+    restart: int
+    error: str
+    round: str | None = None
+    stage: int | None = None
+    step: int | None = None
+
+
+class SelectRecord(Stored):
+    """The best restart of every structure; how many members there are, how many of them diverged, and who failed."""
+
+    structures: tuple[SelectedStructure, ...]
+    members: int
+    diverged: int
+    failed: tuple[FailedMember, ...] = ()
+
+
+class Pruning(Stored):
+    """By which criterion what share of the weights was removed, of how many `weights`, and how many are `left`."""
+
+    criterion: str
+    share: float
+    weights: int
+    left: int
+
+
+class RemovalCurve(Stored):
+    """Weights `removed`, bound and metrics for every share of weights removed, and metrics under noise by its size."""
+
+    share: tuple[float, ...]
+    removed: tuple[int, ...]
+    bound: tuple[Number, ...]
+    bound_se: tuple[Number, ...]
+    metrics: dict[str, dict[str, tuple[Number, ...]]]
+    input_noise: dict[str, dict[str, tuple[Number, ...]]]
+    weight_noise: dict[str, dict[str, tuple[Number, ...]]]
+
+
+class Evaluation(Complexities):
+    """What is found of a member, in the target's original units; estimates of log evidence by estimator.
+
+    `noise_se` is the error of the score without that of sampling rows, where rows were sampled. `evidence_missing` says
+    why an estimator has no value, `evidence_unsure` why it has no error, `evidence_raised` what its code raised.
+    `robustness` holds metrics by rows, by what noise is on and by its standard deviation; `relevance` curves by
+    criterion, where they are asked for.
+    """
+
+    structure: StructureJson | None
+    restart: int
+    pruned: Pruning | None = None
+    score: Number
+    score_se: Number
+    noise_se: Number = None
+    log_evidence: Number
+    log_evidence_se: Number
+    evidence: dict[str, Number]
+    evidence_se: dict[str, Number]
+    evidence_missing: dict[str, str]
+    evidence_unsure: dict[str, str]
+    evidence_raised: dict[str, str]
+    q_probability: dict[str, dict[str, Chance]]
+    hyperparameters: dict[str, JsonValue]
+    metrics: dict[str, Metrics]
+    robustness: dict[str, dict[str, dict[str, Metrics]]]
+    relevance: dict[str, RemovalCurve] | None = None
+
+
+class EvaluatedMember(Stored):
+    """A picked member by its training key, the key of its evaluation, and how far its training converged."""
+
+    key: str
+    evaluation: str
+    digest: str
+    convergence: Convergence
+
+
+class EvaluateRecord(Stored):
+    """The members picked from a batch, in the order they were evaluated in, and those whose evaluation raised."""
+
+    members: tuple[EvaluatedMember, ...] = ()
+    failed: tuple[FailedMember, ...] = ()
+
+
+Result = TypeVar("Result", bound=Stored)
+
+KINDS: dict[str, type[Stored]] = {
+    "decide": DecideRecord,
+    "train": TrainRecord,
+    "select": SelectRecord,
+    "evaluate": EvaluateRecord,
+}
+"""The records by kind of task."""
