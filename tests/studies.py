@@ -23,6 +23,7 @@ from structflow.spec.load import study_from_mapping
 from structflow.spec.study import Study
 from structflow.store.digest import digest_of_json
 from structflow.store.inspection import seal_start
+from structflow.store.records import Evaluation
 from structflow.store.run_directory import RunDirectory, without_nan
 
 EDGE = {"from": "x", "to": "h", "choose": "one", "basis": [{"type": "dense"}, {"type": "dense", "activation": "relu"}]}
@@ -143,3 +144,13 @@ def call(*arguments: Any, cwd: Path, **environment: str) -> subprocess.Completed
 def plan_tasks(document: Mapping[str, Any]) -> list[str]:
     """Names of the tasks in the order that a run in one process does them."""
     return [task.name for task in plan(document).tasks()]
+
+
+def evaluation(structure: Mapping[str, Any], **found: Any) -> Evaluation:
+    """What is found of a structure: the given fields, and nothing else."""
+    numbers = ("c_param", "c_struct", "c_struct_differential", "relative_density")
+    numbers += ("score", "score_se", "log_evidence", "log_evidence_se")
+    by_name = ("evidence", "evidence_se", "evidence_missing", "evidence_unsure", "evidence_raised")
+    by_name += ("q_probability", "hyperparameters", "metrics", "robustness")
+    nothing = {**dict.fromkeys(numbers), **{name: {} for name in by_name}}
+    return Evaluation(**{"structure": structure, "restart": 0, **nothing, **found})

@@ -140,7 +140,7 @@ def test_structures_count_with_their_prior():
 
 def test_a_value_that_is_no_number_is_told_too():
     """As where a bound overflows, without a reason of the estimator's own."""
-    member = {"structure": TANH, "evidence": {"elbo": -1.0, "iwelbo": None}, "evidence_missing": {}}
+    member = studies.evaluation(TANH, evidence={"elbo": -1.0, "iwelbo": None})
     assert missing_estimates([member]) == [
         "iwelbo has no value for 1 structure(s); x->h dense:tanh: its estimate isn't a finite number"
     ]
@@ -149,11 +149,11 @@ def test_a_value_that_is_no_number_is_told_too():
 def test_structures_are_named_under_each_reason():
     """Three of five names for the first reason; the estimator that ranks is told of before the ranking instead."""
     members = [
-        {
-            "structure": {"x->h": [f"dense:{name}"]},
-            "evidence": {"ais": None, "laplace": None},
-            "evidence_missing": {"laplace": "a kink" if name < "e" else "no mode"},
-        }
+        studies.evaluation(
+            {"x->h": [f"dense:{name}"]},
+            evidence={"ais": None, "laplace": None},
+            evidence_missing={"laplace": "a kink" if name < "e" else "no mode"},
+        )
         for name in "abcde"
     ]
     assert missing_estimates(members) == [

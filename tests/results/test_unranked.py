@@ -13,6 +13,7 @@ from structflow.plugins.registry import registry
 from structflow.report.text import print_summary
 from structflow.results.read import is_whole
 from structflow.results.unranked import unranked_structures, unranked_warning
+from structflow.store.records import SelectedStructure, SelectRecord
 
 LINEAR, DENSE = {"x->y": ["linear"]}, {"x->y": ["dense:tanh"]}
 NOT_LINEAR = "the model isn't linear in its weights, so that its evidence has no closed form"
@@ -170,27 +171,23 @@ def test_values_without_a_rank_stand_beside_their_structure(capsys, monkeypatch,
 
 
 def item(name, *scores):
-    return {"structure": {"x->y": [name]}, "scores": list(scores)}
+    return SelectedStructure(structure={"x->y": [name]}, scores=scores, best=None, best_restart=None, agreement=1.0)
 
 
 def test_every_reason_has_its_words():
     """No value, no number, a failed evaluation, a failed training, all diverged; what is ranked isn't in it."""
-    selection = [
+    structures = (
         item("a", -1.0),
         item("b", -1.0),
         item("c", -1.0),
         item("d", None),
         item("e", None, None),
         item("f", -2.0),
-    ]
+    )
+    selection = SelectRecord(structures=structures, members=7, diverged=2)
     evaluated = [
-        {
-            "structure": {"x->y": ["a"]},
-            "evidence": {"ais": None},
-            "evidence_se": {},
-            "evidence_missing": {"ais": "why"},
-        },
-        {"structure": {"x->y": ["b"]}, "evidence": {"ais": None}, "evidence_se": {}, "evidence_missing": {}},
+        studies.evaluation({"x->y": ["a"]}, evidence={"ais": None}, evidence_missing={"ais": "why"}),
+        studies.evaluation({"x->y": ["b"]}, evidence={"ais": None}),
     ]
     failures = [
         {"structure": {"x->y": ["c"]}, "during": "evaluation", "error": "X: y"},
