@@ -4,7 +4,7 @@
 
 The moments are:
 
-- `opening`: just before the plan of a new run gets its name,
+- `start`: just before the plan of a new run gets its name,
 - `write`: just before a file of trained members is opened for writing,
 - `chunk`: just after that, when its third byte has been written,
 - `link`: just before a record is linked into place,
@@ -31,7 +31,7 @@ MEMBERS = r"\.[0-9a-f]{32}\.[0-9a-f]{12}\.npz\.[0-9a-f]{32}"
 def is_moment(moment: str, event: str, arguments: tuple[Any, ...], state: dict[str, Any]) -> bool:
     """Whether an audit event of Python is what is waited for."""
     name = str(arguments[0]) if arguments else ""  # within its folder, which is opened already
-    if moment == "opening":
+    if moment == "start":
         return event == "os.rename" and arguments[1] == "plan.json"
     if moment in ("write", "chunk"):
         return event == "open" and arguments[2] & os.O_CREAT != 0 and re.fullmatch(MEMBERS, name) is not None

@@ -51,7 +51,7 @@ def trained(folder: Path) -> list[Path]:
 
 def half_trained(folder: Path) -> set[str]:
     """Tasks with a checkpoint."""
-    return {path.parent.name for path in folder.glob("run/checkpoints/*/step-*")}
+    return {path.parent.parent.name for path in folder.glob("run/checkpoints/*/*/step-*")}
 
 
 def workers_of(folder: Path) -> set[str]:

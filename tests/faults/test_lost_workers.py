@@ -63,7 +63,7 @@ def test_code_that_changes_while_workers_of_ones_own_are_restarted(tmp_path, pac
     environment = {**sabotage.environment, "PYTHONPATH": path_with(package.parent, sabotaged.PACKAGE)}
     sabotage.hold()
     with started(*asked, cwd=tmp_path, **environment) as process:
-        wait_until(lambda: len(list(tmp_path.glob("run/checkpoints/*/step-*"))) >= workers, "all train", process)
+        wait_until(lambda: len(list(tmp_path.glob("run/checkpoints/*/*/step-*"))) >= workers, "all train", process)
         sabotaged.change(package)
         sabotage.kill_some(0, ["exit"], deaths=workers)
         begun = time.monotonic()

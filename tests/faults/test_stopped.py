@@ -100,7 +100,7 @@ def test_stopped_while_it_compiles(tmp_path, number, times, code):
 @pytest.mark.parametrize(
     ("name", "moment", "count"),
     [
-        ("SIGKILL", "opening", 1),
+        ("SIGKILL", "start", 1),
         ("SIGKILL", "write", 1),
         ("SIGKILL", "chunk", 1),
         ("SIGKILL", "link", 3),
@@ -124,7 +124,7 @@ def test_stopped_while_it_writes(tmp_path, sabotage, undisturbed, name, moment, 
     assert len(done.stderr.splitlines()) <= 3
     committed = len(states(tmp_path))
     # decide has no members; the third commit is that of the second batch
-    assert committed == {"opening": 0, "write": 1, "chunk": 1, "link": 2, "linked": 2}[moment]
+    assert committed == {"start": 0, "write": 1, "chunk": 1, "link": 2, "linked": 2}[moment]
     if moment == "chunk" and name == "SIGKILL":
         assert 3 in {path.stat().st_size for path in tmp_path.glob("run/members/.*")}
     continues(tmp_path, undisturbed)

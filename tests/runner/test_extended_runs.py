@@ -1,4 +1,4 @@
-"""A run continued with a spec that has more in it: what was trained is taken over, and only what is new is trained."""
+"""A run continued with a spec that has more in it: what was trained is reused, and only what is new is trained."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def finished(small, tmp_path):
 
 @pytest.fixture
 def trained(monkeypatch):
-    """(structure or open set, restart, fold, stage) of every member that is trained, not taken over."""
+    """(structure or open set, restart, fold, stage) of every member that is trained, not reused."""
     members, really = [], train_module.trained_here
 
     def spy(context, task, batch, *others):
@@ -127,7 +127,7 @@ def test_only_what_is_new_is_trained(finished, trained, change, new):
     assert extended.summary["status"] == "finished"
 
 
-def test_a_second_extension_takes_over_from_both_openings(finished, trained):
+def test_a_second_extension_reuses_both_revisions(finished, trained):
     """4 members of the first, 2 of the second; the third adds a restart of 3 structures."""
     studies.run(with_sine(), finished)
     trained.clear()
@@ -239,7 +239,7 @@ def test_the_order_of_functions_counts_in_common_coordinates(tmp_path, trained):
     assert_equal_results(extended, studies.run(turned, tmp_path / "fresh"))
 
 
-def test_shared_weights_are_taken_over(tmp_path, trained):
+def test_shared_weights_are_reused(tmp_path, trained):
     """Two functions that share weights, one of which comes later: the first's start depends on both being there."""
     tied = [{"type": "dense", "share": "w"}, {"type": "dense", "activation": "relu", "share": "w"}]
     document = studies.spec(model=studies.model([{**studies.EDGE, "basis": tied}, studies.LAST], h={"shape": [2]}))
@@ -360,7 +360,7 @@ def extended_digests(small, tmp_path_factory):
 
 @pytest.mark.parametrize("moves", [1, 5, *(pytest.param(moves, marks=pytest.mark.faults) for moves in (0, 2, 8, 9))])
 def test_an_extension_cut_short_goes_on(small, finished, extended_digests, trained, monkeypatch, moves):
-    """The process dies after so many renames (of 9 that an opening needs); the same call ends as if it hadn't."""
+    """The process dies after so many renames (of 9 that a revision needs); the same call ends as if it hadn't."""
     left, really = iter(range(moves)), OwnFolder.rename
 
     def rename(self, source, target):
@@ -381,7 +381,7 @@ def test_an_extension_cut_short_goes_on(small, finished, extended_digests, train
     assert studies.digests(finished / "earlier" / "0") == studies.digests(small)
 
 
-def test_a_damaged_record_of_an_earlier_opening_is_passed_over(finished, trained):
+def test_a_damaged_record_of_an_earlier_revision_costs_nothing(finished, trained):
     """Members are read by their keys: nothing depends on it, and `verify` names the file where it is asked about it."""
     studies.run(changed(compute__members_per_batch=2), finished)
     record = finished / "earlier" / "0" / "records" / "setting0-round0-batch0-stage0-train.json"
@@ -404,7 +404,7 @@ def test_arrays_that_were_lost_are_trained_again(finished, trained):
     assert extended.summary["extension"]["reasons"] == {"not trained before": 2, "its values were lost": 4}
 
 
-def test_openings_are_numbered_on(finished, trained):
+def test_revisions_are_numbered_on(finished, trained):
     """The oldest of two is deleted by hand; the next extension has a number of its own and overwrites nothing."""
     studies.run(changed(optimizer__restarts=3), finished)
     studies.run(changed(optimizer__restarts=4), finished)
@@ -416,7 +416,7 @@ def test_openings_are_numbered_on(finished, trained):
     assert sorted(path.name for path in (finished / "earlier").iterdir()) == ["1", "2"]
 
 
-def test_damaged_data_cost_no_earlier_opening(finished):
+def test_damaged_data_cost_no_earlier_revision(finished):
     """They are the run's own, so `--repair` refuses; what was found before is still there."""
     studies.run(with_sine(), finished)
     file = finished / "data.npz"
@@ -426,7 +426,7 @@ def test_damaged_data_cost_no_earlier_opening(finished):
     assert (finished / "earlier" / "0" / "plan.json").exists()
 
 
-def test_an_opening_that_is_no_longer_valid_blames_no_member(finished, trained):
+def test_a_revision_that_is_no_longer_valid_blames_no_member(finished, trained):
     """As where a package is gone whose function it had: members are known by their keys, whatever it says."""
     studies.run(changed(optimizer__restarts=3), finished)
     settings = finished / "settings.json"
@@ -439,7 +439,7 @@ def test_an_opening_that_is_no_longer_valid_blames_no_member(finished, trained):
     assert len(extended.ranking) == 2
 
 
-def test_a_late_task_of_an_earlier_opening_commits_nothing(finished, monkeypatch):
+def test_a_late_task_of_an_earlier_revision_commits_nothing(finished, monkeypatch):
     """A task that was begun before the run was extended ends after it."""
     really, task = run_task.perform, "setting0-round0-batch0-stage0-train"
 
