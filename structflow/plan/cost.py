@@ -201,13 +201,37 @@ def evaluation_work(step: StepWork, spec: Spec, rows: tuple[int, int], members: 
     """What is evaluated of a round after its training, from the work `step` of a step of one member.
 
     `rows` are those of training and of test. Every member's complexities and score are estimated from a few samples;
-    those of the best restart of every structure, and its evidence and metrics, from `evidence.samples`.
+    those of the best restart of every structure, and its metrics, from `evidence.samples`, and its evidence as the
+    estimators say. Robustness and curves of removed weights predict rows again for each draw of noise.
     """
     train, test = rows
     each = 2 * train * selection_samples(spec) * members
-    best = (3 * train + test) * spec.evidence.samples * structures
-    share = EVALUATION_SHARE * (each + best) / (step_rows(spec, train) * spec.optimizer.inner.samples)
+    samples, robustness = spec.evidence.samples, spec.robustness
+    best = (2 * train + test) * samples + train * estimates_cost(spec, round(step.weights))
+    draws = sum(robustness.samples if sd > 0 else 1 for sd in (*robustness.inputs, *robustness.weights))
+    best += draws * (train + test) * samples
+    evaluated = each + best * structures + curves_rows(spec, rows, structures)
+    share = EVALUATION_SHARE * evaluated / (step_rows(spec, train) * spec.optimizer.inner.samples)
     return StepWork(0.0, share * step.numbers, share * step.multiplications, 0.0)
+
+
+def estimates_cost(spec: Spec, weights: int) -> float:
+    """Evaluations of the training rows, by one sample, of all estimators for a member with so many weights."""
+    found = 0.0
+    for options in spec.evidence.estimators:
+        found += registry().get("evidence_estimators", options.type).cost(options, weights, spec.evidence.samples)
+    return found
+
+
+def curves_rows(spec: Spec, rows: tuple[int, int], structures: int) -> float:
+    """Rows that all curves of removed weights evaluate: at every share the bound, metrics, and metrics under noise."""
+    curves = spec.relevance
+    if curves is None:
+        return 0.0
+    train, test = rows
+    noisy = (len(curves.input_noise) + len(curves.weight_noise)) * curves.perturbations * (test or train)
+    drawn = structures if curves.structures == "all" else min(structures, curves.structures)
+    return drawn * len(curves.criteria) * len(curves.shares) * curves.samples * (2.0 * train + test + noisy)
 
 
 @dataclass(frozen=True)

@@ -113,6 +113,14 @@ class EvidenceEstimator(Plugin):
         return None
 
     @staticmethod
+    def cost(options: Any, weights: int, samples: int) -> float:
+        """Evaluations of log p(y | X, w) that an estimate takes for one member with so many weights.
+
+        A gradient counts as two more. Forecasts of time rest on it; by default one for each of the samples.
+        """
+        return float(samples)
+
+    @staticmethod
     @abstractmethod
     def estimate(options: Any, trained: Any, samples: int) -> Estimate:
         """Estimate for `TrainedMembers`, in the units the model was trained in."""

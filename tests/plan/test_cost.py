@@ -99,6 +99,32 @@ def test_what_follows_training_is_in_the_forecast():
     assert found.multiplications == pytest.approx(EVALUATION_SHARE * one.multiplications * passes)
 
 
+@pytest.mark.parametrize(
+    ("sections", "passes"),
+    [
+        ({"evidence": {"samples": 256, "estimators": ["elbo", {"type": "iwelbo", "k": 100}]}}, 400 * 2 * 100),
+        (
+            {"evidence": {"samples": 256, "estimators": ["elbo", {"type": "ais", "temperatures": 10, "chains": 4}]}},
+            400 * 3 * (4 + 16) * 10 * 4,  # with 16 chains to tune the steps; a gradient is three evaluations
+        ),
+        ({"robustness": {"inputs": [0, 0.5], "weights": [0.1], "samples": 8}}, 500 * 256 * (1 + 8 + 8)),
+        (  # two criteria, three shares: the bound and metrics of 400 rows, metrics of 100, and 2 × 5 times under noise
+            {"relevance": {"criteria": ["random", "graves"], "shares": [0, 0.5, 0.9], "samples": 10,
+                           "input_noise": [0.5], "weight_noise": [0.1], "perturbations": 5}},
+            2 * 3 * 10 * (2 * 400 + 100 + 2 * 5 * 100),
+        ),
+    ],
+)  # fmt: skip
+def test_estimators_robustness_and_curves_are_in_the_forecast(sections, passes):
+    """Beyond what the metrics and the bound take, for one structure of one member."""
+    one, base = work_of(two_layers(20), 1), {**two_layers(20), "evidence": {"samples": 256}}
+    plain, more = (
+        evaluation_work(one, studies.study(document).settings[0].stages[0], (400, 100), 1, 1)
+        for document in (base, {**base, **sections})
+    )
+    assert more.numbers - plain.numbers == pytest.approx(EVALUATION_SHARE * one.numbers * passes / 400)
+
+
 def test_small_studies_take_one_thread():
     """Two threads that share some thousand numbers wait for each other; of a large batch each does half."""
     assert make_plan(studies.study(studies.spec()), "cpu", False, 2).execution.threads == 1

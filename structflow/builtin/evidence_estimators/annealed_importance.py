@@ -81,6 +81,10 @@ class AnnealedImportance(EvidenceEstimator):
     needs_normal_prior = True
 
     @staticmethod
+    def cost(options: AnnealedImportanceOptions, weights: int, samples: int) -> float:
+        return 3.0 * (options.chains + MOST_PILOTS) * options.temperatures * (options.leapfrogs + 1)
+
+    @staticmethod
     def estimate(options: AnnealedImportanceOptions, trained: TrainedMembers, samples: int) -> Estimate:
         """The log of the mean weight; `samples` is ignored. Raises `CallError` from a point."""
         import torch

@@ -46,6 +46,10 @@ class Exact(EvidenceEstimator):
         return NOT_NORMAL if facts.target != "continuous" else too_many_weights(facts.weights)
 
     @staticmethod
+    def cost(options: Any, weights: int, samples: int) -> float:
+        return 4.0 * (1 + weights)
+
+    @staticmethod
     def estimate(options: Any, trained: TrainedMembers, samples: int) -> Estimate:
         """The evidence; `samples` is ignored. Raises `CallError` for too many weights."""
         import torch

@@ -40,6 +40,10 @@ class ImportanceWeighted(EvidenceEstimator):
     of_weights = True
 
     @staticmethod
+    def cost(options: ImportanceWeightedOptions, weights: int, samples: int) -> float:
+        return float(max(2, samples // options.k) * options.k)
+
+    @staticmethod
     def estimate(options: ImportanceWeightedOptions, trained: TrainedMembers, samples: int) -> Estimate:
         """The mean over repetitions and its standard error."""
         import torch

@@ -8,13 +8,16 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import Field
 
 from ...plugins import Estimate, EvidenceEstimator, ModelFacts, Options, TrainedMembers
-from .modes import find_modes
+from .modes import MOST_GRADIENTS, find_modes
 from .scaled_energy import ScaledEnergy, check_size, too_many_weights
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from .modes import Modes
+
+USUAL_NEWTON_STEPS = 6
+"""Newton steps that a forecast counts on."""
 
 MOST_EXCESS = 0.1
 """½ gᵀH⁻¹g, in nats, of a point that still counts as a mode: little beside what the approximation itself is off by."""
@@ -47,6 +50,11 @@ class Laplace(EvidenceEstimator):
     @staticmethod
     def why_no_value(options: LaplaceOptions, facts: ModelFacts) -> str | None:
         return too_many_weights(facts.weights)
+
+    @staticmethod
+    def cost(options: LaplaceOptions, weights: int, samples: int) -> float:
+        """Half of the gradients that a search for the mode may take, and a handful of Hessians, column by column."""
+        return 3.0 * MOST_GRADIENTS / 2 + USUAL_NEWTON_STEPS * 6.0 * weights
 
     @staticmethod
     def estimate(options: LaplaceOptions, trained: TrainedMembers, samples: int) -> Estimate:

@@ -28,6 +28,10 @@ class SgdEntropy(EvidenceEstimator):
     loose = True
 
     @staticmethod
+    def cost(options: DescentOptions, weights: int, samples: int) -> float:
+        return 9.0 * options.restarts * options.steps
+
+    @staticmethod
     def estimate(options: DescentOptions, trained: TrainedMembers, samples: int) -> Estimate:
         """The bound, and its standard error over 50 or more restarts; `samples` is ignored."""
         return bound_of_descent(trained.weights, options, langevin=False, phase="sgd_entropy")

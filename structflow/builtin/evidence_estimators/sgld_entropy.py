@@ -24,6 +24,10 @@ class SgldEntropy(EvidenceEstimator):
     needs_density = False
 
     @staticmethod
+    def cost(options: DescentOptions, weights: int, samples: int) -> float:
+        return 9.0 * options.restarts * options.steps
+
+    @staticmethod
     def estimate(options: DescentOptions, trained: TrainedMembers, samples: int) -> Estimate:
         """The bound, and its standard error over 50 or more restarts; `samples` is ignored."""
         return bound_of_descent(trained.weights, options, langevin=True, phase="sgld_entropy")
