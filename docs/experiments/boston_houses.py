@@ -34,7 +34,7 @@ from structflow.builtin.evidence_estimators.entropy_of_descent import Descent, L
 from structflow.builtin.evidence_estimators.joint_derivatives import LogJoint
 from structflow.data.dataset import Dataset
 from structflow.evidence.trained import TrainedPopulation
-from structflow.evidence.weight_vectors import PopulationWeights
+from structflow.objective.weight_vectors import PopulationWeights
 from structflow.model.population import build_population
 from structflow.objective.bound import Bound
 from structflow.objective.noise import member_keys

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ..plugins import Estimate, Relevance
 from ..plugins.calling import Calling, broken_contract
-from .weight_vectors import PopulationWeights
+from ..objective.weight_vectors import PopulationWeights
 
 CHUNK_NUMBERS = 2_000_000
 """Numbers of a node's values that are held at a time: it bounds memory, never what is computed."""

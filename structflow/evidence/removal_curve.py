@@ -16,7 +16,7 @@ from ..objective.bound import Bound
 from ..objective.noise import NoiseField, NoiseLayout, member_keys, noise_source
 from .metrics import MemberPrediction, quality_of, scaled
 from .removal import bound_without, draws_without, in_chunks, kept_after
-from .weight_vectors import PopulationWeights
+from ..objective.weight_vectors import PopulationWeights
 
 Metrics = list[dict[str, float]]
 """Metrics of every member by name."""

@@ -16,7 +16,7 @@ from ..model.population import Indices
 from ..objective.bound import Bound, Noise, Terms
 from ..objective.noise import noise_source
 from ..objective.structure import StructureSamples
-from .weight_vectors import PopulationWeights
+from ..objective.weight_vectors import PopulationWeights
 
 CHUNK_NUMBERS = 2_000_000
 """Numbers of one node's values that an evaluation holds at a time: it bounds memory, never what is computed."""

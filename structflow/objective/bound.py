@@ -225,6 +225,22 @@ class Bound:
         """log p(y_i | f_i), (M, S, rows), of outputs (M, S, rows, *out_shape) for the targets y (rows, …)."""
         return self._row_log_likelihood(parameters, y, Output(outputs, None))
 
+    def output_curvature(self, parameters: Parameters, y: Tensor, outputs: Tensor) -> Tensor:
+        """−∂²log p(y_i | f_i)/∂f_i², (M, rows, out, out), at outputs (M, 1, rows, *out_shape) for targets y."""
+        own, of_y = self.likelihood_parameters(parameters), 0 if self.own_rows else None
+
+        def of_part(likelihood: GuardedLikelihood, numbers: Sequence[int] | slice) -> Tensor:
+            given = {name: value[numbers] for name, value in own.items()}
+            found: Tensor = vmap(likelihood.curvature, (0, of_y, 0))(
+                given, y[numbers] if self.own_rows else y, outputs[numbers, 0]
+            )
+            return found
+
+        if len(self.same_density) == 1:
+            return of_part(self.likelihoods[0], slice(None))
+        parts = [of_part(self.likelihoods[numbers[0]], numbers) for numbers in self.same_density]
+        return torch.cat(parts)[np.argsort(np.concatenate(self.same_density)).tolist()]
+
     def outputs(self, parameters: Parameters, noise: Noise, x: Tensor, c_temp: Tensor, indices: Indices) -> Output:
         """Mean and variance of the output node for every member, sample and row."""
         return self._forward(parameters, noise, x, c_temp, indices)[1]

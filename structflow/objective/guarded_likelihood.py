@@ -28,6 +28,7 @@ class GuardedLikelihood:
         self.options: Any = plugin.options
         self.target: TargetKind = plugin.target
         self.target_scale: np.ndarray = plugin.target_scale
+        self.is_normal: bool = plugin.is_normal
 
     @property
     def has_own_draw(self) -> bool:
@@ -64,6 +65,16 @@ class GuardedLikelihood:
         with Calling(type(self.plugin), "expected_log_prob"):
             found = self.plugin.expected_log_prob(parameters, y, mean, variance)
         return self._rows("expected_log_prob", found, mean)
+
+    def curvature(self, parameters: Parameters, y: Tensor, f: Tensor) -> Tensor:
+        """−∂²log p(y_i | f_i)/∂f_i², (rows, out, out), of one member."""
+        with Calling(type(self.plugin), "curvature"):
+            found: Any = self.plugin.curvature(parameters, y, f)
+        width = f[0].numel()
+        if not isinstance(found, Tensor) or tuple(found.shape) != (len(f), width, width) or found.dtype != f.dtype:
+            expected = f"{(len(f), width, width)} in {f.dtype}, a matrix a row over the flattened output"
+            raise self._broken("curvature", kind_of_value(found), expected)
+        return found
 
     def moments(self, parameters: Parameters, f: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and variance of y given f, (rows, …) each, of one member."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from torch import Tensor
@@ -11,6 +11,7 @@ from torch.func import vmap
 
 from ..plugins import WeightPosterior, WeightPrior
 from ..plugins.calling import Calling, broken_contract
+from ..plugins.weight_posterior import CurvatureKind
 from .parameters import Parameters
 
 RESERVED = ("log_precision", "structure", "structure_temperature", "prior_structure", "likelihood", "kept")
@@ -72,6 +73,15 @@ class GuardedPosterior:
             got = f"the shape {tuple(found.shape[1:])}" if isinstance(found, Tensor) else type(found).__name__
             raise broken_contract(self.plugin, "columns", got, "(n, k)")
         return found
+
+    def curvature(self) -> CurvatureKind:
+        """What H is, of a family that fits it after training."""
+        with Calling(self.plugin, "curvature"):
+            found: Any = self.plugin.curvature(self.options)
+        if found not in get_args(CurvatureKind):
+            raise broken_contract(self.plugin, "curvature", repr(found), " or ".join(get_args(CurvatureKind)))
+        kind: CurvatureKind = found
+        return kind
 
     def mask(self, parameters: Parameters, kept: Tensor) -> Parameters:
         """Parameters with the weights removed where `kept` (C, n) is 0."""

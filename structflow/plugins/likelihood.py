@@ -23,10 +23,13 @@ class Likelihood(Plugin):
 
     `target` says how the target column is read: `continuous` numbers (standardised on request), `classes` (any
     labels, coded 0..C−1, one column), `binary` (two labels, coded 0 and 1, columns kept), `counts` (whole
-    numbers ≥ 0). Learned parameters (a noise level) are raised with θ: one unconstrained tensor each.
+    numbers ≥ 0). Learned parameters (a noise level) are raised with θ, or with h under a method that says so: one
+    unconstrained tensor each. One that `is_normal` is N(f, Σ) with the mean f and a diagonal Σ that depends on neither
+    f nor the row: what is linear in f is then known in closed form.
     """
 
     target: ClassVar[TargetKind]
+    is_normal: ClassVar[bool] = False
 
     def __init__(self, options: Any, target_scale: np.ndarray):
         """`target_scale` (targets,) is what the targets were divided by: 1 where they were not standardised."""
@@ -54,6 +57,23 @@ class Likelihood(Plugin):
     def expected_log_prob(self, parameters: dict[str, Tensor], y: Tensor, mean: Tensor, variance: Tensor) -> Tensor:
         """E log p(y_i | f_i) for f_i ~ N(mean_i, variance_i), shaped (rows,); only where `closed_form`."""
         raise TypeError(f"likelihood {self.type} has no closed-form expectation")
+
+    def curvature(self, parameters: dict[str, Tensor], y: Tensor, f: Tensor) -> Tensor:
+        """Λ_i = −∂²log p(y_i | f_i)/∂f_i², (rows, out, out), f flattened; or its expectation over y_i given f_i.
+
+        The latter is the Fisher information, which is positive semidefinite where the former isn't: negative
+        eigenvalues count as 0. By default the former, by differentiation.
+        """
+        import torch
+        from torch.func import grad, jvp, vmap
+
+        def slope(values: Tensor) -> Tensor:
+            found: Tensor = grad(lambda at: -self.log_prob(parameters, y, at).sum())(values)
+            return found
+
+        units = torch.eye(f[0].numel(), dtype=f.dtype, device=f.device).reshape(-1, *f.shape[1:])
+        columns: Tensor = vmap(lambda unit: jvp(slope, (f,), (unit.expand_as(f),))[1])(units)
+        return columns.flatten(2).movedim(0, -1)
 
     @abstractmethod
     def moments(self, parameters: dict[str, Tensor], f: Tensor) -> tuple[Tensor, Tensor]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from .plugin import Plugin
 
@@ -12,6 +12,10 @@ if TYPE_CHECKING:
 
 START_SD = 0.1
 """Standard deviation that q starts with, as a share of the scale of the starting means."""
+
+
+CurvatureKind = Literal["full", "diagonal"]
+"""The whole generalised Gauss-Newton matrix H = A + Σ_i J_iᵀ Λ_i J_i, or its diagonal."""
 
 
 class WeightPosterior(Plugin):
@@ -27,6 +31,11 @@ class WeightPosterior(Plugin):
     form where the likelihood and the prior have them. One that is
     `unrestricted` has every covariance. A family without a density (`has_density` false) is a point: its
     entropy and its log density are 0 by convention, so that −log p(w) stands for the divergence, and its variance is 0.
+
+    A point that `fits_curvature` is one only while it is trained, on log p(y, w | h). What it finds, w*, is taken for
+    the mode of N(w*, H⁻¹), H the `curvature` there: evidence and predictions are those of the network linearised at w*.
+    `default_outer` and `default_estimator` name the way of h and the estimator of evidence that a family is used with
+    where a spec names none.
     """
 
     joint: ClassVar[bool] = False
@@ -34,6 +43,9 @@ class WeightPosterior(Plugin):
     is_normal: ClassVar[bool] = False
     unrestricted: ClassVar[bool] = False
     has_density: ClassVar[bool] = True
+    fits_curvature: ClassVar[bool] = False
+    default_outer: ClassVar[str] = "one_level"
+    default_estimator: ClassVar[str] = "elbo"
 
     @staticmethod
     @abstractmethod
@@ -80,6 +92,11 @@ class WeightPosterior(Plugin):
     def columns(cls, options: Any, parameters: dict[str, Tensor]) -> Tensor:
         """C (n, k) with C Cᵀ the covariance of q(w); only of a family that `is_normal`."""
         return cls.variance(options, parameters).sqrt().diag_embed()
+
+    @staticmethod
+    def curvature(options: Any) -> CurvatureKind:
+        """What H is, of a family that `fits_curvature`."""
+        return "full"
 
     @staticmethod
     @abstractmethod

@@ -26,6 +26,10 @@ class Bernoulli(Likelihood):
 
         return (y * f - softplus(f)).sum(-1)
 
+    def curvature(self, parameters: dict[str, Tensor], y: Tensor, f: Tensor) -> Tensor:
+        """diag σ(f) σ(−f)."""
+        return (f.sigmoid() * (-f).sigmoid()).diag_embed()
+
     def moments(self, parameters: dict[str, Tensor], f: Tensor) -> tuple[Tensor, Tensor]:
         probability = f.sigmoid()
         return probability, probability * (1 - probability)

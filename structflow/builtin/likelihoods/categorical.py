@@ -23,6 +23,11 @@ class Categorical(Likelihood):
     def log_prob(self, parameters: dict[str, Tensor], y: Tensor, f: Tensor) -> Tensor:
         return f.log_softmax(-1).gather(-1, y.long()).squeeze(-1)
 
+    def curvature(self, parameters: dict[str, Tensor], y: Tensor, f: Tensor) -> Tensor:
+        """diag p − p pᵀ."""
+        p = f.softmax(-1)
+        return p.diag_embed() - p.unsqueeze(-1) * p.unsqueeze(-2)
+
     def moments(self, parameters: dict[str, Tensor], f: Tensor) -> tuple[Tensor, Tensor]:
         probabilities = f.softmax(-1)
         return probabilities, probabilities * (1 - probabilities)

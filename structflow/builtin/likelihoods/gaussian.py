@@ -25,12 +25,13 @@ class GaussianOptions(Options):
 class Gaussian(Likelihood):
     """p(y | f) = ∏_j N(y_j | f_j, σ_j²), over the targets j.
 
-    A learned σ is raised with θ, held as log σ in the units of the prepared targets and starting at 1.
+    A learned σ is held as log σ in the units of the prepared targets and starting at 1.
     """
 
     type = "gaussian"
     Options = GaussianOptions
     target = "continuous"
+    is_normal = True
     options: GaussianOptions
 
     @classmethod
@@ -62,6 +63,10 @@ class Gaussian(Likelihood):
         if variance is not None:
             square = square + variance
         return (-0.5 * math.log(2 * math.pi) - log_noise - 0.5 * square * (-2 * log_noise).exp()).sum(-1)
+
+    def curvature(self, parameters: dict[str, Tensor], y: Tensor, f: Tensor) -> Tensor:
+        """diag 1/σ²."""
+        return (-2 * self.log_noise(parameters, f)).exp().expand_as(f).diag_embed()
 
     def moments(self, parameters: dict[str, Tensor], f: Tensor) -> tuple[Tensor, Tensor]:
         return f, (2 * self.log_noise(parameters, f)).exp().expand_as(f)

@@ -32,6 +32,10 @@ class Poisson(Likelihood):
         """For normal f: E e^f = exp(mean + variance / 2)."""
         return (y * mean - (mean + 0.5 * variance).exp() - (y + 1).lgamma()).sum(-1)
 
+    def curvature(self, parameters: dict[str, Tensor], y: Tensor, f: Tensor) -> Tensor:
+        """diag e^f."""
+        return f.exp().diag_embed()
+
     def moments(self, parameters: dict[str, Tensor], f: Tensor) -> tuple[Tensor, Tensor]:
         rate = f.exp()
         return rate, rate

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -17,10 +17,10 @@ from ..model.group_index import GroupIndex, GroupTensors, to_members, to_slots
 from ..model.layout import WeightGroup
 from ..model.network import Weights
 from ..model.start import started
-from ..objective.bound import Bound
-from ..objective.kept_weights import KeptWeights
-from ..objective.noise import NoiseField, NoiseLayout, noise_source
-from ..objective.weights_posterior import Factor, GroupValues
+from .bound import Bound
+from .kept_weights import KeptWeights
+from .noise import NoiseField, NoiseLayout, noise_source
+from .weights_posterior import Factor, GroupValues
 
 PRIOR_SAMPLES = 1024
 """Draws that E log p(w) is averaged over where it has no closed form."""
@@ -133,18 +133,30 @@ class PopulationWeights:
 
     def outputs(self, weights: Tensor, rows: Tensor | None = None) -> Tensor:
         """f(x; w) at the training rows."""
-        return self._outputs(weights, self._rows(self.x, rows), self.bound.own_rows)
+        return self.outputs_of(weights, self._rows(self.x, rows), self.bound.own_rows)
 
     def outputs_at(self, weights: Tensor, x: Tensor) -> Tensor:
         """f(x; w) for weights (M, S, n) at any rows x (rows, *input_shape): (M, S, rows, *out_shape)."""
-        return self._outputs(weights, x, own_rows=False)
+        return self.outputs_of(weights, x, own_rows=False)
+
+    def rows_of_x(self, rows: Tensor) -> Tensor:
+        """Inputs of some of the training rows."""
+        return self._rows(self.x, rows)
+
+    def rows_of_y(self, rows: Tensor) -> Tensor:
+        """Targets of some of the training rows."""
+        return self._rows(self.y, rows)
+
+    def with_parameters(self, parameters: dict[str, Tensor]) -> PopulationWeights:
+        """The same members with other parameters."""
+        return replace(self, parameters=parameters)
 
     def _rows(self, values: Tensor, rows: Tensor | None) -> Tensor:
         """Some of the training rows of x or y, or all."""
         return values if rows is None else values.index_select(1 if self.bound.own_rows else 0, rows)
 
-    def _outputs(self, weights: Tensor, x: Tensor, own_rows: bool) -> Tensor:
-        """f(x; w), also where members have rows of their own."""
+    def outputs_of(self, weights: Tensor, x: Tensor, own_rows: bool) -> Tensor:
+        """f(x; w), also where members have rows of their own, (M, rows, *input_shape)."""
         population = self.bound.population
         split = self._split(weights)
         gamma = [None] * len(population.layout.graph.edges)

@@ -1,0 +1,115 @@
+"""Laplace's approximation to log evidence at the weights that members were trained to, and its gradient by h.
+
+    log p(y | h) ≈ log p(y | w*, h) + log p(w* | h) + ½ n log 2π − ½ log|H|
+
+with H of `Linearised` (MacKay 1992; Immer et al. 2021). The gradient by h, the precisions of the prior and the
+likelihood's own parameters, is that at fixed w* and J: with Σ = H⁻¹ held,
+
+    d log|H| = Σ_k Σ_kk dA_k + Σ_i c_i tr(J_i Σ J_iᵀ dΛ_i).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ..distributions.curved_normal import ByParts, ByRows, ByWeights, CurvedNormal
+from ..distributions.normal import HALF_LOG_TWO_PI
+from .linearised import Linearised
+from .parameters import Parameters
+
+
+@dataclass
+class LaplaceEvidence:
+    """Of the members of a `Linearised` network, as a function of h; `parameters` hold h, those of w* are ignored."""
+
+    linearised: Linearised
+
+    def value(self, parameters: Parameters, normal: CurvedNormal | None = None) -> Tensor:
+        """The approximation, (M,)."""
+        with torch.no_grad():
+            found = self.linearised.normal(parameters) if normal is None else normal
+            count = self.linearised.vectors.used.sum(1)
+            return self._joint(parameters) + count * HALF_LOG_TWO_PI - 0.5 * found.log_determinant
+
+    def gradient(self, parameters: Parameters, of_h: list[str]) -> Parameters:
+        """d/dh of the sum over members of the approximation and log p(h), for the parameters named in `of_h`.
+
+        NaN and infinite numbers are 0: a member whose H isn't finite keeps its h.
+        """
+        with torch.no_grad():
+            normal = self.linearised.normal(parameters)
+            of_prior = (self.linearised.precision(parameters) * normal.variance).where(self.linearised.vectors.used, 0)
+            of_outputs = self._of_outputs(parameters, normal)
+        held = {name: value.detach() for name, value in parameters.items()}
+        free = {name: held[name].clone().requires_grad_() for name in of_h}
+        at = {**held, **free}
+        with torch.enable_grad():
+            log_precision = self.linearised.vectors.with_parameters(at).log_precision
+            total = self._joint(at).sum() + self._log_hyperprior(at).sum() - 0.5 * (of_prior * log_precision).sum()
+            total = total - 0.5 * self._output_term(at, of_outputs)
+            found = torch.autograd.grad(total, list(free.values()), allow_unused=True, materialize_grads=True)
+        return {name: value.nan_to_num(0.0, 0.0, 0.0) for name, value in zip(of_h, found, strict=True)}
+
+    def _joint(self, parameters: Parameters) -> Tensor:
+        """log p(y | w*, h) + log p(w* | h), (M,)."""
+        vectors = self.linearised.vectors
+        of_rows = vectors.bound.log_likelihood_of_outputs(parameters, vectors.y, self.linearised.outputs).squeeze(1)
+        log_prior = vectors.with_parameters(parameters).log_prior(vectors.mean.unsqueeze(1)).squeeze(1)
+        return (self.linearised.counts * of_rows).sum(1) + log_prior
+
+    def _log_hyperprior(self, parameters: Parameters) -> Tensor:
+        """log p(h), (M,)."""
+        vectors = self.linearised.vectors
+        groups = vectors.bound.population.indices.to(vectors.x.device).groups
+        return vectors.bound.prior.log_hyperprior(parameters, vectors.x, groups)
+
+    @property
+    def _learns_likelihood(self) -> bool:
+        """Whether Λ depends on h."""
+        return bool(self.linearised.vectors.bound.likelihood_names)
+
+    def _of_outputs(self, parameters: Parameters, normal: CurvedNormal) -> Tensor | None:
+        """Σ_i c_i λ_o (J_i Σ J_iᵀ)_oo, (M, out), where Λ is diag λ; else c_i J_i Σ J_iᵀ of every row, (M, rows, …)."""
+        if not self._learns_likelihood:
+            return None
+        linearised = self.linearised
+        if linearised.is_fixed:
+            return effective_outputs(linearised, normal, linearised.factors_of_outputs(parameters))
+        counts = linearised.counts[:, :, None, None]
+        return torch.cat(
+            [
+                counts[:, block.begin : block.end] * normal.covariance_of(block.jacobian)
+                for block in linearised.blocks()
+            ],
+            dim=1,
+        )
+
+    def _output_term(self, parameters: Parameters, of_outputs: Tensor | None) -> Tensor | float:
+        """What has the derivative Σ_i c_i tr(J_i Σ J_iᵀ dΛ_i) by h, summed over members."""
+        if of_outputs is None:
+            return 0.0
+        if self.linearised.is_fixed:
+            return (of_outputs * self.linearised.factors_of_outputs(parameters).log()).sum()
+        curvature = self.linearised.curvature_of_outputs(parameters, 0, self.linearised.vectors.rows)
+        return (of_outputs * curvature).sum()
+
+
+def effective_outputs(linearised: Linearised, normal: CurvedNormal, factors: Tensor) -> Tensor:
+    """Σ_i c_i λ_o (J_i Σ J_iᵀ)_oo, (M, out): how many of the weights each number of the output determines."""
+    parts = normal.parts if isinstance(normal, ByParts) else (normal,)
+    found = []
+    for (numbers, _, _), sums, part in zip(linearised.parts, linearised.sums, parts, strict=True):
+        own = factors[numbers]
+        if isinstance(part, ByRows):
+            identity = torch.eye(part.factor.shape[-1]).to(part.factor).expand_as(part.factor)
+            root = torch.linalg.solve_triangular(part.factor, identity, upper=False)
+            found.append((1 - root.square().sum(1)).unflatten(1, (-1, own.shape[1])).sum(1))
+        elif isinstance(part, ByWeights):
+            found.append(own * (part.inverse.unsqueeze(1) * sums).flatten(2).sum(2))
+        else:
+            found.append(own * (part.variance.unsqueeze(1) * sums).sum(2))
+    order = torch.cat([numbers for numbers, _, _ in linearised.parts]).argsort()
+    return torch.cat(found).index_select(0, order)
