@@ -126,6 +126,8 @@ def chosen_methods(spec: Spec, wanted: Wanted, steps: int, samples: int) -> list
         raise CallError(f"no hypergradient named {', '.join(unknown)}; expected one of {', '.join(installed)}")
     for name in wanted.methods:
         plugin = installed[name].plugin
+        if plugin.of_curvature:
+            raise CallError(f"{name} raises the evidence of the curvature, not the Q of the objective: leave it out")
         if plugin.levels == 0:
             raise CallError(f"{name} has no hypergradient: it leaves h where it starts")
         if at_optimum and plugin.follows_path:
@@ -133,7 +135,7 @@ def chosen_methods(spec: Spec, wanted: Wanted, steps: int, samples: int) -> list
     names = wanted.methods or tuple(
         name
         for name, each in installed.items()
-        if (each.plugin.levels == 2 or (each.plugin.levels == 1 and name == own))
+        if ((each.plugin.levels == 2 and not each.plugin.of_curvature) or (each.plugin.levels == 1 and name == own))
         and not (at_optimum and each.plugin.follows_path)
     )
     methods = [method_of(installed[name], spec, steps, samples) for name in dict.fromkeys(names)]

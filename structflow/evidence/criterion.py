@@ -65,6 +65,11 @@ class ScoredPopulation:
         own = self.trained.bound.likelihood_parameters(self.trained.parameters)
         return sum(value[0].numel() for value in own.values())
 
+    @property
+    def curved_evidence(self) -> Tensor | None:
+        """Laplace's evidence of members whose q fits the curvature, (M,); None of others."""
+        return self.trained.curved_evidence
+
     def informative_weights(self, threshold: float) -> Tensor:
         """How many weights of each member have a KL above the threshold, (M,)."""
         return informative_weights(self.trained, threshold)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.func import vmap
 
+from ..distributions.normal import HALF_LOG_TWO_PI
 from .predictive_cdf import Standing, drawn_standing, exact_standing
 from .trained import TrainedPopulation
 
@@ -42,6 +43,8 @@ def predict(
     """
     bound = trained.bound
     likelihood = bound.likelihood
+    if has_closed_form(trained):
+        return predict_linear(trained, x, y, standing is not None)
     own = bound.likelihood_parameters(trained.parameters)
     moments = vmap(vmap(likelihood.moments, (None, 0)), (0, 0))
     log_prob = vmap(vmap(likelihood.log_prob, (None, None, 0)), (0, None, 0))
@@ -50,7 +53,7 @@ def predict(
     drawn = 0
     with torch.no_grad():
         # Where nothing of q is random, one sample is the average; draws of y would still differ.
-        for output in trained.outputs(x, 1 if bound.is_exact and not ranked else samples, "predict"):
+        for output in trained.outputs(x, 1 if trained.is_exact and not ranked else samples, "predict"):
             means, variances = moments(own, output.mean)
             if y is not None:
                 part = log_prob(own, y, output.mean).logsumexp(1)
@@ -77,6 +80,36 @@ def predict(
     if ranked:
         return Prediction(mean, variance + spread, log_density, below / (drawn + 1), (equal + 1) / (drawn + 1))
     return Prediction(mean, variance + spread, log_density, below / drawn, equal / drawn)
+
+
+def has_closed_form(trained: TrainedPopulation) -> bool:
+    """Whether the predictive distribution is normal: that of a linearised network under normal noise."""
+    likelihood = trained.bound.likelihood
+    return trained.curved is not None and likelihood.is_normal and not likelihood.has_own_draw
+
+
+def predict_linear(trained: TrainedPopulation, x: Tensor, y: Tensor | None, standing: bool) -> Prediction:
+    """y ~ N(f(x; w*), J H⁻¹ Jᵀ + Σ): what the linearised network predicts under normal noise, in closed form."""
+    likelihood = trained.bound.likelihood
+    own = trained.bound.likelihood_parameters(trained.parameters)
+    with torch.no_grad():
+        f, covariance = trained.linear_predictive(x)
+        mean, of_noise = vmap(likelihood.moments)(own, f)
+        whole = covariance + of_noise.flatten(2).diag_embed()
+        variance = whole.diagonal(dim1=-2, dim2=-1).reshape(of_noise.shape)
+        log_prob = None if y is None else log_normal((y - mean).flatten(2), whole)
+        if y is None or not standing:
+            return Prediction(mean, variance, log_prob)
+        below, equal = exact_standing(likelihood, y, mean.unsqueeze(1), variance.unsqueeze(1))
+    return Prediction(mean, variance, log_prob, below, equal)
+
+
+def log_normal(away: Tensor, covariance: Tensor) -> Tensor:
+    """log N(y | mean, C) of y − mean (…, k) under C (…, k, k)."""
+    factor = torch.linalg.cholesky_ex(covariance)[0]
+    solved = torch.linalg.solve_triangular(factor, away.unsqueeze(-1), upper=False).squeeze(-1)
+    logs = factor.diagonal(dim1=-2, dim2=-1).log() + HALF_LOG_TWO_PI
+    return (-0.5 * solved.square() - logs).sum(-1)
 
 
 def added(total: Tensor | None, part: Tensor) -> Tensor:

@@ -85,7 +85,8 @@ def input_noise(shape: tuple[int, ...], seed: int, name: str, number: int) -> np
 def with_moved_means(sampled: TrainedPopulation, number: int, deviation: float) -> TrainedPopulation:
     """The members with μ + σ ε for μ, of whatever q."""
     by = [deviation * noise for noise in weight_noise(sampled, number)]
-    return replace(sampled, parameters=sampled.bound.weights.moved(sampled.parameters, by))
+    kept = sampled.with_curvature()
+    return replace(kept, parameters=sampled.bound.weights.moved(sampled.parameters, by))
 
 
 def weight_noise(sampled: TrainedPopulation, number: int) -> GroupValues:

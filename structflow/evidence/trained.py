@@ -13,7 +13,10 @@ from torch import Tensor
 
 from ..model.network import Output
 from ..model.population import Indices
+from ..distributions.curved_normal import CurvedNormal
 from ..objective.bound import Bound, Noise, Terms
+from ..objective.laplace_evidence import LaplaceEvidence
+from ..objective.linearised import Linearised, linearisation
 from ..objective.noise import noise_source
 from ..objective.structure import StructureSamples
 from ..objective.weight_vectors import PopulationWeights
@@ -39,6 +42,8 @@ class TrainedPopulation:
     row_weight: float = 1.0
     target_shift: np.ndarray | float = 0.0
     """What was taken off the targets before they were divided by their scale."""
+    fitted: CurvedNormal | None = None
+    """N(0, H⁻¹) around the weights, where it is known already: it doesn't need the rows."""
 
     @property
     def rows(self) -> int:
@@ -59,6 +64,48 @@ class TrainedPopulation:
     def weights(self) -> PopulationWeights:
         """The members' weights as vectors; raises `CallError` for relaxed members."""
         return PopulationWeights(self.bound, self.parameters, self.keys, self.x, self.y, self.row_weight)
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether nothing is random in predictions, so that one sample says all."""
+        return self.bound.is_exact and self.curved is None
+
+    @cached_property
+    def linearised(self) -> Linearised:
+        """The network of every member linearised at its weights."""
+        return Linearised.of(self.weights)
+
+    @cached_property
+    def curved(self) -> CurvedNormal | None:
+        """N(0, H⁻¹) around the weights, of a posterior that fits the curvature there; None of others."""
+        fits = self.bound.weights.family.plugin.fits_curvature and not self.bound.population.is_relaxed
+        if not fits or self.fitted is not None:
+            return self.fitted
+        with torch.no_grad():
+            return self.linearised.normal(self.parameters)
+
+    @property
+    def curved_evidence(self) -> Tensor | None:
+        """Laplace's evidence by that curvature, (M,); None of a posterior that fits none."""
+        if self.curved is None:
+            return None
+        return LaplaceEvidence(self.linearised).value(self.parameters, self.curved)
+
+    def with_curvature(self) -> TrainedPopulation:
+        """The same with what is known of the curvature kept, whatever becomes of the rows or the weights."""
+        return replace(self, fitted=self.curved)
+
+    def linear_predictive(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """f(x; w*) (M, rows, *out_shape) and J H⁻¹ Jᵀ (M, rows, out, out) for rows x (rows, *input_shape)."""
+        assert self.curved is not None
+        size = max(1, self.size * max(self.weights.used.shape[1], self.weights.total))
+        block = max(1, CHUNK_NUMBERS // (size * int(np.prod(self.bound.out_shape))))
+        means, covariances = [], []
+        for part in x.split(block) if len(x) else [x]:
+            jacobian, f = linearisation(self.weights, part, own_rows=False)
+            means.append(f)
+            covariances.append(self.curved.covariance_of(jacobian))
+        return torch.cat(means, 1).unflatten(2, self.bound.out_shape), torch.cat(covariances, 1)
 
     def sample_terms(self, samples: int, phase: str, row_weights: Tensor | None = None) -> Iterator[Terms]:
         """Terms of the objective (M, s) in chunks of s samples, `samples` in all; one where nothing is random.
@@ -99,8 +146,35 @@ class TrainedPopulation:
         return self.bound.structure.sample(self.parameters, self.bound.uniforms.unpack(uniforms))
 
     def outputs(self, x: Tensor, samples: int, phase: str) -> Iterator[Output]:
-        """The output node for rows x (rows, *input_shape), in chunks of s samples: its mean is (M, s, rows, *shape)."""
-        yield from self._chunks(self._outputs, samples, phase, x)
+        """The output node for rows x (rows, *input_shape), in chunks of s samples: its mean is (M, s, rows, *shape).
+
+        Where q fits the curvature they are those of the linearised network, f(x; w*) + J(x) δ with δ ~ N(0, H⁻¹).
+        """
+        if self.curved is None:
+            yield from self._chunks(self._outputs, samples, phase, x)
+            return
+        chunk = self._samples_at_a_time(x)
+        for begin in range(0, samples, chunk):
+            count = min(chunk, samples - begin)
+            with torch.no_grad():
+                noise = self.weights.noise(self.curved.noise, count, phase, begin)
+                output = Output(self._linear_outputs(x, self.curved.draw(noise)), None)
+            yield output
+
+    def _linear_outputs(self, x: Tensor, away: Tensor) -> Tensor:
+        """f(x; w*) + J(x) δ for δ (M, S, n), (M, S, rows, *out_shape)."""
+        weights, own = self.weights, self.bound.own_rows
+
+        def along(direction: Tensor) -> Tensor:
+            def outputs(at: Tensor) -> Tensor:
+                return weights.outputs_of(at.unsqueeze(1), x, own).squeeze(1).contiguous()
+
+            at, change = torch.func.jvp(outputs, (weights.mean,), (direction,))
+            found: Tensor = at + change
+            return found
+
+        linear: Tensor = torch.func.vmap(along, in_dims=1, out_dims=1)(away)
+        return linear
 
     def _terms(self, row_weights: Tensor | None, noise: Noise, x: Tensor, indices: Indices) -> Terms:
         against = {name: value.to(x.device) for name, value in self.bound.against.items()}
@@ -119,6 +193,12 @@ class TrainedPopulation:
     def _temperature(self) -> Tensor:
         return torch.tensor(self.c_temp, dtype=torch.float64, device=self.x.device)
 
+    def _samples_at_a_time(self, x: Tensor) -> int:
+        """As many samples as memory suffices for."""
+        widest = max(int(np.prod(shape)) for shape in self.bound.population.layout.node_shapes.values())
+        rows = x.shape[1 if self.bound.own_rows else 0]
+        return max(1, CHUNK_NUMBERS // max(1, self.size * rows * widest))
+
     def _chunks(
         self, evaluate: Callable[[Noise, Tensor, Indices], Any], samples: int, phase: str, x: Tensor
     ) -> Iterator[Any]:
@@ -126,9 +206,7 @@ class TrainedPopulation:
         on_device = self.bound.population.indices.to(device)
         normals = noise_source(self.bound.normals, self.keys, phase).to(device)
         uniforms = noise_source(self.bound.uniforms, self.keys, phase).to(device)
-        widest = max(int(np.prod(shape)) for shape in self.bound.population.layout.node_shapes.values())
-        rows = x.shape[1 if self.bound.own_rows else 0]
-        chunk = max(1, CHUNK_NUMBERS // max(1, self.size * rows * widest))
+        chunk = self._samples_at_a_time(x)
         for begin in range(0, samples, chunk):
             numbers = torch.arange(begin, min(begin + chunk, samples), device=device)
             with torch.no_grad():

@@ -220,7 +220,7 @@ class PopulationWeights:
             places = torch.arange(max(1, sum(counts)), device=self.x.device).expand(population.size, -1)
         else:
             places = self._places(counts)
-        noise = self._by_owner(self._noise(places.shape[1], samples, phase, first), places, counts)
+        noise = self._by_owner(self.noise(places.shape[1], samples, phase, first), places, counts)
         vectors = [
             to_members(weights.family.draw(weights.own(held, factor), part), tensors)
             for (factor, tensors), part in zip(self._factors(), noise, strict=True)
@@ -253,9 +253,9 @@ class PopulationWeights:
 
     def normals(self, samples: int, phase: str, first: int = 0) -> Tensor:
         """ε, 0 in places that hold no weight."""
-        return self._noise(self.places.shape[1], samples, phase, first) * self.used.unsqueeze(1)
+        return self.noise(self.places.shape[1], samples, phase, first) * self.used.unsqueeze(1)
 
-    def _noise(self, length: int, samples: int, phase: str, first: int) -> Tensor:
+    def noise(self, length: int, samples: int, phase: str, first: int) -> Tensor:
         """Standard normals (M, samples, length)."""
         layout = self._noise_layout("weights", length)
         numbers = torch.arange(first, first + samples, device=self.x.device)

@@ -49,6 +49,10 @@ class ScoredMembers(Protocol):
     def likelihood_parameters(self) -> int:
         """How many parameters of its own the likelihood learned for each member."""
 
+    @property
+    def curved_evidence(self) -> Tensor | None:
+        """Laplace's evidence by the curvature that q fits, (M,), NaN where it isn't finite; None where q fits none."""
+
     def informative_weights(self, threshold: float) -> Tensor:
         """How many weights have KL(q(w_i) ‖ p(w_i | h)) > threshold, (M,); all weights of a point."""
 

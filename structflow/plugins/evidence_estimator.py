@@ -46,6 +46,13 @@ class TrainedMembers(Protocol):
     def weights(self) -> WeightVectors:
         """The members' weights as vectors, for an estimator that is `of_weights`."""
 
+    @property
+    def curved_evidence(self) -> Tensor | None:
+        """log p(y, w* | h) + ½ n log 2π − ½ log|H| by the curvature that q fits, (M,); None where q fits none.
+
+        NaN for a member whose H isn't finite.
+        """
+
     def sample_terms(self, samples: int, phase: str) -> Iterator[SampledTerms]:
         """Terms for so many samples in all, in chunks (M, S); a single sample where nothing is random.
 
@@ -85,12 +92,13 @@ class ModelFacts:
 
     `target` is what its likelihood takes for targets, `linear` says whether its output is linear in all weights, as its
     functions declare by `linear_in_weights`, None where that depends on a function without weights behind others;
-    `weights` is the number of its weights.
+    `weights` is the number of its weights, and `is_curved` says that q(w) fits the curvature at a mode.
     """
 
     target: TargetKind
     linear: bool | None
     weights: int
+    is_curved: bool = False
 
 
 class EvidenceEstimator(Plugin):

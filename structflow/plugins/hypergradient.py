@@ -106,6 +106,9 @@ class TwoLevelPoint(Protocol):
     def outer_gradient(self) -> Tensor:
         """∇Q at the point, (P,)."""
 
+    def evidence_gradient(self) -> Tensor:
+        """∂/∂h of the log evidence that the curvature at θ gives, plus log p(h), (P,), where q(w) fits one."""
+
     def curvature_product(self, direction: Tensor) -> Tensor:
         """∇²(−L) · v, (P,): for v along θ, its part along θ is H v and its part along h is (∇²_{θh}(−L))ᵀ v."""
 
@@ -134,13 +137,15 @@ class Hypergradient(Plugin):
     with two levels is asked for it every `every` steps of θ; its options extend `TwoLevelOptions`. One that
     `follows_path` differentiates through those steps, which have to be gradient steps, with or without momentum. One
     that `looks_back` is given `point.previous`. One that is `flat` never branches on values nor looks at
-    `point.iteration`: it is compiled together with the step of h.
+    `point.iteration`: it is compiled together with the step of h. One that is `of_curvature` raises the log evidence that
+    the curvature at θ gives, for a weight posterior that fits it; the likelihood's own parameters are then of h.
     """
 
     levels: ClassVar[Literal[0, 1, 2]]
     follows_path: ClassVar[bool] = False
     looks_back: ClassVar[bool] = False
     flat: ClassVar[bool] = False
+    of_curvature: ClassVar[bool] = False
 
     @classmethod
     def least_options(cls, of_kind: type[BaseOptions]) -> type[BaseOptions]:
@@ -151,6 +156,16 @@ class Hypergradient(Plugin):
     def conflicts(spec: Any) -> list[Problem]:
         """Settings of the validated spec under which this method doesn't solve the problem that is asked."""
         return []
+
+    @staticmethod
+    def steps(options: Any) -> int:
+        """How many steps of h, each with a hypergradient of its own, follow one another at the same θ."""
+        return 1
+
+    @staticmethod
+    def burn_in(options: Any) -> float:
+        """The share of a stage's steps of θ before the first step of h."""
+        return 0.0
 
     @staticmethod
     def cost(options: Any, samples: int) -> float:

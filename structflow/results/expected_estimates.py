@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 from ..plugins import EvidenceEstimator, ModelFacts
 from ..plugins.calling import Calling, broken_contract
 from ..plugins.registry import registry
-from ..spec.criterion_calls import criterion_of
+from ..spec.criterion_calls import criterion_of, weight_family
 from ..spec.estimator_labels import estimator_labels
 from ..spec.model_facts import model_facts
 from ..spec.models import Spec
@@ -30,7 +31,10 @@ def expected_gaps(study: Study) -> list[str]:
 def gaps_of(study: Study, spec: Spec) -> Iterator[str]:
     """The same for one setting, whose last stage has this spec."""
     structures = list(itertools.islice(study.space, MOST_STRUCTURES))
-    facts = [model_facts(study.graph, each, study.dataset.target_kind) for each in structures]
+    is_curved = weight_family(spec).fits_curvature
+    facts = [
+        replace(model_facts(study.graph, each, study.dataset.target_kind), is_curved=is_curved) for each in structures
+    ]
     for number, options in enumerate(spec.evidence.estimators):
         plugin = registry().get("evidence_estimators", options.type)
         reasons = [reason_of(plugin, options, each) for each in facts]

@@ -14,7 +14,7 @@ from torch.func import vmap
 from ..data.dataset import Dataset
 from ..distributions.counter_noise import member_key
 from ..errors import CallError
-from ..evidence.prediction import MOST_PREDICTED_ROWS
+from ..evidence.prediction import MOST_PREDICTED_ROWS, has_closed_form, predict
 from ..evidence.trained import TrainedPopulation
 from ..runner.context import RunContext
 from ..runner.evaluate import load_evaluated
@@ -51,7 +51,8 @@ class TrainedStructure:
         """The same on a device."""
         trained = self.trained
         parameters = {name: value.to(device) for name, value in trained.parameters.items()}
-        moved = replace(trained, parameters=parameters, x=trained.x.to(device), y=trained.y.to(device))
+        fitted = None if trained.fitted is None else trained.fitted.to(device)
+        moved = replace(trained, parameters=parameters, x=trained.x.to(device), y=trained.y.to(device), fitted=fitted)
         return replace(self, trained=moved)
 
 
@@ -109,18 +110,31 @@ class Predictor:
             }
             moments = vmap(likelihood.moments, (None, 0))
             begin = 0
+            known = closed_moments(part.trained, x)
+            if known is not None:
+                mean = mean + known[0] * part.probability
+                square = square + (known[1] + known[0].square()) * part.probability
             with torch.no_grad():
                 for output in part.trained.outputs(x, samples, "predict"):
                     f = output.mean[0]
-                    means, variances = moments(own, f)
-                    mean = mean + means.sum(0) * (part.probability / samples)
-                    square = square + (variances + means.square()).sum(0) * (part.probability / samples)
+                    if known is None:
+                        means, variances = moments(own, f)
+                        mean = mean + means.sum(0) * (part.probability / samples)
+                        square = square + (variances + means.square()).sum(0) * (part.probability / samples)
                     for number in range(begin, begin + len(f)):
                         if chosen[number] == position:
                             draws[number] = likelihood.draw(own, f[number - begin], generators[number])
                     begin += len(f)
         deviation = (square - mean.square()).clamp(min=0).sqrt()
         return mean.cpu().numpy(), deviation.cpu().numpy(), np.stack(draws, axis=-1)
+
+
+def closed_moments(trained: TrainedPopulation, x: Tensor) -> tuple[Tensor, Tensor] | None:
+    """E y and Var y of the one member of a population, (rows, …), where they are known in closed form."""
+    if not has_closed_form(trained):
+        return None
+    found = predict(trained, x, None, 1)
+    return found.mean[0], found.variance[0]
 
 
 def generator_of(seed: int, number: int) -> np.random.Generator:
@@ -164,5 +178,5 @@ def trained_structures(context: RunContext, entries: Sequence[Mapping[str, Any]]
             key = "" if member.structure is None else canonical(member.structure.as_dict(), member.is_pruned)
             if key in wanted:
                 alone = part_of(context, evaluated.task, evaluated.sampled, [number], integrate=False)
-                found[wanted[key]] = replace(alone, x=alone.x[:0], y=alone.y[:0])
+                found[wanted[key]] = replace(alone.with_curvature(), x=alone.x[:0], y=alone.y[:0])
     return [found[number] for number in range(len(entries))]

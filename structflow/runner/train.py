@@ -72,7 +72,8 @@ def trained_here(
     learned = None if folds is None else folds.learned
     level = Level(x, y, row_weights=learned, row_weight=context.study.dataset.row_weight)
     ends = ends_of_stage(spec, task.stage, len(stages))
-    first, last = (replace(level, c_reg=c_reg, c_train=c_train if outer is None else None) for c_reg, c_train in ends)
+    of_one_level = outer is None or outer.method.of_curvature  # h and θ have a maximum in common
+    first, last = (replace(level, c_reg=c_reg, c_train=c_train if of_one_level else None) for c_reg, c_train in ends)
     parameters = start_at_posterior(bound, inherited(context, task, bound, fresh_start(context, task, bound)), first)
     parameters = without_removed(context, task, bound, parameters)
     diverged = np.full(len(members), -1)

@@ -44,7 +44,8 @@ def metaparameters_of(spec: Spec) -> dict[str, Metaparameter]:
 
 def posterior_of(spec: Spec) -> Posterior:
     """The variational family that a spec trains."""
-    if not criterion_of(spec).trains_point or not given_family(spec).has_density:
+    given = given_family(spec)
+    if not criterion_of(spec).trains_point or not (given.has_density or given.fits_curvature):
         return spec.posterior
     point = registry().of_kind("weight_posteriors")[POINT].options()
     return spec.posterior.model_copy(update={"weights": point})

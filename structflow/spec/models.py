@@ -10,6 +10,7 @@ from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, model_v
 from ..plugins import BasisOptions, DataOptions, Metaparameter, NonNegativeMetaparameter, Options
 from .choice import EarlierForm, PluginChoice
 from .effects import effect
+from .default_methods import with_defaults_of_posterior
 from .older_spellings import schema_with_preset, with_criterion, without_idle_momentum
 
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_.\-]*$"
@@ -359,7 +360,7 @@ class Spec(Options):
     @model_validator(mode="before")
     @classmethod
     def _read_older_spellings(cls, values: Any) -> Any:
-        return without_idle_momentum(with_criterion(values))
+        return with_defaults_of_posterior(without_idle_momentum(with_criterion(values)))
 
     @property
     def data_options(self) -> DataOptions:

@@ -6,7 +6,8 @@ from typing import Any
 
 from ..errors import Problem
 from ..plugins import Schedule, shown_metaparameter
-from .criterion_calls import criterion_of, fold_count, given_family, is_point, level_factors
+from ..plugins.registry import registry
+from .criterion_calls import criterion_of, fold_count, given_family, is_point, level_factors, weight_family
 from .models import Against, Spec
 from .round_spec import numbers_of_steps
 from .structures import EdgeChoice, StructureSpace
@@ -70,6 +71,9 @@ def point_problems(spec: Spec) -> list[Problem]:
     """Problems of weights that are a point: no density, and no precision learned from their own density."""
     problems: list[Problem] = []
     prior, criterion = spec.prior.weights, criterion_of(spec)
+    family = weight_family(spec)
+    if family.fits_curvature:
+        return problems + curvature_problems(spec)
     if not given_family(spec).has_density and criterion.needs_density:
         message = f"got {spec.posterior.weights.type}, but criterion is {criterion.type}, and a point has none"
         remedy = "set criterion to map to rank by log p(y, w), or posterior.weights.type to diagonal"
@@ -87,6 +91,30 @@ def point_problems(spec: Spec) -> list[Problem]:
         message = message.replace(f"got {prior.precision}", "got true")
         return [*problems, Problem("prior.weights.learned", message, "set prior.weights.learned to false")]
     problems.append(Problem("prior.weights.precision", message, "set prior.weights.precision to a number"))
+    return problems
+
+
+def curvature_problems(spec: Spec) -> list[Problem]:
+    """Problems of weights whose evidence is that of the curvature at their mode: h has to be learned from it."""
+    problems, kind, criterion = [], spec.posterior.weights.type, criterion_of(spec)
+    if criterion.needs_density and not criterion.by_estimator:
+        message = f"got {kind}, but criterion is {criterion.type}, which needs a density while weights are trained"
+        problems.append(Problem("posterior.weights.type", message, "set criterion to evidence, or it to diagonal"))
+    outer = registry().get("hypergradients", spec.optimizer.outer.type)
+    if not outer.of_curvature:
+        message = f"got {outer.type}; with posterior.weights.type {kind} precisions and noise are learned by the evidence"
+        remedy = f"leave it out, or set it to {given_family(spec).default_outer}"
+        problems.append(Problem("optimizer.outer", message, remedy))
+    estimators = registry().of_kind("evidence_estimators")
+    problems += [
+        Problem(
+            f"evidence.estimators[{index}]",
+            f"got {options.type}, which needs a density of q; posterior.weights.type {kind} is a point in training",
+            f"list {given_family(spec).default_estimator}, or leave evidence.estimators out",
+        )
+        for index, options in enumerate(spec.evidence.estimators)
+        if estimators[options.type].plugin.needs_density
+    ]
     return problems
 
 

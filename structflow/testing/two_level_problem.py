@@ -78,6 +78,10 @@ class QuadraticPoint:
         by_theta = self._times(self.B, self.hyper) - self._times(self.A, self.theta)
         return self._flat(by_theta, self._times(self.B.mT, self.theta))
 
+    def evidence_gradient(self) -> Tensor:
+        """∇Q, for a method whose Q is the evidence."""
+        return self.outer_gradient()
+
     def outer_gradient(self) -> Tensor:
         """∇Q = (t − θ, b − h)."""
         return self._flat(self.target - self.theta, self.slope - self.hyper)

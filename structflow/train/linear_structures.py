@@ -17,10 +17,12 @@ from ..errors import FunctionError
 from ..model.layout import FunctionBlock, WeightGroup
 from ..model.network import checked_value, named_function
 from ..objective.bound import Bound
+from ..objective.guarded_weights import GuardedPosterior
 from ..objective.kept_weights import mask_name
 from ..objective.parameters import Parameters
 from ..objective.weights_posterior import Factor
 from ..plugins.calling import Calling
+from ..plugins.registry import registry
 from ..spec.graph import OUTPUT
 from .linear_family import LinearFamily
 from .linear_hyperparameters import LinearFit, LinearProblem
@@ -37,6 +39,10 @@ MOST_SIDE = 1024
 """Side of a matrix at most (8 MiB, a few of them at a time, of one member). Under a diagonal q it is the smaller of the
 numbers of weights and of outputs of all rows, under a full one that of weights.
 """
+
+
+WHOLE = "full"
+"""The family of all normal distributions."""
 
 
 @dataclass(frozen=True)
@@ -105,11 +111,12 @@ class LinearStructure:
         model = LinearModel(bound.likelihoods[member], features, self.offset, self.y, counts, grams)
         proper = level.c_reg >= LEAST_FACTOR
         learned = bound.prior.learned and proper and self.family.has_density
+        learns_own = bool(bound.likelihood.parameters(bound.out_shape)) and not self.holds_h
         owner = self.precisions(member)[1] if bound.prior.learned else torch.zeros_like(kept, dtype=torch.int64)
         determined = proper or self.members.size < int((counts > 0).sum()) * features.shape[2]
         return LinearProblem(
             model, kept, level.c_reg, self.family, owner, level.c_train if learned else None,
-            bound.prior.hyperprior, bool(bound.likelihood.parameters(bound.out_shape)) and determined,
+            bound.prior.hyperprior, learns_own and determined,
         )  # fmt: skip
 
     def kept(self, parameters: Parameters, member: int) -> Tensor:
@@ -129,6 +136,8 @@ class LinearStructure:
             log_precisions = torch.stack(values) if values else self.features.new_zeros(0)
         else:
             log_precisions = self.features.new_tensor([self.bound.prior.start_precision]).log()
+        if self.is_exact:
+            return problem.best_q(own, log_precisions)
         return problem.fit(self.posterior(parameters, member), own, log_precisions)
 
     @property
@@ -138,8 +147,20 @@ class LinearStructure:
 
     @property
     def family(self) -> LinearFamily:
-        """The family of q(w)."""
+        """The family of q(w), or that of all normal distributions where it fits the curvature, which is then exact."""
+        if self.is_exact:
+            return LinearFamily(whole_family(), (self.members.size,))
         return LinearFamily(self.bound.weights.family, tuple(factor.size for factor in self.factors))
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether the curvature that q fits is all there is: its evidence is then the bound of the best normal q."""
+        return is_exact(self.bound)
+
+    @property
+    def holds_h(self) -> bool:
+        """Whether h, the likelihood's own parameters among it, isn't for the members' own maximum to choose."""
+        return self.bound.weights.family.plugin.fits_curvature and not self.is_exact
 
     def posterior(self, parameters: Parameters, member: int) -> Gaussian:
         """q(w) of a member."""
@@ -160,10 +181,23 @@ class LinearStructure:
             for (name, row), values in by_row.items():
                 put(parameters, name, row, torch.stack(values).reshape(parameters[name].shape[1:]))
         means = fit.q.mean.split([factor.size for factor in self.factors])
-        for factor, mean, held in zip(self.factors, means, fit.q.held, strict=True):
+        spreads = [{}] * len(means) if self.is_exact else fit.q.held
+        for factor, mean, held in zip(self.factors, means, spreads, strict=True):
             slot = self.slot(factor.groups[0], member)
             for name, value in {"mean": mean, **held}.items():
                 put(parameters, f"{name}{factor.label}", slot, value)
+
+
+def is_exact(bound: Bound) -> bool:
+    """Whether q fits the whole curvature of a likelihood that is normal."""
+    family = bound.weights.family
+    return family.plugin.fits_curvature and bound.likelihood.is_normal and family.curvature() == "full"
+
+
+def whole_family() -> GuardedPosterior:
+    """All normal distributions."""
+    registration = registry().of_kind("weight_posteriors")[WHOLE]
+    return GuardedPosterior(registration.plugin, registration.options())
 
 
 def put(parameters: dict[str, Tensor], name: str, row: int, value: Tensor) -> None:
@@ -182,7 +216,8 @@ def linear_structures(bound: Bound, level: Level, most_weights: int | None = Non
         numbers = max(members.size, points_of(bound.likelihood, out)) * len(all_x) * out
         stride = max(1, -(-numbers // MOST_FEATURES))
         x, y = all_x[::stride].double(), all_y[::stride].double()
-        side = min(members.size, len(x) * out) if family.independent else members.size
+        narrow = family.independent and not is_exact(bound)
+        side = min(members.size, len(x) * out) if narrow else members.size
         if side > MOST_SIDE or (most_weights is not None and members.size > most_weights):
             continue
         rows = [group_features(bound, members.blocks, number, x) for number in members.groups]

@@ -65,10 +65,11 @@ def open_stage(
     minibatching: Minibatching,
     execution: Execution,
     largest_log_concentration: float | None = None,
+    names_of_h: tuple[str, ...] = HYPERPARAMETER_NAMES,
 ) -> OpenStage:
     """The stage of `bound`'s population that starts from `parameters`; `keys` (M, 2) are the members' Philox keys.
 
-    log s of q(Γ) and p(Γ) stays within ± `largest_log_concentration`.
+    log s of q(Γ) and p(Γ) stays within ± `largest_log_concentration`. `names_of_h` are the first parts of those of h.
     """
     c_reg = float(tables.column("c_reg")[0]) if tables.steps else 1.0
     level = Level(data.x, data.y, c_reg, data.inner_weights, data.row_weight)
@@ -88,7 +89,7 @@ def open_stage(
         limit,
         Objectives(bound, layout, coordinates),
         StageInputs.of(bound, keys, data, tables, samples, minibatching, execution, whitening),
-        f"{bound.signature}|{sorted(data.weights)}|{execution}|{sorted(whitening)}",
+        f"{bound.signature}|{sorted(data.weights)}|{execution}|{sorted(whitening)}|{names_of_h}",
     )
 
 

@@ -14,6 +14,7 @@ from torch import Tensor
 from ..errors import CallError
 from ..objective.bound import Bound
 from ..plugins import Hypergradient
+from .curved import Curved
 from .flat import FlatLayout
 from .hypergradient_calls import hypergradient
 from .inner_method import InnerMethod, NumbersOfMembers, State, inner_method
@@ -22,7 +23,7 @@ from .members_of_numbers import members_of
 from .metaparameters import cosine_decay
 from .open_stage import OpenStage
 from .program import program_for
-from .step import Inputs
+from .step import HYPERPARAMETER_NAMES, OF_CURVATURE, Inputs
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,11 @@ class OuterLevel:
     method: type[Hypergradient]
     options: Any
     tied: tuple[int, ...]
+
+    @property
+    def names_of_h(self) -> tuple[str, ...]:
+        """First parts of the names of h."""
+        return OF_CURVATURE if self.method.of_curvature else HYPERPARAMETER_NAMES
 
 
 @dataclass(frozen=True)
@@ -60,6 +66,7 @@ class Point:
     program: Callable[[str], Callable[..., Tensor]]
     travelled: Path | None = None
     came_from: Tensor | None = None
+    curved: Curved | None = None
 
     @property
     def previous(self) -> Point:
@@ -93,6 +100,12 @@ class Point:
     def outer_gradient(self) -> Tensor:
         """∇ΣQ."""
         return self.program("outer")(self.flat, *self.inputs)
+
+    def evidence_gradient(self) -> Tensor:
+        """∂/∂h of the evidence of the curvature; raises `CallError` for a method that isn't of it."""
+        if self.curved is None:
+            raise CallError("the curvature is looked at only for a method whose class says `of_curvature = True`")
+        return self.curved.gradient(self.flat)
 
     def curvature_product(self, direction: Tensor) -> Tensor:
         """∇²(−ΣL) · v."""
@@ -129,6 +142,7 @@ class OuterAscent:
     rates: Tensor
     begun: Begun | None = None
     last: tuple[int, Tensor] | None = None
+    curved: Curved | None = None
     steps: list[int] = field(default_factory=list)
     reports: list[dict[str, Tensor]] = field(default_factory=list)
 
@@ -143,10 +157,14 @@ class OuterAscent:
 
     def after(self, step: int, flat: Tensor, inner: State) -> None:
         """Raise h in place where that is due after this step of θ; `inner` is the state of the inner method."""
-        if (step + 1) % self.level.options.every:
+        method, options = self.level.method, self.level.options
+        steps = self.stage.inputs.tables.steps
+        if (step + 1) % options.every or step + 1 < method.burn_in(options) * steps:
             return
-        inputs = self.stage.inputs.of_outer(step, len(self.steps), self.level.options.samples)
-        self.move(flat, step, inputs, inner)
+        self.curved = Curved.at(self.stage, flat) if method.of_curvature else None
+        for _ in range(method.steps(options)):
+            inputs = self.stage.inputs.of_outer(step, len(self.steps), options.samples)
+            self.move(flat, step, inputs, inner)
 
     def point(self, flat: Tensor, step: int, inputs: Inputs, inner: State) -> Point:
         """The point of the two-level problem after a step of θ.
@@ -173,8 +191,9 @@ class OuterAscent:
             )
         came_from = self._before(step, flat) if self.level.method.looks_back else None
         point = Point(
-            flat, inputs, len(self.steps), moves, sizes, self.member_of, members, self._program, path, came_from
-        )
+            flat, inputs, len(self.steps), moves, sizes, self.member_of, members, self._program, path, came_from,
+            self.curved,
+        )  # fmt: skip
         return self._unpressed(point, self.stage.limit)
 
     def move(self, flat: Tensor, step: int, inputs: Inputs, inner: State) -> None:

@@ -17,7 +17,10 @@ from .flat import FlatLayout
 from .inner_method import InnerMethod, NumbersOfMembers, State
 
 HYPERPARAMETER_NAMES = ("log_precision", "prior_structure")
-"""First parts of the names of h; the likelihood's own parameters are raised with θ."""
+"""First parts of the names of h; the likelihood's own parameters are raised with θ, unless Q is of the curvature."""
+
+OF_CURVATURE = (*HYPERPARAMETER_NAMES, "likelihood")
+"""The same where Q is the evidence that the curvature at θ gives."""
 
 StepTerms = tuple[Tensor, Tensor, Tensor, Tensor, Tensor]
 """Terms of every member, (M,) each, in the order of `Terms`."""
@@ -33,6 +36,8 @@ class Objectives:
     bound: Bound
     layout: FlatLayout
     coordinates: Coordinates
+    names_of_h: tuple[str, ...] = HYPERPARAMETER_NAMES
+    """First parts of the names of h."""
 
     def terms(
         self,
@@ -61,7 +66,7 @@ class Objectives:
         values = self.layout.unpack(flat)
         if hyper is not None:
             named = self.layout.unpack(hyper)
-            values |= {name: named[name] for name in values if is_of(name, HYPERPARAMETER_NAMES)}
+            values |= {name: named[name] for name in values if is_of(name, self.names_of_h)}
         parameters = self.coordinates.plain(values, whitening)
         indices, noise = Indices(edge_indices, group_indices), Noise(normals, uniforms)
         weights = row_weights.get(level)

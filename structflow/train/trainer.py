@@ -19,6 +19,7 @@ from .outer_level import OuterAscent, OuterLevel, outer_ascent
 from .program import prepare_compiler
 from .reconditioning import reconditioning
 from .stage_inputs import Execution, Minibatching, TrainingData
+from .step import HYPERPARAMETER_NAMES
 from .stepping import Moving, Stepping
 
 TRACE_POINTS = 100
@@ -76,8 +77,9 @@ def train(
     inner = inner or inner_method()
     if execution.compiled:
         prepare_compiler()
+    names_of_h = HYPERPARAMETER_NAMES if outer is None else outer.names_of_h
     stage = open_stage(
-        bound, parameters, keys, data, tables, samples, minibatching, execution, largest_log_concentration
+        bound, parameters, keys, data, tables, samples, minibatching, execution, largest_log_concentration, names_of_h
     )
     state, inputs = stage.start, stage.inputs
     moving = Moving.of(state, bound.population.size, inner)

@@ -23,12 +23,17 @@ MOST_EXCESS = 0.1
 """½ gᵀH⁻¹g, in nats, of a point that still counts as a mode: little beside what the approximation itself is off by."""
 
 
+NOT_FINITE = "the network, or its curvature, isn't finite at the weights that training ended at"
+
+
 class LaplaceOptions(Options):
     """Keys of the estimator `laplace`."""
 
-    hessian: Literal["full", "ggn", "diagonal"] = Field(
-        "full",
-        description="H: the whole Hessian, the generalised Gauss-Newton matrix, or the diagonal of the Hessian.",
+    hessian: Literal["full", "ggn", "diagonal"] | None = Field(
+        None,
+        description="H: the whole Hessian, the generalised Gauss-Newton matrix, or the diagonal of the Hessian, at a "
+        "mode searched for from the mean of q. Default: what posterior.weights of type laplace fitted, at the weights "
+        "that it was trained to; else full.",
     )
 
 
@@ -38,7 +43,8 @@ class Laplace(EvidenceEstimator):
     MacKay (1992). It is no bound, and looks at one mode. `diagonal` is never above `full`, as |H| ≤ Π H_ii; `ggn`,
     Σ_i J_iᵀ Λ_i J_i + A, leaves out the curvature of the network and is always positive definite. The prior's
     precisions and the likelihood's parameters stay as they were trained. It has no standard error, and no value where
-    no mode was reached, as at a kink of `relu`. For at most 2,000 weights a member.
+    no mode was reached, as at a kink of `relu`. For at most 2,000 weights a member. Where posterior.weights is
+    `laplace` it is by default the evidence that h was learned by, at the trained weights.
     """
 
     type = "laplace"
@@ -49,7 +55,7 @@ class Laplace(EvidenceEstimator):
 
     @staticmethod
     def why_no_value(options: LaplaceOptions, facts: ModelFacts) -> str | None:
-        return too_many_weights(facts.weights)
+        return None if facts.is_curved and options.hessian is None else too_many_weights(facts.weights)
 
     @staticmethod
     def cost(options: LaplaceOptions, weights: int, samples: int) -> float:
@@ -61,6 +67,10 @@ class Laplace(EvidenceEstimator):
         """The approximation at the modes; `samples` is ignored. Raises `CallError` for too many weights."""
         import torch
 
+        fitted = trained.curved_evidence if options.hessian is None else None
+        if fitted is not None:
+            missing = {number: NOT_FINITE for number, known in enumerate(fitted.isfinite().tolist()) if not known}
+            return Estimate(fitted, torch.zeros_like(fitted), missing)
         check_size(trained.weights, "laplace")
         energy = ScaledEnergy.of(trained.weights)
         modes = find_modes(energy)
@@ -78,7 +88,7 @@ def log_determinants(options: LaplaceOptions, energy: ScaledEnergy, modes: Modes
     if options.hessian == "ggn":
         factor: Tensor = torch.linalg.cholesky_ex(energy.gauss_newton(modes.z))[0]  # no number where U has none
         return 2 * factor.diagonal(dim1=1, dim2=2).log().sum(1)
-    values = modes.eigenvalues if options.hessian == "full" else modes.hessian.diagonal(dim1=1, dim2=2)
+    values = modes.eigenvalues if options.hessian in (None, "full") else modes.hessian.diagonal(dim1=1, dim2=2)
     return values.log().sum(1)  # NaN without a mode
 
 
