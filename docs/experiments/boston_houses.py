@@ -34,10 +34,10 @@ from structflow.builtin.evidence_estimators.entropy_of_descent import Descent, L
 from structflow.builtin.evidence_estimators.joint_derivatives import LogJoint
 from structflow.data.dataset import Dataset
 from structflow.evidence.trained import TrainedPopulation
-from structflow.objective.weight_vectors import PopulationWeights
 from structflow.model.population import build_population
 from structflow.objective.bound import Bound
 from structflow.objective.noise import member_keys
+from structflow.objective.weight_vectors import PopulationWeights
 from structflow.plugins import Candidate
 from structflow.plugins.registry import registry
 from structflow.spec.load import study_from_mapping

@@ -1,8 +1,8 @@
 """N(0, H⁻¹) of the weights of every member, H = A + Gᵀ G: the precision of a prior and the curvature of a likelihood.
 
-A = diag(a) is the prior's precision, (M, n), and the rows of G, (M, R, n), are Λ_i^½ J_i of every row of data and number
-of output. In coordinates z = A^½ w, with U = G A^−½, H is I + UᵀU, whose eigenvalues are 1 at least, so that nothing is
-lost where precisions differ by many powers of ten. Either n × n or R × R matrices serve:
+A = diag(a) is the prior's precision, (M, n), and the rows of G, (M, R, n), are Λ_i^½ J_i of every row of data and
+number of output. In coordinates z = A^½ w, with U = G A^−½, H is I + UᵀU, whose eigenvalues are 1 at least, so that
+nothing is lost where precisions differ by many powers of ten. Either n × n or R × R matrices serve:
 
     log|H| = log|A| + log|I + UᵀU| = log|A| + log|I + UUᵀ|
     H⁻¹ = A^−½ (I + UᵀU)⁻¹ A^−½ = A^−½ (I − Uᵀ (I + UUᵀ)⁻¹ U) A^−½
@@ -67,6 +67,7 @@ class ByWeights(CurvedNormal):
 
     @property
     def log_determinant(self) -> Tensor:
+        """log|H| = log|A| + log|I + UᵀU|."""
         return 2 * (log_diagonal(self.factor).sum(1) - self.scale.log().sum(1))
 
     @property
@@ -76,23 +77,31 @@ class ByWeights(CurvedNormal):
 
     @property
     def variance(self) -> Tensor:
+        """The diagonal of H⁻¹."""
         identity = torch.eye(self.factor.shape[-1]).to(self.factor).expand_as(self.factor)
         root = torch.linalg.solve_triangular(self.factor, identity, upper=False)
-        return self.scale.square() * root.square().sum(1)
+        variance: Tensor = self.scale.square() * root.square().sum(1)
+        return variance
 
     @property
     def noise(self) -> int:
+        """Standard normals of a draw."""
         return self.scale.shape[1]
 
     def covariance_of(self, jacobian: Tensor) -> Tensor:
+        """J_i H⁻¹ J_iᵀ."""
         columns = (jacobian * self.scale[:, None, None]).flatten(1, 2).mT
         solved = torch.linalg.solve_triangular(self.factor, columns, upper=False).mT.reshape(jacobian.shape)
-        return solved @ solved.mT
+        covariance: Tensor = solved @ solved.mT
+        return covariance
 
     def draw(self, noise: Tensor) -> Tensor:
-        return self.scale.unsqueeze(1) * torch.linalg.solve_triangular(self.factor.mT, noise.mT, upper=True).mT
+        """Draws of N(0, H⁻¹)."""
+        drawn: Tensor = self.scale.unsqueeze(1) * torch.linalg.solve_triangular(self.factor.mT, noise.mT, upper=True).mT
+        return drawn
 
     def to(self, device: torch.device | str) -> ByWeights:
+        """The same on a device."""
         return ByWeights(self.scale.to(device), self.factor.to(device))
 
 
@@ -113,31 +122,39 @@ class ByRows(CurvedNormal):
 
     @property
     def log_determinant(self) -> Tensor:
+        """log|H| = log|A| + log|I + UᵀU|."""
         return 2 * (log_diagonal(self.factor).sum(1) - self.scale.log().sum(1))
 
     @property
     def variance(self) -> Tensor:
+        """The diagonal of H⁻¹."""
         solved = torch.linalg.solve_triangular(self.factor, self.rows, upper=False)
-        return self.scale.square() * (1 - solved.square().sum(1)).clamp(min=0)
+        variance: Tensor = self.scale.square() * (1 - solved.square().sum(1)).clamp(min=0)
+        return variance
 
     @property
     def noise(self) -> int:
+        """Standard normals of a draw."""
         return self.scale.shape[1] + self.rows.shape[1]
 
     def covariance_of(self, jacobian: Tensor) -> Tensor:
+        """J_i H⁻¹ J_iᵀ."""
         scaled = jacobian * self.scale[:, None, None]
         across = self.rows @ scaled.flatten(1, 2).mT
         known = torch.linalg.solve_triangular(self.factor, across, upper=False).mT
         known = known.reshape(*jacobian.shape[:3], -1)
-        return scaled @ scaled.mT - known @ known.mT
+        covariance: Tensor = scaled @ scaled.mT - known @ known.mT
+        return covariance
 
     def draw(self, noise: Tensor) -> Tensor:
         """z − Uᵀ (I + UUᵀ)⁻¹ (U z + ε) has the covariance (I + UᵀU)⁻¹ (Matheron's rule)."""
         z, more = noise.split([self.scale.shape[1], self.rows.shape[1]], dim=2)
         solved = torch.cholesky_solve((z @ self.rows.mT + more).mT, self.factor).mT
-        return self.scale.unsqueeze(1) * (z - solved @ self.rows)
+        drawn: Tensor = self.scale.unsqueeze(1) * (z - solved @ self.rows)
+        return drawn
 
     def to(self, device: torch.device | str) -> ByRows:
+        """The same on a device."""
         return ByRows(self.scale.to(device), self.rows.to(device), self.factor.to(device))
 
 
@@ -149,23 +166,29 @@ class Independent(CurvedNormal):
 
     @property
     def log_determinant(self) -> Tensor:
+        """log|H| = log|A| + log|I + UᵀU|."""
         return self.precision.log().sum(1)
 
     @property
     def variance(self) -> Tensor:
+        """The diagonal of H⁻¹."""
         return 1 / self.precision
 
     @property
     def noise(self) -> int:
+        """Standard normals of a draw."""
         return self.precision.shape[1]
 
     def covariance_of(self, jacobian: Tensor) -> Tensor:
+        """J_i H⁻¹ J_iᵀ."""
         return (jacobian / self.precision[:, None, None]) @ jacobian.mT
 
     def draw(self, noise: Tensor) -> Tensor:
+        """Draws of N(0, H⁻¹)."""
         return noise * self.precision.rsqrt().unsqueeze(1)
 
     def to(self, device: torch.device | str) -> Independent:
+        """The same on a device."""
         return Independent(self.precision.to(device))
 
 
@@ -182,17 +205,21 @@ class ByParts(CurvedNormal):
 
     @property
     def log_determinant(self) -> Tensor:
+        """log|H| = log|A| + log|I + UᵀU|."""
         return self._together([part.log_determinant for part in self.parts])
 
     @property
     def variance(self) -> Tensor:
+        """The diagonal of H⁻¹."""
         return self._together([self._filled(part.variance) for part in self.parts])
 
     @property
     def noise(self) -> int:
+        """Standard normals of a draw."""
         return max(part.noise for part in self.parts)
 
     def covariance_of(self, jacobian: Tensor) -> Tensor:
+        """J_i H⁻¹ J_iᵀ."""
         return self._together(
             [
                 part.covariance_of(jacobian[numbers][..., : part.variance.shape[1]])
@@ -201,6 +228,7 @@ class ByParts(CurvedNormal):
         )
 
     def draw(self, noise: Tensor) -> Tensor:
+        """Draws of N(0, H⁻¹)."""
         return self._together(
             [
                 self._filled(part.draw(noise[numbers][..., : part.noise]))
@@ -209,6 +237,7 @@ class ByParts(CurvedNormal):
         )
 
     def to(self, device: torch.device | str) -> ByParts:
+        """The same on a device."""
         numbers = tuple(each.to(device) for each in self.numbers)
         return ByParts(self.size, numbers, tuple(part.to(device) for part in self.parts))
 

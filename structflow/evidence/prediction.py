@@ -109,7 +109,8 @@ def log_normal(away: Tensor, covariance: Tensor) -> Tensor:
     factor = torch.linalg.cholesky_ex(covariance)[0]
     solved = torch.linalg.solve_triangular(factor, away.unsqueeze(-1), upper=False).squeeze(-1)
     logs = factor.diagonal(dim1=-2, dim2=-1).log() + HALF_LOG_TWO_PI
-    return (-0.5 * solved.square() - logs).sum(-1)
+    found: Tensor = (-0.5 * solved.square() - logs).sum(-1)
+    return found
 
 
 def added(total: Tensor | None, part: Tensor) -> Tensor:

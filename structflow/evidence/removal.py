@@ -12,9 +12,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..objective.weight_vectors import PopulationWeights
 from ..plugins import Estimate, Relevance
 from ..plugins.calling import Calling, broken_contract
-from ..objective.weight_vectors import PopulationWeights
 
 CHUNK_NUMBERS = 2_000_000
 """Numbers of a node's values that are held at a time: it bounds memory, never what is computed."""

@@ -14,9 +14,9 @@ from torch.func import vmap
 
 from ..objective.bound import Bound
 from ..objective.noise import NoiseField, NoiseLayout, member_keys, noise_source
+from ..objective.weight_vectors import PopulationWeights
 from .metrics import MemberPrediction, quality_of, scaled
 from .removal import bound_without, draws_without, in_chunks, kept_after
-from ..objective.weight_vectors import PopulationWeights
 
 Metrics = list[dict[str, float]]
 """Metrics of every member by name."""

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from ..distributions.curved_normal import CurvedNormal
 from ..model.network import Output
 from ..model.population import Indices
-from ..distributions.curved_normal import CurvedNormal
 from ..objective.bound import Bound, Noise, Terms
 from ..objective.laplace_evidence import LaplaceEvidence
 from ..objective.linearised import Linearised, linearisation
@@ -169,9 +169,8 @@ class TrainedPopulation:
             def outputs(at: Tensor) -> Tensor:
                 return weights.outputs_of(at.unsqueeze(1), x, own).squeeze(1).contiguous()
 
-            at, change = torch.func.jvp(outputs, (weights.mean,), (direction,))
-            found: Tensor = at + change
-            return found
+            at, change = cast(tuple[Tensor, Tensor], torch.func.jvp(outputs, (weights.mean,), (direction,)))
+            return at + change
 
         linear: Tensor = torch.func.vmap(along, in_dims=1, out_dims=1)(away)
         return linear

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..distributions.curved_normal import ByParts, ByRows, ByWeights, CurvedNormal
+from ..distributions.curved_normal import CurvedNormal
 from ..distributions.normal import HALF_LOG_TWO_PI
 from .linearised import Linearised
 from .parameters import Parameters
@@ -40,16 +40,14 @@ class LaplaceEvidence:
         NaN and infinite numbers are 0: a member whose H isn't finite keeps its h.
         """
         with torch.no_grad():
-            normal = self.linearised.normal(parameters)
-            of_prior = (self.linearised.precision(parameters) * normal.variance).where(self.linearised.vectors.used, 0)
-            of_outputs = self._of_outputs(parameters, normal)
+            by_prior, by_outputs = self._of_curvature(parameters)
         held = {name: value.detach() for name, value in parameters.items()}
         free = {name: held[name].clone().requires_grad_() for name in of_h}
         at = {**held, **free}
         with torch.enable_grad():
             log_precision = self.linearised.vectors.with_parameters(at).log_precision
-            total = self._joint(at).sum() + self._log_hyperprior(at).sum() - 0.5 * (of_prior * log_precision).sum()
-            total = total - 0.5 * self._output_term(at, of_outputs)
+            total = self._joint(at).sum() + self._log_hyperprior(at).sum() - 0.5 * (by_prior * log_precision).sum()
+            total = total - 0.5 * self._output_term(at, by_outputs)
             found = torch.autograd.grad(total, list(free.values()), allow_unused=True, materialize_grads=True)
         return {name: value.nan_to_num(0.0, 0.0, 0.0) for name, value in zip(of_h, found, strict=True)}
 
@@ -66,50 +64,29 @@ class LaplaceEvidence:
         groups = vectors.bound.population.indices.to(vectors.x.device).groups
         return vectors.bound.prior.log_hyperprior(parameters, vectors.x, groups)
 
-    @property
-    def _learns_likelihood(self) -> bool:
-        """Whether Λ depends on h."""
-        return bool(self.linearised.vectors.bound.likelihood_names)
+    def _of_curvature(self, parameters: Parameters) -> tuple[Tensor, Tensor | None]:
+        """A_kk Σ_kk (M, n), and what `_output_term` is made of.
 
-    def _of_outputs(self, parameters: Parameters, normal: CurvedNormal) -> Tensor | None:
-        """Σ_i c_i λ_o (J_i Σ J_iᵀ)_oo, (M, out), where Λ is diag λ; else c_i J_i Σ J_iᵀ of every row, (M, rows, …)."""
-        if not self._learns_likelihood:
-            return None
-        linearised = self.linearised
+        It is Σ_i c_i λ_o (J_i Σ J_iᵀ)_oo, (M, out), where Λ is diag λ, else c_i J_i Σ J_iᵀ of every row; None where Λ
+        doesn't depend on h.
+        """
+        linearised, used = self.linearised, self.linearised.vectors.used
         if linearised.is_fixed:
-            return effective_outputs(linearised, normal, linearised.factors_of_outputs(parameters))
-        counts = linearised.counts[:, :, None, None]
-        return torch.cat(
-            [
-                counts[:, block.begin : block.end] * normal.covariance_of(block.jacobian)
-                for block in linearised.blocks()
-            ],
-            dim=1,
-        )
+            found = linearised.determined(parameters)
+            depends = bool(linearised.vectors.bound.likelihood_names)
+            return found.by_prior.where(used, 0.0), found.by_outputs if depends else None
+        normal, counts = linearised.normal(parameters), linearised.counts[:, :, None, None]
+        by_prior = (linearised.precision(parameters) * normal.variance).where(used, 0.0)
+        of_rows = [
+            counts[:, block.begin : block.end] * normal.covariance_of(block.jacobian) for block in linearised.blocks()
+        ]
+        return by_prior, torch.cat(of_rows, dim=1)
 
-    def _output_term(self, parameters: Parameters, of_outputs: Tensor | None) -> Tensor | float:
+    def _output_term(self, parameters: Parameters, by_outputs: Tensor | None) -> Tensor | float:
         """What has the derivative Σ_i c_i tr(J_i Σ J_iᵀ dΛ_i) by h, summed over members."""
-        if of_outputs is None:
+        if by_outputs is None:
             return 0.0
         if self.linearised.is_fixed:
-            return (of_outputs * self.linearised.factors_of_outputs(parameters).log()).sum()
+            return (by_outputs * self.linearised.factors_of_outputs(parameters).log()).sum()
         curvature = self.linearised.curvature_of_outputs(parameters, 0, self.linearised.vectors.rows)
-        return (of_outputs * curvature).sum()
-
-
-def effective_outputs(linearised: Linearised, normal: CurvedNormal, factors: Tensor) -> Tensor:
-    """Σ_i c_i λ_o (J_i Σ J_iᵀ)_oo, (M, out): how many of the weights each number of the output determines."""
-    parts = normal.parts if isinstance(normal, ByParts) else (normal,)
-    found = []
-    for (numbers, _, _), sums, part in zip(linearised.parts, linearised.sums, parts, strict=True):
-        own = factors[numbers]
-        if isinstance(part, ByRows):
-            identity = torch.eye(part.factor.shape[-1]).to(part.factor).expand_as(part.factor)
-            root = torch.linalg.solve_triangular(part.factor, identity, upper=False)
-            found.append((1 - root.square().sum(1)).unflatten(1, (-1, own.shape[1])).sum(1))
-        elif isinstance(part, ByWeights):
-            found.append(own * (part.inverse.unsqueeze(1) * sums).flatten(2).sum(2))
-        else:
-            found.append(own * (part.variance.unsqueeze(1) * sums).sum(2))
-    order = torch.cat([numbers for numbers, _, _ in linearised.parts]).argsort()
-    return torch.cat(found).index_select(0, order)
+        return (by_outputs * curvature).sum()

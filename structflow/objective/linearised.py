@@ -9,16 +9,18 @@ serves several values of h; what of it doesn't depend on h is computed once.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any, cast
 
 import torch
 from torch import Tensor
 from torch.func import vjp, vmap
 
-from ..distributions.curved_normal import ByParts, ByRows, ByWeights, CurvedNormal, Independent
+from ..distributions.curved_normal import ByParts, CurvedNormal
 from ..plugins.weight_posterior import CurvatureKind
+from .curvature_sums import CurvatureSums, Determined, DiagonalSums, GramSums, RowSums
 from .parameters import Parameters
 from .weight_vectors import PopulationWeights
 
@@ -37,6 +39,15 @@ class Block:
     end: int
     jacobian: Tensor
     outputs: Tensor
+
+
+@dataclass(frozen=True)
+class Part:
+    """Members by their `numbers`, of `size` weights at most; they are wide with more weights than numbers of output."""
+
+    numbers: Tensor
+    size: int
+    is_wide: bool
 
 
 @dataclass
@@ -63,17 +74,15 @@ class Linearised:
         return int(torch.Size(self.vectors.bound.out_shape).numel())
 
     @cached_property
-    def parts(self) -> list[tuple[Tensor, int, bool]]:
-        """Numbers of members that are computed alike, the most weights of them, and whether they have more weights than
-        there are numbers of output.
-        """
+    def parts(self) -> list[Part]:
+        """Members that are computed alike: those with more weights than there are numbers of output, and the others."""
         sizes = (self.vectors.places < self.vectors.total).sum(1)
         wide = sizes > self.vectors.rows * self.width
         found = []
-        for side in (False, True):
-            numbers = torch.nonzero(wide == side).flatten()
+        for is_wide in (False, True):
+            numbers = torch.nonzero(wide == is_wide).flatten()
             if len(numbers):
-                found.append((numbers, max(1, int(sizes[numbers].max())), side))
+                found.append(Part(numbers, max(1, int(sizes[numbers].max())), is_wide))
         return found
 
     def blocks(self) -> Iterator[Block]:
@@ -97,10 +106,11 @@ class Linearised:
 
     @cached_property
     def is_fixed(self) -> bool:
-        """Whether Λ is known up to a factor for each number of the output, the same for all rows, so that sums over
-        rows are needed once.
+        """Whether sums over rows are needed once: Λ is known up to a factor for each number of the output, the same for
+        all rows, or doesn't depend on h.
         """
-        return self.vectors.bound.likelihood.is_normal
+        bound = self.vectors.bound
+        return bound.likelihood.is_normal or not bound.likelihood_names
 
     @cached_property
     def outputs(self) -> Tensor:
@@ -115,91 +125,110 @@ class Linearised:
         return self.vectors.bound.output_curvature(parameters, y, self.outputs[:, :, begin:end])
 
     def factors_of_outputs(self, parameters: Parameters) -> Tensor:
-        """λ (M, out), the diagonal of Λ, where it `is_fixed`."""
+        """λ (M, out), the diagonal of Λ under normal noise; 1 where Λ is in the `sums`."""
+        if not self.vectors.bound.likelihood.is_normal:
+            return self.counts.new_ones((len(self.counts), 1))
         return self.curvature_of_outputs(parameters, 0, 1)[:, 0].diagonal(dim1=-2, dim2=-1)
 
     @cached_property
-    def sums(self) -> list[Tensor]:
-        """For every part what of H doesn't depend on h, where Λ `is_fixed`.
-
-        They are Σ_i c_i J_io J_ioᵀ for every number of the output, (M, out, n, n); of wide members √c_i J_io,
-        (M, rows, out, n); under a diagonal H the diagonals, (M, out, n).
-        """
-        found: list[list[Tensor]] = [[] for _ in self.parts]
+    def sums(self) -> list[CurvatureSums]:
+        """For every part what of H doesn't depend on h, where there is such."""
+        found: list[Any] = [None] * len(self.parts)
         for block in self.blocks():
-            root = self.counts[:, block.begin : block.end, None, None].sqrt()
-            scaled = (block.jacobian * root).nan_to_num(0.0, 0.0, 0.0)
-            for place, (numbers, size, wide) in enumerate(self.parts):
-                jacobian = scaled[numbers][..., :size]
-                if self.kind == "diagonal":
-                    part = jacobian.square().sum(1)
-                elif wide:
-                    part = jacobian
-                else:
-                    by_output = jacobian.transpose(1, 2)
-                    part = by_output.mT @ by_output
-                earlier = found[place]
-                found[place] = [*earlier, part] if wide and self.kind != "diagonal" else [sum(earlier, part)]
-        return [torch.cat(each, dim=1) if len(each) > 1 else each[0] for each in found]
+            rows = self._weighted(block).nan_to_num(0.0, 0.0, 0.0)
+            for place, part in enumerate(self.parts):
+                own = rows[part.numbers][..., : part.size]
+                found[place] = self._first(part, own) if found[place] is None else found[place].plus(own)
+        return found
+
+    def _weighted(self, block: Block) -> Tensor:
+        """√c_i J_io, (M, rows, out, n), or (M, rows · out, 1, n) with the root of Λ in it where that isn't normal."""
+        counts = self.counts[:, block.begin : block.end, None, None]
+        if self.vectors.bound.likelihood.is_normal:
+            return block.jacobian * counts.sqrt()
+        curvature = self.curvature_of_outputs(self.vectors.parameters, block.begin, block.end)
+        return (root_of(counts * curvature) @ block.jacobian).flatten(1, 2).unsqueeze(2)
+
+    def _first(self, part: Part, rows: Tensor) -> CurvatureSums:
+        """The sums of a part over its first rows."""
+        if self.kind == "diagonal":
+            return DiagonalSums.of(rows)
+        if not part.is_wide:
+            return GramSums.of(rows)
+        groups, count = self.groups_of_weights(part)
+        return RowSums(rows, groups, count)
+
+    def groups_of_weights(self, part: Part) -> tuple[Tensor | None, int]:
+        """The number of the precision (m, n) of each weight of the members of a part, and how many there are."""
+        vectors = self.vectors
+        prior, places = vectors.bound.prior, vectors.places[part.numbers, : part.size]
+        if prior.learned and prior.grouping == "per_parameter":
+            return None, 0
+        ends = torch.tensor([group.size for group in vectors.bound.population.layout.groups]).cumsum(0)
+        of_weight = torch.searchsorted(ends.to(places), places, right=True)
+        changes = of_weight[:, 1:] != of_weight[:, :-1]
+        numbers = torch.nn.functional.pad(changes.cumsum(1), (1, 0))
+        if prior.grouping == "shared" or not prior.learned:
+            numbers = torch.zeros_like(numbers)
+        used = vectors.used[part.numbers, : part.size]
+        count = int(numbers.where(used, 0).max()) + 1
+        return numbers.where(used, count), count
 
     def normal(self, parameters: Parameters) -> CurvedNormal:
         """N(0, H⁻¹) at the h of the parameters."""
         precision = self.precision(parameters)
-        curvature = self._fixed(parameters) if self.is_fixed else self._summed(parameters)
-        parts = []
-        for (numbers, size, wide), found in zip(self.parts, curvature, strict=True):
-            own = precision[numbers, :size]
-            if self.kind == "diagonal":
-                parts.append(Independent(own + found))
-            else:
-                parts.append(ByRows.of(found, own) if wide else ByWeights.of(found, own))
-        numbers = tuple(each for each, _, _ in self.parts)
-        return parts[0] if len(parts) == 1 else ByParts(precision.shape[1], numbers, tuple(parts))
+        own = [precision[part.numbers, : part.size] for part in self.parts]
+        if self.is_fixed:
+            factors = self.factors_of_outputs(parameters)
+            parts = [
+                sums.normal(each, factors[part.numbers])
+                for part, each, sums in zip(self.parts, own, self.sums, strict=True)
+            ]
+        else:
+            parts = self._summed(parameters, own)
+        if len(parts) == 1:
+            return parts[0]
+        return ByParts(precision.shape[1], tuple(part.numbers for part in self.parts), tuple(parts))
+
+    def determined(self, parameters: Parameters) -> Determined:
+        """What the gradient of log|H| by h needs of H⁻¹, where Λ `is_fixed`."""
+        precision, factors = self.precision(parameters), self.factors_of_outputs(parameters)
+        found = [
+            sums.determined(precision[part.numbers, : part.size], factors[part.numbers])
+            for part, sums in zip(self.parts, self.sums, strict=True)
+        ]
+        order = torch.cat([part.numbers for part in self.parts]).argsort()
+        size = precision.shape[1]
+        by_prior = [torch.nn.functional.pad(each.by_prior, (0, size - each.by_prior.shape[1])) for each in found]
+        by_outputs = torch.cat([each.by_outputs for each in found])
+        return Determined(torch.cat(by_prior).index_select(0, order), by_outputs.index_select(0, order))
 
     def precision(self, parameters: Parameters) -> Tensor:
         """A, (M, n), 1 where there is no weight."""
         log_precision = self.vectors.with_parameters(parameters).log_precision
         return torch.where(self.vectors.used, log_precision.exp(), 1.0)
 
-    def _fixed(self, parameters: Parameters) -> list[Tensor]:
-        """GᵀG, G or the diagonal of GᵀG for every part, from sums that are there."""
-        factors = self.factors_of_outputs(parameters)
-        found = []
-        for (numbers, _, wide), each in zip(self.parts, self.sums, strict=True):
-            own = factors[numbers]
-            if self.kind == "diagonal":
-                found.append((own.unsqueeze(2) * each).sum(1))
-            elif wide:
-                found.append((own.sqrt()[:, None, :, None] * each).flatten(1, 2))
-            else:
-                found.append((own[:, :, None, None] * each).sum(1))
-        return found
-
-    def _summed(self, parameters: Parameters) -> list[Tensor]:
-        """The same from J of all rows."""
-        found: list[list[Tensor]] = [[] for _ in self.parts]
+    def _summed(self, parameters: Parameters, precision: Sequence[Tensor]) -> list[CurvedNormal]:
+        """N(0, H⁻¹) of the members of every part from J of all rows."""
+        found: list[Any] = [None] * len(self.parts)
         for block in self.blocks():
             counts = self.counts[:, block.begin : block.end, None, None]
             root = root_of(counts * self.curvature_of_outputs(parameters, block.begin, block.end))
-            rows = (root @ block.jacobian).nan_to_num(0.0, 0.0, 0.0).flatten(1, 2)
-            for place, (numbers, size, wide) in enumerate(self.parts):
-                own, earlier = rows[numbers][..., :size], found[place]
-                if self.kind == "diagonal":
-                    found[place] = [sum(earlier, own.square().sum(1))]
-                elif wide:
-                    found[place] = [*earlier, own]
-                else:
-                    found[place] = [sum(earlier, own.mT @ own)]
-        return [torch.cat(each, dim=1) if len(each) > 1 else each[0] for each in found]
+            rows = (root @ block.jacobian).nan_to_num(0.0, 0.0, 0.0).flatten(1, 2).unsqueeze(2)
+            for place, part in enumerate(self.parts):
+                own = rows[part.numbers][..., : part.size]
+                found[place] = self._first(part, own) if found[place] is None else found[place].plus(own)
+        return [sums.normal(own, own.new_ones((len(own), 1))) for sums, own in zip(found, precision, strict=True)]
 
 
 def root_of(matrices: Tensor) -> Tensor:
     """R with RᵀR = Λ (…, out, out); negative eigenvalues count as 0."""
     if matrices.shape[-1] == 1:
         return matrices.clamp(min=0).sqrt()
-    known = torch.where(matrices.isfinite().flatten(-2).all(-1)[..., None, None], matrices, 0.0)
+    known: Tensor = torch.where(matrices.isfinite().flatten(-2).all(-1)[..., None, None], matrices, 0.0)
     values, vectors = torch.linalg.eigh(known)
-    return values.clamp(min=0).sqrt().unsqueeze(-1) * vectors.mT
+    root: Tensor = values.clamp(min=0).sqrt().unsqueeze(-1) * vectors.mT
+    return root
 
 
 def linearisation(vectors: PopulationWeights, x: Tensor, own_rows: bool | None = None) -> tuple[Tensor, Tensor]:
@@ -214,7 +243,7 @@ def linearisation(vectors: PopulationWeights, x: Tensor, own_rows: bool | None =
         def outputs(weights: Tensor) -> Tensor:
             return vectors.outputs_of(weights.unsqueeze(1), row.unsqueeze(axis), own).flatten(1)
 
-        values, pull = vjp(outputs, vectors.mean)
+        values, pull = cast(tuple[Tensor, Callable[[Tensor], tuple[Tensor]]], vjp(outputs, vectors.mean))
         units = torch.eye(values.shape[1]).to(values)
         rows: Tensor = vmap(lambda unit: pull(unit.expand_as(values))[0])(units)
         return rows, values

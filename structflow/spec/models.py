@@ -9,8 +9,8 @@ from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, model_v
 
 from ..plugins import BasisOptions, DataOptions, Metaparameter, NonNegativeMetaparameter, Options
 from .choice import EarlierForm, PluginChoice
-from .effects import effect
 from .default_methods import with_defaults_of_posterior
+from .effects import effect
 from .older_spellings import schema_with_preset, with_criterion, without_idle_momentum
 
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_.\-]*$"

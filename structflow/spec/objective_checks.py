@@ -102,7 +102,7 @@ def curvature_problems(spec: Spec) -> list[Problem]:
         problems.append(Problem("posterior.weights.type", message, "set criterion to evidence, or it to diagonal"))
     outer = registry().get("hypergradients", spec.optimizer.outer.type)
     if not outer.of_curvature:
-        message = f"got {outer.type}; with posterior.weights.type {kind} precisions and noise are learned by the evidence"
+        message = f"got {outer.type}; with posterior.weights.type {kind} precisions and noise need the evidence"
         remedy = f"leave it out, or set it to {given_family(spec).default_outer}"
         problems.append(Problem("optimizer.outer", message, remedy))
     estimators = registry().of_kind("evidence_estimators")

@@ -34,7 +34,7 @@ class Curved:
         return cls(stage, LaplaceEvidence(Linearised.of(vectors, weights)))
 
     def gradient(self, flat: Tensor) -> Tensor:
-        """The gradient of the sum of all members' evidence and log p(h) by h, at the h of the vector: (P,), 0 along θ."""
+        """∂/∂h of the sum of all members' evidence and log p(h), at the h of the vector: (P,), 0 along θ."""
         layout, names = self.stage.layout, self.stage.objectives.names_of_h
         with torch.no_grad():
             parameters = self.stage.parameters(flat)

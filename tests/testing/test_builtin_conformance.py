@@ -72,7 +72,8 @@ EXAMPLES: dict[str, Sequence[Example]] = {
     "low_rank": [Example({"rank": rank}) for rank in (1, 3, 40)],
     "gumbel_softmax": [Example({"concentration": 0.5, "temperature": 0.7})],
     "iwelbo": [Example({"k": 4})],
-    "laplace": [Example({"hessian": hessian}) for hessian in ("full", "ggn", "diagonal")],
+    "evidence_estimators/laplace": [Example({"hessian": hessian}) for hessian in (None, "full", "ggn", "diagonal")],
+    "weight_posteriors/laplace": [Example({"curvature": curvature}) for curvature in ("ggn", "diagonal")],
     "sgd_entropy": [  # from far away it is a looser bound than the kit allows where the weight is 3 and the spread 1
         Example({"start": "posterior", "restarts": 4, "steps": 12}),
         Example({"start": 3.0, "steps": 25, "patience": 8}),
@@ -95,5 +96,9 @@ class TestStructflow(PackageTests):
 for kind, tests in TESTS_OF_KIND.items():
     for name, registered in registry().of_kind(kind).items():
         if registered.origin == STRUCTFLOW:
-            own = {"plugin": registered.plugin, "examples": EXAMPLES.get(name), "__module__": __name__}
+            own = {
+                "plugin": registered.plugin,
+                "examples": EXAMPLES.get(f"{kind}/{name}", EXAMPLES.get(name)),
+                "__module__": __name__,
+            }
             globals()[f"Test_{kind}_{name}"] = type(f"Test_{kind}_{name}", (tests,), own)

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Literal
 
 from pydantic import Field
 
 from ...plugins import Options, WeightPosterior
 from .point import Point
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 
 class LaplaceOptions(Options):
