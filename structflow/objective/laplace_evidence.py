@@ -31,13 +31,13 @@ class LaplaceEvidence:
         """The approximation, (M,)."""
         with torch.no_grad():
             found = self.linearised.normal(parameters) if normal is None else normal
-            count = self.linearised.vectors.used.sum(1)
+            count = self.linearised.vectors.used.to(self.linearised.counts).sum(1)
             return self._joint(parameters) + count * HALF_LOG_TWO_PI - 0.5 * found.log_determinant
 
     def gradient(self, parameters: Parameters, of_h: list[str]) -> Parameters:
         """d/dh of the sum over members of the approximation and log p(h), for the parameters named in `of_h`.
 
-        NaN and infinite numbers are 0: a member whose H isn't finite keeps its h.
+        NaN and infinite numbers are 0.
         """
         with torch.no_grad():
             by_prior, by_outputs = self._of_curvature(parameters)
