@@ -34,8 +34,9 @@ class WeightPosterior(Plugin):
 
     A point that `fits_curvature` is one only while it is trained, on log p(y, w | h). What it finds, w*, is taken for
     the mode of N(w*, H⁻¹), H the `curvature` there: evidence and predictions are those of the network linearised at w*.
-    `default_outer` and `default_estimator` name the way of h and the estimator of evidence that a family is used with
-    where a spec names none.
+    Relaxed structures have none, and are trained with the family `when_relaxed`. `default_outer` and
+    `default_estimator` name the way of h and the estimator of evidence that a family is used with where a spec names
+    none.
     """
 
     joint: ClassVar[bool] = False
@@ -44,6 +45,7 @@ class WeightPosterior(Plugin):
     unrestricted: ClassVar[bool] = False
     has_density: ClassVar[bool] = True
     fits_curvature: ClassVar[bool] = False
+    when_relaxed: ClassVar[str] = "diagonal"
     default_outer: ClassVar[str] = "one_level"
     default_estimator: ClassVar[str] = "elbo"
 

@@ -8,13 +8,30 @@ from typing import Any
 from ..errors import Problem
 from ..plugins import RoundBound
 from ..plugins.inner_optimizer import DISCRETE, RELAXED
-from .criterion_calls import with_metaparameters
+from ..plugins.registry import registry
+from .criterion_calls import weight_family, with_metaparameters
 from .models import Spec
 
 
 def for_round(spec: Spec, name: str, relaxed: bool, metaparameters: Mapping[str, float]) -> Spec:
     """A stage's spec as a round trains it, whose number of steps is a number."""
-    return with_steps(with_metaparameters(spec, metaparameters), steps_in(spec, name, relaxed))
+    found = with_steps(with_metaparameters(spec, metaparameters), steps_in(spec, name, relaxed))
+    return with_density(found) if relaxed else found
+
+
+def with_density(spec: Spec) -> Spec:
+    """The spec with a family of q(w) that has a density while it is trained, as relaxed structures need it.
+
+    In place of one that fits the curvature of a structure it is the family that this one names, and h rises with θ.
+    """
+    family = weight_family(spec)
+    if not family.fits_curvature:
+        return spec
+    kind = registry().of_kind("weight_posteriors")[family.when_relaxed]
+    outer = registry().of_kind("hypergradients")[kind.plugin.default_outer]
+    optimizer = spec.optimizer.model_copy(update={"outer": outer.options()})
+    posterior = spec.posterior.model_copy(update={"weights": kind.options()})
+    return spec.model_copy(update={"optimizer": optimizer, "posterior": posterior})
 
 
 def with_steps(spec: Spec, steps: int | None) -> Spec:
