@@ -19,7 +19,6 @@ def carry_out_study(study: Study, path: Path, written: str | None, where: Cluste
     from ..report.progress import progress_bar
     from ..report.text import print_summary
     from ..results.expected_estimates import expected_gaps
-    from ..results.read import is_whole
     from ..results.run import run_opened
     from ..runner.driver import opened
     from ..store.names import RUN
@@ -37,4 +36,4 @@ def carry_out_study(study: Study, path: Path, written: str | None, where: Cluste
     if not quiet:
         print_summary(finished.summary, most=10)
         click.echo(f"stored in {path}; show it again with: structflow show {path}")
-    return 0 if is_whole(finished.summary) else 1
+    return 0 if finished.summary.is_whole else 1

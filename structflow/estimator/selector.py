@@ -18,7 +18,8 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from ..errors import CallError
 from ..plugins import Table
 from ..plugins.registry import registry
-from ..results.prediction import Prediction, Predictor, mixture_of
+from ..results.models import RankingEntry
+from ..results.prediction import Prediction, Predictor, mixture_of, predictor_of
 from ..results.ranked import RankedStructure
 from ..results.summary import summarise
 from ..runner.context import context_of_revision, open_context
@@ -48,8 +49,8 @@ class StructureSelector(BaseEstimator, ABC):  # type: ignore[misc]
 
     Attributes
     ----------
-    ranking_ : list of dict
-        Structures by posterior probability, best first, as `structflow show --json` prints them.
+    ranking_ : list of RankingEntry
+        Structures by posterior probability, best first; keys are those that `structflow show --json` prints.
     best_structure_ : dict
         The most probable structure, such as {"x->h": ["dense:tanh"], "h->y": ["linear"], "h": [20]}.
     best_ : RankedStructure
@@ -149,21 +150,21 @@ def not_converged(best: RankedStructure, study: Study) -> str:
     steps = numbers_of_steps(study.spec)[-1]
     return (
         f"the best structure had not converged after {steps:,} steps: as many again would gain about "
-        f"{best.entry['still_gaining']:.2g} nats; raise steps"
+        f"{best.entry.still_gaining:.2g} nats; raise steps"
     )
 
 
-def carried_out(study: Study) -> tuple[list[dict[str, Any]], Predictor, RankedStructure]:
+def carried_out(study: Study) -> tuple[list[RankingEntry], Predictor, RankedStructure]:
     """Ranking, mixture and best structure of a study, carried out in a temporary directory; all on the CPU."""
     with TemporaryDirectory(prefix="structflow-") as folder:
         begun = open_run(study, Path(folder) / study.spec.name, None)
         seconds = carry_out(begun, lambda progress: None)
         context = open_context(str(begun.directory.path.resolve()))
         summary = summarise(context, seconds)
-        ranking = summary["ranking"]
+        ranking = summary.ranking
         if not ranking:
-            raise CallError("\n".join(["no member could be trained and evaluated", *summary["warnings"]]))
+            raise CallError("\n".join(["no member could be trained and evaluated", *summary.warnings]))
         mixture = mixture_of(context, ranking).to("cpu")
-        best = mixture_of(context, [{**ranking[0], "probability": 1.0}]).to("cpu")
+        best = predictor_of(context, ranking[:1], [1.0]).to("cpu")
     context_of_revision.cache_clear()  # it holds what was in the directory
     return ranking, mixture, RankedStructure(ranking[0], best)

@@ -3,41 +3,44 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from ..results.marginals import choice_label
+from ..results.models import RankingEntry, UnrankedStructure
+from ..store.records import StructureJson
 from .narrow import NumberTable
 from .numbers import with_error
 
 
 def estimates_table(
-    ranking: Sequence[dict[str, Any]], most: int, unranked: Sequence[dict[str, Any]] = ()
+    ranking: Sequence[RankingEntry], most: int, unranked: Sequence[UnrankedStructure] = ()
 ) -> NumberTable:
     """Log evidence ± standard error of the first structures, a column for each estimator; the first one ranks.
 
     Below them so many of those that have no rank, with a dash in its place: then every row names its structure.
     """
-    shown = [*ranking[:most], *unranked[:most]]
-    estimators = list(dict.fromkeys(name for entry in shown for name in entry["evidence"]))
+    shown: list[RankingEntry | UnrankedStructure] = [*ranking[:most], *unranked[:most]]
+    estimators = list(dict.fromkeys(name for entry in shown for name in entry.evidence))
     keys = ["rank", "structure"] if unranked else ["rank"]
     titles = [*keys, *(name.replace("(", "\n(").replace(", ", ",\n") for name in estimators)]
-    differing = differing_choices([entry["structure"] for entry in [*ranking, *unranked]])
+    differing = differing_choices([*(entry.structure for entry in ranking), *(entry.structure for entry in unranked)])
     rows = []
     for entry in shown:
-        errors = entry.get("evidence_se", {})  # runs of earlier versions have none
-        cells = (estimate_text(entry["evidence"].get(name), errors.get(name, 0.0)) for name in estimators)
-        about = [str(entry.get("rank", "–")), structure_lines(entry["structure"], differing)]
+        cells = (estimate_text(entry.evidence.get(name), entry.evidence_se.get(name, 0.0)) for name in estimators)
+        about = [
+            str(entry.rank) if isinstance(entry, RankingEntry) else "–",
+            structure_lines(entry.structure, differing),
+        ]
         rows.append([*about[: len(keys)], *cells])
     return NumberTable(titles, rows, names=len(keys))
 
 
-def differing_choices(structures: Sequence[dict[str, Any]]) -> list[str]:
+def differing_choices(structures: Sequence[StructureJson]) -> list[str]:
     """Edges and nodes whose choices differ between structures, which tell them apart; all of them for a single one."""
     differing = [key for key in structures[0] if len({choice_label(key, each[key]) for each in structures}) > 1]
     return differing or list(structures[0])
 
 
-def structure_lines(structure: dict[str, Any], keys: Sequence[str]) -> str:
+def structure_lines(structure: StructureJson, keys: Sequence[str]) -> str:
     """What a structure chose for these edges and nodes, a line for each."""
     return "\n".join(f"{key} {choice_label(key, structure[key])}" for key in keys)
 

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from ..errors import CallError
 from ..results.marginals import choice_label, marginal_probabilities
+from ..results.models import RankingEntry, Summary
 from ..words import counted
 from .criterion import has_noise, score_label
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 MOST_STRUCTURES = 15
 MOST_CHOICES = 6
 BAR = "#4477aa"
 
 
-def save_ranking_figure(summary: dict[str, Any], run: Path, target: Path) -> None:
+def save_ranking_figure(summary: Summary, run: Path, target: Path) -> None:
     """Draw evidence by structure beside the probability of every choice, and save it as an image.
 
     Raises `CallError` where matplotlib is missing or nothing is ranked.
@@ -25,7 +29,7 @@ def save_ranking_figure(summary: dict[str, Any], run: Path, target: Path) -> Non
         from matplotlib.figure import Figure
     except ImportError as error:
         raise CallError("figures need matplotlib: pip install 'structflow[plot]'") from error
-    ranking = summary["ranking"]
+    ranking = summary.ranking
     if not ranking:
         raise CallError(f"the run in {run} has no ranking to draw: no structure has a rank, and its warnings say why")
     shown = ranking[:MOST_STRUCTURES]
@@ -33,10 +37,10 @@ def save_ranking_figure(summary: dict[str, Any], run: Path, target: Path) -> Non
     height = 1.6 + 0.3 * max(len(shown), sum(min(len(c), MOST_CHOICES) + 1 for c in marginals.values()))
     figure = Figure(figsize=(11, height), layout="constrained")
     left, right = figure.subplots(1, 2, width_ratios=(3, 2))
-    draw_ranking(left, shown, summary["criterion"])
+    draw_ranking(left, shown, summary.criterion)
     draw_choices(right, marginals)
-    unranked = len(summary.get("unranked", []))  # runs of earlier versions name none
-    title = f"{summary['run']}: {counted(len(ranking), 'structure')}"
+    unranked = len(summary.unranked)
+    title = f"{summary.run}: {counted(len(ranking), 'structure')}"
     figure.suptitle(title + f"; {unranked} more have no rank" * bool(unranked))
     try:
         figure.savefig(target, dpi=150)
@@ -44,20 +48,18 @@ def save_ranking_figure(summary: dict[str, Any], run: Path, target: Path) -> Non
         raise CallError(f"can't write the figure {target}: {error}") from None
 
 
-def draw_ranking(axes: Any, ranking: list[dict[str, Any]], criterion: str) -> None:
+def draw_ranking(axes: Axes, ranking: list[RankingEntry], criterion: str) -> None:
     """What ranks, below the best, with two standard errors where it has one; one row a structure."""
-    varying = [key for key in ranking[0]["structure"] if len({tuple(e["structure"][key]) for e in ranking}) > 1]
-    best = ranking[0]["score"]
+    varying = [key for key in ranking[0].structure if len({tuple(e.structure[key]) for e in ranking}) > 1]
+    best = ranking[0].score
     names = [
-        ", ".join(choice_label(key, entry["structure"][key]) for key in varying) or "the structure" for entry in ranking
+        ", ".join(choice_label(key, entry.structure[key]) for key in varying) or "the structure" for entry in ranking
     ]
-    gaps = [entry["score"] - best for entry in ranking]
-    errors = [math.nan if entry["score_se"] is None else 2 * entry["score_se"] for entry in ranking]
+    gaps = [entry.score - best for entry in ranking]
+    errors = [math.nan if entry.score_se is None else 2 * entry.score_se for entry in ranking]
     rows = range(len(ranking))
     axes.errorbar(gaps, rows, xerr=errors, fmt="o", color=BAR, capsize=3)
-    axes.set_yticks(
-        rows, [f"{name}   p = {entry['probability']:.2f}" for name, entry in zip(names, ranking, strict=True)]
-    )
+    axes.set_yticks(rows, [f"{name}   p = {entry.probability:.2f}" for name, entry in zip(names, ranking, strict=True)])
     axes.invert_yaxis()
     axes.grid(axis="x", alpha=0.3)
     bars = "; bars: two standard errors" if has_noise(criterion) else ""
@@ -66,7 +68,7 @@ def draw_ranking(axes: Any, ranking: list[dict[str, Any]], criterion: str) -> No
     axes.set_title("structures", loc="left")
 
 
-def draw_choices(axes: Any, marginals: dict[str, dict[str, float]]) -> None:
+def draw_choices(axes: Axes, marginals: dict[str, dict[str, float]]) -> None:
     """Probability of every value of every open choice."""
     position, ticks, labels = 0.0, [], []
     for key, chances in marginals.items():

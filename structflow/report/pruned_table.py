@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from rich.console import Console
 
+from ..results.models import PrunedNetwork
 from ..results.pruned import CONDITIONAL
 from ..results.read import structure_name
 from .narrow import NumberTable
@@ -17,22 +17,22 @@ LEFT_OUT = ("mae", "calibration_error")
 """Metrics that aren't shown."""
 
 
-def print_pruned_table(console: Console, entries: Sequence[dict[str, Any]], most: int) -> None:
+def print_pruned_table(console: Console, entries: Sequence[PrunedNetwork], most: int) -> None:
     """The first pruned networks: score ± standard error, how many weights are left of how many, and metrics.
 
     Below it, what the signs beside scores mean.
     """
-    rows = "test" if entries[0]["metrics"]["test"] else "train"
-    metrics = [name for name in entries[0]["metrics"][rows] if name not in LEFT_OUT]
+    rows = "test" if entries[0].metrics["test"] else "train"
+    metrics = [name for name in entries[0].metrics[rows] if name not in LEFT_OUT]
     titles = ["pruned network", "score", "weights left", *(f"{rows}\n{SHORT.get(name, name)}" for name in metrics)]
     chosen = entries[:most]
     width = 2 * any(map(mark_of, chosen))
     cells = [
         [
-            structure_name(entry["structure"]),
-            with_error(f"{entry['score']:.2f}", entry["score_se"]) + mark_of(entry).rjust(width),
-            f"{entry['pruned']['left']:,} of {entry['pruned']['weights']:,}",
-            *(shown(entry["metrics"][rows][name]) for name in metrics),
+            structure_name(entry.structure),
+            with_error(f"{entry.score:.2f}", entry.score_se) + mark_of(entry).rjust(width),
+            f"{entry.pruned.left:,} of {entry.pruned.weights:,}",
+            *(shown(entry.metrics[rows][name]) for name in metrics),
         ]
         for entry in chosen
     ]

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
@@ -12,6 +11,7 @@ from rich.measure import Measurement
 from rich.table import Table
 
 from ..results.marginals import choice_label
+from ..results.models import ConvergenceReport, RankingEntry, UnrankedStructure
 from ..words import counted
 from .criterion import has_noise, score_label
 from .numbers import shown, with_error
@@ -25,7 +25,7 @@ LEFT_OUT = ("mae",)
 LEFT_OUT_WHERE_NARROW = ("mae", "calibration_error")
 """Metrics that it doesn't show where they would not fit."""
 
-MARKS = {
+MARKS: dict[bool | None, tuple[str, str]] = {
     False: ("*", "not converged, more steps would raise it"),
     None: ("?", "whether more steps would raise it isn't known"),
 }
@@ -56,39 +56,39 @@ LAYOUTS = (
 class RankingTable:
     """The first `most` structures of a ranking of `possible` ones, one row each; below them those without a rank."""
 
-    ranking: Sequence[Mapping[str, Any]]
+    ranking: Sequence[RankingEntry]
     most: int
     possible: int
     criterion: str
-    unranked: Sequence[Mapping[str, Any]] = ()
+    unranked: Sequence[UnrankedStructure] = ()
 
     @property
-    def entries(self) -> Sequence[Mapping[str, Any]]:
+    def entries(self) -> Sequence[RankingEntry]:
         """The structures that have a row."""
         return self.ranking[: self.most]
 
     @property
-    def shown(self) -> Sequence[Mapping[str, Any]]:
+    def shown(self) -> Sequence[RankingEntry | UnrankedStructure]:
         """These and as many that have no rank."""
         return [*self.entries, *self.unranked[: self.most]]
 
     @property
     def choices(self) -> list[str]:
         """Edges and nodes whose choices differ between the rows."""
-        return [key for key in self.entries[0]["structure"] if len(set(self.labels(key))) > 1]
+        return [key for key in self.entries[0].structure if len(set(self.labels(key))) > 1]
 
     @property
     def rows(self) -> str:
         """Which rows of the data the metrics are of."""
-        return "test" if self.entries[0]["metrics"]["test"] else "train"
+        return "test" if self.entries[0].metrics["test"] else "train"
 
     def labels(self, key: str) -> list[str]:
         """What each structure of the table chose for one edge or node."""
-        return [choice_label(key, entry["structure"][key]) for entry in self.shown]
+        return [choice_label(key, entry.structure[key]) for entry in self.shown]
 
     def metrics(self, layout: Layout) -> list[str]:
         """Names of the metrics that a layout shows."""
-        return [name for name in self.entries[0]["metrics"][self.rows] if name not in layout.left_out]
+        return [name for name in self.entries[0].metrics[self.rows] if name not in layout.left_out]
 
     def print(self, console: Console) -> None:
         """Print the table in the first layout that fits, and below it what its words and signs mean."""
@@ -106,9 +106,9 @@ class RankingTable:
 
     def common_choices(self) -> Iterator[str]:
         """Edges and nodes that are the same in all rows shown, and not in the whole ranking."""
-        for key in self.entries[0]["structure"]:
-            everyone = [*self.ranking, *self.unranked]
-            everywhere = {choice_label(key, entry["structure"][key]) for entry in everyone}
+        for key in self.entries[0].structure:
+            everyone: list[RankingEntry | UnrankedStructure] = [*self.ranking, *self.unranked]
+            everywhere = {choice_label(key, entry.structure[key]) for entry in everyone}
             if len(everywhere) > 1 and key not in self.choices:
                 yield key
 
@@ -130,26 +130,26 @@ class RankingTable:
             table.add_column(title, justify="right", no_wrap=True)
         for entry in self.entries:
             table.add_row(
-                f"{entry['rank']}{'=' if entry['tied_with_best'] else ''}",
+                f"{entry.rank}{'=' if entry.tied_with_best else ''}",
                 *self.structure_cells(entry, layout),
                 score_text(entry, self.criterion) + mark_of(entry).rjust(2 * any(map(mark_of, self.entries))),
-                f"{entry['probability']:.3f}",
-                f"{entry['restart_agreement']:.0%}",
-                *(shown(entry["metrics"][self.rows][name]) for name in self.metrics(layout)),
+                f"{entry.probability:.3f}",
+                f"{entry.restart_agreement:.0%}",
+                *(shown(entry.metrics[self.rows][name]) for name in self.metrics(layout)),
             )
-        for entry in self.unranked[: self.most]:
-            table.add_row("–", *self.structure_cells(entry, layout), "–", "–")
+        for unranked in self.unranked[: self.most]:
+            table.add_row("–", *self.structure_cells(unranked, layout), "–", "–")
         return table
 
-    def structure_cells(self, entry: Mapping[str, Any], layout: Layout) -> list[str]:
+    def structure_cells(self, entry: RankingEntry | UnrankedStructure, layout: Layout) -> list[str]:
         """What a structure chose: a cell for each choice, or one cell with a line for each."""
         if layout.stacked:
             return ["\n".join(self.lines(entry))]
-        return [choice_label(key, entry["structure"][key]) for key in self.choices]
+        return [choice_label(key, entry.structure[key]) for key in self.choices]
 
-    def lines(self, entry: Mapping[str, Any]) -> list[str]:
+    def lines(self, entry: RankingEntry | UnrankedStructure) -> list[str]:
         """What a structure chose, a line for each choice."""
-        return [f"{key} {choice_label(key, entry['structure'][key])}" for key in self.choices] or [""]
+        return [f"{key} {choice_label(key, entry.structure[key])}" for key in self.choices] or [""]
 
     def caption(self) -> str:
         """How many structures are shown of how many."""
@@ -163,9 +163,9 @@ class RankingTable:
     def legend(self, layout: Layout) -> Iterator[str]:
         """What the words and signs of the table mean, those that occur in it."""
         yield "nats ± standard error" if has_noise(self.criterion) else "nats"
-        if any(entry["score_se"] is None for entry in self.entries):
+        if any(entry.score_se is None for entry in self.entries):
             yield "?: not known"
-        if any(entry["tied_with_best"] for entry in self.entries):
+        if any(entry.tied_with_best for entry in self.entries):
             yield "=: ties with the best"
         yield from legend_of_marks(self.entries)
         yield "agree: share of restarts within one nat of the best"
@@ -177,19 +177,19 @@ class RankingTable:
             yield "∅: none, or without effect"
 
 
-def legend_of_marks(entries: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+def legend_of_marks(entries: Sequence[ConvergenceReport]) -> Iterator[str]:
     """What the signs beside the scores of these structures mean."""
     for sign, meaning in MARKS.values():
         if sign in map(mark_of, entries):
             yield f"{sign}: {meaning}"
 
 
-def mark_of(entry: Mapping[str, Any]) -> str:
-    """The sign of a structure that has not converged, or may not have; runs of earlier versions don't say."""
-    return MARKS.get(entry.get("converged", True), ("", ""))[0]
+def mark_of(entry: ConvergenceReport) -> str:
+    """The sign of a structure that has not converged, or may not have."""
+    return MARKS.get(entry.converged, ("", ""))[0]
 
 
-def score_text(entry: Mapping[str, Any], criterion: str) -> str:
+def score_text(entry: RankingEntry, criterion: str) -> str:
     """The score with its Monte Carlo error, where the criterion has one: a point has no noise."""
-    score = f"{entry['score']:.2f}"
-    return with_error(score, entry["score_se"]) if has_noise(criterion) else score
+    score = f"{entry.score:.2f}"
+    return with_error(score, entry.score_se) if has_noise(criterion) else score

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import CallError
 from ..results.marginals import choice_label, marginal_probabilities
+from ..results.models import PrunedNetwork, RankingEntry
+from ..spec.structure import Structure
 from .graph_layout import GraphLayout, Place, layered_layout
 
 if TYPE_CHECKING:
@@ -71,10 +73,10 @@ class StructureDrawing:
 def structure_drawing(run: Run, rank: int = 1) -> StructureDrawing:
     """What is drawn of the structure at a place of a run's ranking; raises `CallError` where there is none."""
     entry = run.ranked(rank).entry
-    graph, chosen = run.context.study.graph, entry["structure"]
-    shapes = graph.node_shapes({key: tuple(value) for key, value in chosen.items() if "->" not in key})
+    graph, chosen = run.context.study.graph, entry.structure
+    shapes = graph.node_shapes(dict(Structure.from_dict(chosen).shapes))
     marginals = marginal_probabilities(run.ranking)
-    relaxed: Mapping[str, Mapping[str, float]] = (run.summary.get("relaxed") or {}).get("q_probability") or {}
+    relaxed = {} if run.summary.relaxed is None else run.summary.relaxed.q_probability
     edges = []
     for edge in graph.edges:
         names = chosen[edge.key]
@@ -88,11 +90,11 @@ def structure_drawing(run: Run, rank: int = 1) -> StructureDrawing:
     return StructureDrawing({node: shapes[node] for node in graph.nodes}, edges, title_of(run, rank, entry))
 
 
-def title_of(run: Run, rank: int, entry: Mapping[str, Any]) -> str:
+def title_of(run: Run, rank: int, entry: RankingEntry | PrunedNetwork) -> str:
     """Name of the run, place and score of the structure, and its accuracy or error on the test rows."""
-    parts = [f"{run.path.name}: structure {rank} of {len(run.ranking)}", f"score {entry['score']:,.1f} nats"]
-    metrics = entry["metrics"]["test"] or entry["metrics"]["train"]
-    rows = "test" if entry["metrics"]["test"] else "training"
+    parts = [f"{run.path.name}: structure {rank} of {len(run.ranking)}", f"score {entry.score:,.1f} nats"]
+    metrics = entry.metrics["test"] or entry.metrics["train"]
+    rows = "test" if entry.metrics["test"] else "training"
     left_out = ("log_likelihood", "calibration_error")
     parts += [f"{name} {value:.4g} on {rows} rows" for name, value in metrics.items() if name not in left_out]
     return ", ".join(parts)

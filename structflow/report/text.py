@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from textwrap import fill
-from typing import Any
 
+from pydantic import JsonValue
 from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
@@ -16,8 +16,19 @@ from rich.text import Text
 
 from ..plan.plan import Plan, SettingPlan
 from ..results.marginals import marginal_probabilities
+from ..results.models import (
+    Extension,
+    RankingEntry,
+    RelaxedResult,
+    SampledRows,
+    SettingResults,
+    StageSummary,
+    Summary,
+    UnrankedStructure,
+)
+from ..results.read import RunRow
 from ..results.unranked import unranked_warning
-from ..store.names import REUSED
+from ..runner.doctor import Finding
 from ..words import counted
 from .estimates_table import estimates_table
 from .narrow import NumberTable
@@ -46,70 +57,68 @@ STAGE_COLUMNS = {
 """Titles of what is shown of every stage."""
 
 
-def print_summary(summary: dict[str, Any], most: int) -> None:
+def print_summary(summary: Summary, most: int) -> None:
     """The ranking, what it says of every choice, the relaxed result and warnings."""
     console = terminal()
-    ranking, unranked = summary["ranking"], summary.get("unranked", [])  # runs of earlier versions name none
-    structures = counted(summary["n_structures"], "structure")
-    console.print(f"run {summary['run']}: {summary['status']}, {structures}, {summary['seconds']:.0f} s")
-    if "rows" in summary:
-        console.print(estimated_rows(summary["rows"]))
-    settings = summary.get("settings", [])
-    if summary.get("extension"):  # runs of earlier versions have none
-        print_extension(console, summary["extension"])
+    ranking, unranked = summary.ranking, summary.unranked
+    structures = counted(summary.n_structures, "structure")
+    console.print(f"run {summary.run}: {summary.status}, {structures}, {summary.seconds:.0f} s")
+    if summary.rows is not None:
+        console.print(estimated_rows(summary.rows))
+    settings = summary.settings
+    if summary.extension is not None:
+        print_extension(console, summary.extension)
     if settings and (ranking or unranked):
-        console.print(setting_title(settings[0]["values"]))
+        console.print(setting_title(settings[0].values))
     print_unranked(console, unranked, ranking, most)
     if ranking:
-        print_ranking(console, ranking, most, summary["n_structures"], summary["criterion"], unranked)
-        print_choices(console, ranking, len(ranking) < summary["n_structures"])
+        print_ranking(console, ranking, most, summary.n_structures, summary.criterion, unranked)
+        print_choices(console, ranking, len(ranking) < summary.n_structures)
         print_robustness(console, ranking[0])
     print_pruned(console, summary, most)
-    for entry in summary.get("relevance", [])[:MOST_CURVES]:  # runs of earlier versions have none
+    for entry in summary.relevance[:MOST_CURVES]:
         console.print(relevance_table(entry))
-    if summary.get("relaxed"):
-        print_relaxed(console, summary["relaxed"])
-    print_stages(console, summary["stages"])
+    if summary.relaxed is not None:
+        print_relaxed(console, summary.relaxed)
+    print_stages(console, summary.stages)
     for setting in settings[1:]:
-        unranked = setting.get("unranked", [])
-        if setting["ranking"] or unranked:
-            console.print(f"\n{setting_title(setting['values'])}")
+        unranked = setting.unranked
+        if setting.ranking or unranked:
+            console.print(f"\n{setting_title(setting.values)}")
         shown_rows = min(most, 3)
-        print_unranked(console, unranked, setting["ranking"], shown_rows)
-        if setting["ranking"]:
-            possible = summary["n_structures"]
-            print_ranking(console, setting["ranking"], shown_rows, possible, setting["criterion"], unranked)
-            print_robustness(console, setting["ranking"][0])
+        print_unranked(console, unranked, setting.ranking, shown_rows)
+        if setting.ranking:
+            possible = summary.n_structures
+            print_ranking(console, setting.ranking, shown_rows, possible, setting.criterion, unranked)
+            print_robustness(console, setting.ranking[0])
         print_pruned(console, setting, min(most, 3))
     told = headlines(summary)
-    for warning in summary["warnings"]:
+    for warning in summary.warnings:
         if not warning.endswith(told):
             console.print(Text("warning:", "yellow"), warning)
 
 
-def print_pruned(console: Console, found: dict[str, Any], most: int) -> None:
-    """The networks with pruned weights, where there are some: runs of earlier versions have them in the ranking."""
-    if found.get("pruned"):
+def print_pruned(console: Console, found: SettingResults, most: int) -> None:
+    """The networks with pruned weights, where there are some."""
+    if found.pruned:
         console.print()
-        print_pruned_table(console, found["pruned"], most)
+        print_pruned_table(console, found.pruned, most)
 
 
-def headlines(summary: dict[str, Any]) -> tuple[str, ...]:
+def headlines(summary: Summary) -> tuple[str, ...]:
     """What was said above the rankings about structures without a rank, and isn't repeated among the warnings."""
-    found = (
-        unranked_warning(each.get("unranked", []), each["ranking"]) for each in [summary, *summary.get("settings", [])]
-    )
+    found = (unranked_warning(each.unranked, each.ranking) for each in summary.each_setting)
     return tuple(filter(None, found))
 
 
 def print_unranked(
-    console: Console, unranked: Sequence[dict[str, Any]], ranking: Sequence[dict[str, Any]], most: int
+    console: Console, unranked: Sequence[UnrankedStructure], ranking: Sequence[RankingEntry], most: int
 ) -> None:
     """Before a ranking, which structures aren't in it and why; where there is none, what other estimators say."""
     headline = unranked_warning(unranked, ranking)
     if headline is not None:
         console.print(Text("warning:", "bold yellow"), headline)
-    if unranked and not ranking and any(entry["evidence"] for entry in unranked):
+    if unranked and not ranking and any(entry.evidence for entry in unranked):
         estimates_table([], most, unranked).print(console)
         if len(unranked) > most:
             console.print(
@@ -117,41 +126,41 @@ def print_unranked(
             )
 
 
-def print_extension(console: Console, extension: dict[str, Any]) -> None:
+def print_extension(console: Console, extension: Extension) -> None:
     """What changed since the run was started before, how many members were trained then, and why the others are."""
-    for change in extension["changes"]:
+    for change in extension.changes:
         console.print(f"extended by {change}", highlight=False)
-    reasons = "".join(f"; {number:,}: {reason}" for reason, number in extension["reasons"].items())
-    console.print(f"{extension[REUSED]:,} of {extension['members']:,} members were trained before{reasons}")
+    reasons = "".join(f"; {number:,}: {reason}" for reason, number in extension.reasons.items())
+    console.print(f"{extension.taken_over:,} of {extension.members:,} members were trained before{reasons}")
 
 
-def estimated_rows(rows: dict[str, Any]) -> str:
+def estimated_rows(rows: SampledRows) -> str:
     """How many rows of a table larger than memory stand for all of them."""
-    on = rows["estimated_on"]
-    held_out = f", test metrics on {on['test']:,} of {rows['test']:,}" if rows["test"] else ""
-    return f"evidence and metrics are estimated on {on['train']:,} of {rows['train']:,} training rows{held_out}"
+    on = rows.estimated_on
+    held_out = f", test metrics on {on['test']:,} of {rows.test:,}" if rows.test else ""
+    return f"evidence and metrics are estimated on {on['train']:,} of {rows.train:,} training rows{held_out}"
 
 
-def setting_title(values: dict[str, Any]) -> str:
+def setting_title(values: Mapping[str, JsonValue]) -> str:
     """The values of one setting of a sweep."""
     return "setting: " + ", ".join(f"{key} {json.dumps(value)}" for key, value in values.items())
 
 
 def print_ranking(
     console: Console,
-    ranking: Sequence[dict[str, Any]],
+    ranking: Sequence[RankingEntry],
     most: int,
     possible: int,
     criterion: str,
-    unranked: Sequence[dict[str, Any]] = (),
+    unranked: Sequence[UnrankedStructure] = (),
 ) -> None:
     """The first structures, one row each; below it what the estimators say, where there are several."""
     RankingTable(ranking, most, possible, criterion, unranked).print(console)
-    if len(ranking[0]["evidence"]) > 1:
+    if len(ranking[0].evidence) > 1:
         estimates_table(ranking, most, unranked).print(console)
 
 
-def print_choices(console: Console, ranking: Sequence[dict[str, Any]], all_keys: bool) -> None:
+def print_choices(console: Console, ranking: Sequence[RankingEntry], all_keys: bool) -> None:
     """The probabilities of the values of every choice, over all structures ranked; by default of those that differ."""
     for key, chances in marginal_probabilities(ranking).items():
         if all_keys or len(chances) > 1:
@@ -160,45 +169,46 @@ def print_choices(console: Console, ranking: Sequence[dict[str, Any]], all_keys:
             console.print(fill(line, console.width, initial_indent="  ", subsequent_indent="    "))
 
 
-def print_robustness(console: Console, entry: dict[str, Any]) -> None:
+def print_robustness(console: Console, entry: RankingEntry) -> None:
     """Metrics of one structure without and with noise, where the spec asks for some: a line a standard deviation."""
-    rows = "test" if entry["metrics"]["test"] else "train"
-    by_place = entry.get("robustness", {}).get(rows)  # runs of earlier versions have none
+    rows = "test" if entry.metrics["test"] else "train"
+    by_place = entry.robustness.get(rows)
     if not by_place:
         return
     names = list(next(found for by_deviation in by_place.values() for found in by_deviation.values()))
-    lines = [["nothing", "", *(shown(entry["metrics"][rows][name]) for name in names)]]
+    lines = [["nothing", "", *(shown(entry.metrics[rows][name]) for name in names)]]
     for place, by_deviation in by_place.items():
         for deviation, found in by_deviation.items():
             lines.append([place, deviation, *(shown(found[name]) for name in names)])
     titles = ["noise on", "deviation", *(f"{rows}\n{SHORT.get(name, name)}" for name in names)]
     console.print()
-    NumberTable(titles, lines, names=2, title=f"structure {entry['rank']} under noise").print(console)
+    NumberTable(titles, lines, names=2, title=f"structure {entry.rank} under noise").print(console)
 
 
-def print_relaxed(console: Console, relaxed: dict[str, Any]) -> None:
+def print_relaxed(console: Console, relaxed: RelaxedResult) -> None:
     """q(Γ) of the best relaxed restart."""
-    bound = "has no value" if relaxed["bound"] is None else with_error(f"{relaxed['bound']:.2f}", relaxed["bound_se"])
+    bound = "has no value" if relaxed.bound is None else with_error(f"{relaxed.bound:.2f}", relaxed.bound_se)
     console.print(f"relaxed: bound {bound}")
-    for key, chances in relaxed["q_probability"].items():
+    for key, chances in relaxed.q_probability.items():
         ordered = sorted(chances.items(), key=lambda item: -item[1])
         console.print(f"  q({key}): " + ", ".join(f"{name} {chance:.3f}" for name, chance in ordered[:5]))
 
 
-def print_stages(console: Console, stages: Sequence[dict[str, Any]]) -> None:
+def print_stages(console: Console, stages: Sequence[StageSummary]) -> None:
     """Complexities at the end of every stage, of its member with the best bound: where there are several stages."""
     if len(stages) < 2:
         return
-    removes = all("removal" in stage for stage in stages)
-    titles = [*STAGE_COLUMNS.values(), *(removal_titles(stages[0]["removal"]) if removes else ())]
+    removals = [stage.removal for stage in stages if stage.removal is not None]
+    removes = len(removals) == len(stages)
+    titles = [*STAGE_COLUMNS.values(), *(removal_titles(removals[0]) if removes else ())]
     rows = []
-    for stage in stages:
-        several = sum(other["round"] == stage["round"] for other in stages) > 1
-        name = f"{stage['round']}/{stage['stage']}" if several else stage["round"]
-        factors = ", ".join(f"{key} {value:.4g}" for key, value in stage["metaparameters"].items())
-        cells = [shown(stage[key]) for key in STAGE_COLUMNS]
-        cells += removal_cells(stage["removal"]) if removes else ()
-        rows.append([f"{name} ({factors})" if factors else name, str(stage["members"]), *cells])
+    for number, stage in enumerate(stages):
+        several = sum(other.round == stage.round for other in stages) > 1
+        name = f"{stage.round}/{stage.stage}" if several else stage.round
+        factors = ", ".join(f"{key} {value:.4g}" for key, value in stage.metaparameters.items())
+        cells = [shown(getattr(stage, key)) for key in STAGE_COLUMNS]
+        cells += removal_cells(removals[number]) if removes else ()
+        rows.append([f"{name} ({factors})" if factors else name, str(stage.members), *cells])
     NumberTable(["stage", "members", *titles], rows).print(console)
 
 
@@ -210,7 +220,7 @@ def print_plan(plan: Plan) -> None:
     least = "" if plan.n_structures_exact else "at most "
     members = f"{bound}{counted(plan.n_members, 'member')} in {counted(tasks, 'task')}"
     console.print(f"{least}{counted(plan.n_structures, 'structure')}; {members}")
-    settings: dict[tuple[Any, ...], list[SettingPlan]] = {}
+    settings: dict[tuple[str, str], list[SettingPlan]] = {}
     for setting in plan.settings:
         settings.setdefault((setting.regime, repr(setting.rounds)), []).append(setting)
     for alike in settings.values():
@@ -228,7 +238,7 @@ def print_plan(plan: Plan) -> None:
     console.print(f"about {plan.seconds:.0f} s; {plan.batch_bytes / 2**20:.0f} MiB for a batch")
 
 
-def print_runs(rows: Sequence[dict[str, Any]], folder: Path) -> None:
+def print_runs(rows: Sequence[RunRow], folder: Path) -> None:
     """One line a run."""
     console = terminal()
     if not rows:
@@ -238,15 +248,15 @@ def print_runs(rows: Sequence[dict[str, Any]], folder: Path) -> None:
     for title in ("run", "status", "structures", "best", "log evidence"):
         table.add_column(title)
     for row in rows:
-        evidence = "" if row["log_evidence"] is None else f"{row['log_evidence']:.2f}"
-        table.add_row(row["run"], row["status"], str(row["n_structures"] or ""), row["best"] or "", evidence)
+        evidence = "" if row.log_evidence is None else f"{row.log_evidence:.2f}"
+        table.add_row(row.run, row.status, str(row.n_structures or ""), row.best or "", evidence)
     console.print(table)
     for row in rows:
-        if row["problem"] is not None:
-            console.print(f"{row['run']}: {row['problem']}", soft_wrap=True)
+        if row.problem is not None:
+            console.print(f"{row.run}: {row.problem}", soft_wrap=True)
 
 
-def print_findings(findings: Sequence[Any]) -> None:
+def print_findings(findings: Sequence[Finding]) -> None:
     """One line a check."""
     console = terminal()
     for each in findings:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 
 from ..plugins.registry import registry
 from ..spec.models import Spec
 from ..spec.round_spec import numbers_of_steps
+from ..store.records import Convergence
 from ..words import counted
 from .estimator_warnings import named
+from .models import ConvergenceReport, RankingEntry
 
 LIMIT = 0.1
 """Nats that a converged member may still gain at most."""
@@ -32,35 +34,17 @@ FAR_FROM_ONE = 100.0
 MOST_STEPS = 10
 """The largest multiple of the steps that a warning suggests."""
 
-NOT_MEASURED = "it was trained by a version of structflow that didn't measure it"
-
 NOT_FINITE = "its objective isn't a finite number along the way"
 
 H_NOT_MEASURED = "whether the hyperparameters have arrived is not measured under two levels"
 
 NO_END = "what it gains is little, but no end of it is in sight; raise optimizer.inner.lr or steps"
 
-SHOWN = ("still_gaining", "still_gaining_se", "left_to_gain")
-"""What is reported of a measure."""
 
-
-def add_convergence(ranking: Sequence[dict[str, Any]], h_is_measured: bool = True) -> None:
-    """Turn `convergence` of every entry of a ranking into what is reported of it; see `judged_alone`.
-
-    The limit is also a tenth of the gap to the neighbours, where the noise of the score is smaller: its Monte Carlo
-    error `noise_se`, which entries scored on a sample of rows have. The error of sampling rows is left out, since
-    structures have it in common.
-    """
-    scores = [entry["score"] + entry["log_prior"] for entry in ranking]
-    for number, entry in enumerate(ranking):
-        near = [abs(scores[number] - scores[other]) for other in (number - 1, number + 1) if 0 <= other < len(scores)]
-        report_convergence(entry, min(near, default=math.inf), h_is_measured)
-
-
-def report_convergence(entry: dict[str, Any], gap: float = math.inf, h_is_measured: bool = True) -> None:
-    """Turn the measure in `convergence` of an entry into what is reported of it, given the gap to its neighbours."""
-    noise = entry.pop("noise_se", entry["score_se"])
-    entry.update(judged_alone(entry.pop("convergence"), noise, gap, h_is_measured))
+def gaps_to_neighbours(scores: Sequence[float]) -> list[float]:
+    """How far each of the scores of a ranking, best first, is from the nearest; ∞ for a single one."""
+    steps = [math.inf, *(above - below for above, below in itertools.pairwise(scores)), math.inf]
+    return [min(abs(before), abs(after)) for before, after in itertools.pairwise(steps)]
 
 
 def measures_h(spec: Spec, is_relaxed: bool = False) -> bool:
@@ -73,25 +57,33 @@ def measures_h(spec: Spec, is_relaxed: bool = False) -> bool:
 
 
 def judged_alone(
-    measure: Mapping[str, float | None] | None,
+    measure: Convergence,
     error: float | None,
     gap: float = math.inf,
     h_is_measured: bool = True,
-) -> dict[str, Any]:
-    """What is reported of a member's measure, given the Monte Carlo error of its score.
+) -> ConvergenceReport:
+    """What is reported of a member's measure, given the Monte Carlo error of its score and the gap to its neighbours.
+
+    The error is that without the error of sampling rows, which structures have in common. The limit is a tenth of a nat
+    and of the gap, or the error where that is larger.
 
     `still_gaining`, with its error `still_gaining_se`, is what the objective would gain in as many steps again,
     `left_to_gain` an extrapolation of all that it would gain in the end, no bound, and None where no end is in sight.
     `converged` says that the first is below its limit, also two errors up, and the last below ten times the limit
     without noise, or the noise. It is None, with a reason in `converged_unknown`, where that can't be told.
     """
-    values = dict.fromkeys(SHOWN) if measure is None else {name: measure[name] for name in SHOWN}
     limit = limit_of(gap, error)
     most_left = max(MOST_LEFT * limit_of(gap, None), limit)
-    converged, reason = judged(values, limit, most_left, measure is not None)
+    converged, reason = judged(measure, limit, most_left)
     if converged and not h_is_measured:
         converged, reason = None, H_NOT_MEASURED
-    return {"converged": converged, "converged_unknown": reason, **values}
+    return ConvergenceReport(
+        converged=converged,
+        converged_unknown=reason,
+        still_gaining=measure.still_gaining,
+        still_gaining_se=measure.still_gaining_se,
+        left_to_gain=measure.left_to_gain,
+    )
 
 
 def limit_of(gap: float, error: float | None) -> float:
@@ -102,16 +94,12 @@ def limit_of(gap: float, error: float | None) -> float:
     return max(min(LIMIT, SHARE_OF_GAP * gap), LEAST_LIMIT, error or 0.0)
 
 
-def judged(
-    values: Mapping[str, float | None], limit: float, most_left: float, is_measured: bool
-) -> tuple[bool | None, str | None]:
+def judged(measure: Convergence, limit: float, most_left: float) -> tuple[bool | None, str | None]:
     """Whether a member has converged, or None and why that can't be told.
 
     As many steps again may gain `limit`, and all to come `most_left`.
     """
-    still, error, left = (values[name] for name in SHOWN)
-    if not is_measured:
-        return None, NOT_MEASURED
+    still, error, left = measure.still_gaining, measure.still_gaining_se, measure.left_to_gain
     if still is None or error is None:
         return None, NOT_FINITE
     if still > limit:
@@ -126,15 +114,15 @@ def judged(
 
 
 def convergence_warnings(
-    ranking: Sequence[Mapping[str, Any]], spec: Spec, remedy: str | None, rounds: Sequence[str]
+    ranking: Sequence[RankingEntry], spec: Spec, remedy: str | None, rounds: Sequence[str]
 ) -> list[str]:
     """Warnings where structures that have not converged could change the result, and what to do about it.
 
     They could where what is left to gain reaches an entry above; the best one matters in any case, and in a regime of
     several `rounds`, by name, everyone whom it compared. `remedy` is what is to be done in place of adding steps.
     """
-    scores = [entry["score"] + entry["log_prior"] for entry in ranking]
-    behind = [number for number, entry in enumerate(ranking) if entry["converged"] is False]
+    scores = [entry.score + entry.log_prior for entry in ranking]
+    behind = [number for number, entry in enumerate(ranking) if entry.converged is False]
     if not behind:
         return []
     rising = [number for number in behind if number and most_of(ranking[number]) >= scores[number - 1] - scores[number]]
@@ -149,11 +137,11 @@ def convergence_warnings(
     found = []
     if concerned:
         first = concerned[0]
-        gain = f"would gain about {ranking[first]['still_gaining']:.2g} nats in as many steps again"
-        what = f"the best, {named(ranking[0]['structure'])}, {gain}"
+        gain = f"would gain about {ranking[first].still_gaining:.2g} nats in as many steps again"
+        what = f"the best, {named(ranking[0].structure)}, {gain}"
         if first:
             target = "the best" if reach_best else "the one above"
-            what = f"{named(ranking[first]['structure'])} {gain} and may rise past {target}"
+            what = f"{named(ranking[first].structure)} {gain} and may rise past {target}"
         found.append(f"{of_all} had not converged: {what}; {to_do}")
     if len(rounds) > 1:
         found.append(
@@ -178,14 +166,14 @@ def scale_remedy(spec: Spec, inputs: np.ndarray, targets: np.ndarray) -> str | N
     return None
 
 
-def most_of(entry: Mapping[str, Any]) -> float:
+def most_of(entry: RankingEntry) -> float:
     """What is left to gain, ∞ where that isn't known."""
-    return math.inf if entry["left_to_gain"] is None else float(entry["left_to_gain"])
+    return math.inf if entry.left_to_gain is None else entry.left_to_gain
 
 
-def steps_factor(entry: Mapping[str, Any]) -> float:
+def steps_factor(entry: RankingEntry) -> float:
     """By how much to multiply the steps so that half of `LIMIT` is left to gain, if the gain slows down as it has."""
-    most, still = most_of(entry), float(entry["still_gaining"])
+    most, still = most_of(entry), entry.still_gaining or 0.0
     if not math.isfinite(most) or most <= still:
         return MOST_STEPS if still > LIMIT else 2.0
     runs = math.log(max(most / (0.5 * LIMIT), 1.0)) / -math.log1p(-still / most)

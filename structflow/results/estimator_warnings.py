@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
-from ..store.records import Evaluation
+from ..store.records import Evaluation, StructureJson
 from .marginals import choice_label
+from .models import RankingEntry
 from .ranking import error_of_gap
 from .unranked import MOST_NAMED, NOT_FINITE
 
@@ -30,16 +30,12 @@ def missing_estimates(members: Sequence[Evaluation], by_estimate: bool = True) -
     return found
 
 
-def unsure_estimates(entries: Sequence[Mapping[str, Any]]) -> list[str]:
+def unsure_estimates(entries: Sequence[RankingEntry]) -> list[str]:
     """One warning for every estimator, or criterion, whose standard error isn't known for some structures, and why."""
-    names = dict.fromkeys(name for entry in entries for name in entry["evidence_unsure"])
+    names = dict.fromkeys(name for entry in entries for name in entry.evidence_unsure)
     found = []
     for name in names:
-        without = [
-            (entry["structure"], entry["evidence_unsure"][name])
-            for entry in entries
-            if name in entry["evidence_unsure"]
-        ]
+        without = [(entry.structure, entry.evidence_unsure[name]) for entry in entries if name in entry.evidence_unsure]
         if without:
             found.append(
                 f"{name} has no standard error for {len(without)} structure(s), so that no tie or disagreement is "
@@ -48,7 +44,7 @@ def unsure_estimates(entries: Sequence[Mapping[str, Any]]) -> list[str]:
     return found
 
 
-def by_reason(structures: Sequence[tuple[Mapping[str, Any], str]]) -> str:
+def by_reason(structures: Sequence[tuple[StructureJson, str]]) -> str:
     """Structures under their reasons: some names each."""
     parts = []
     for reason in dict.fromkeys(reason for _, reason in structures):
@@ -58,24 +54,23 @@ def by_reason(structures: Sequence[tuple[Mapping[str, Any], str]]) -> str:
     return "; ".join(parts)
 
 
-def disagreements(entries: Sequence[Mapping[str, Any]]) -> list[str]:
+def disagreements(entries: Sequence[RankingEntry]) -> list[str]:
     """A warning for every estimator whose best structure isn't that of the first one, where both are sure of it.
 
     Each must put its own best above the other's by more than two standard errors of the gap. Structures count with
     their prior, as in the ranking.
     """
-    priors = [entry["log_prior"] for entry in entries]
-    names = list(entries[0]["evidence"]) if entries else []
-    best = {name: best_of(entries, priors, name) for name in names}
+    names = list(entries[0].evidence) if entries else []
+    best = {name: best_of(entries, name) for name in names}
     found = []
     for name in names[1:]:
         mine, theirs = best[names[0]], best[name]
         if mine is None or theirs is None or mine == theirs:
             continue
-        gaps = [clear_gap(entries, priors, *pair) for pair in ((names[0], mine, theirs), (name, theirs, mine))]
+        gaps = clear_gap(entries[mine], entries[theirs], names[0]), clear_gap(entries[theirs], entries[mine], name)
         if None in gaps:
             continue
-        one, other = entries[mine]["structure"], entries[theirs]["structure"]
+        one, other = entries[mine].structure, entries[theirs].structure
         keys = [key for key in one if one[key] != other[key]]
         found.append(
             f"estimators disagree on the best structure: {names[0]} says {named(one, keys)}, by {gaps[0]:.2f} nats; "
@@ -84,31 +79,29 @@ def disagreements(entries: Sequence[Mapping[str, Any]]) -> list[str]:
     return found
 
 
-def best_of(entries: Sequence[Mapping[str, Any]], priors: Sequence[float], name: str) -> int | None:
+def best_of(entries: Sequence[RankingEntry], name: str) -> int | None:
     """The number of the entry with the highest estimate + log prior; None where there is no estimate."""
     scores = {
-        number: entry["evidence"][name] + prior
-        for number, (entry, prior) in enumerate(zip(entries, priors, strict=True))
-        if entry["evidence"][name] is not None
+        number: estimate + entry.log_prior
+        for number, entry in enumerate(entries)
+        if (estimate := entry.evidence[name]) is not None
     }
     return max(scores, key=lambda number: scores[number]) if scores else None
 
 
-def clear_gap(
-    entries: Sequence[Mapping[str, Any]], priors: Sequence[float], name: str, best: int, other: int
-) -> float | None:
+def clear_gap(best: RankingEntry, other: RankingEntry, name: str) -> float | None:
     """By how much an estimator prefers one entry to another; None where that isn't beyond two standard errors.
 
     Nor is it where an error isn't known.
     """
-    values = [entries[number]["evidence"][name] for number in (best, other)]
-    error = error_of_gap(*(entries[number]["evidence_se"][name] for number in (best, other)))
-    if None in values or error is None:
+    one, two = best.evidence[name], other.evidence[name]
+    error = error_of_gap(best.evidence_se[name], other.evidence_se[name])
+    if one is None or two is None or error is None:
         return None
-    gap = float(values[0] + priors[best] - values[1] - priors[other])
+    gap = one + best.log_prior - two - other.log_prior
     return gap if gap > 2 * error else None
 
 
-def named(structure: Mapping[str, Any], keys: Sequence[str] | None = None) -> str:
+def named(structure: StructureJson, keys: Sequence[str] | None = None) -> str:
     """A structure, or what it chose of some keys, in a few words."""
     return "; ".join(f"{key} {choice_label(key, structure[key])}" for key in (structure if keys is None else keys))

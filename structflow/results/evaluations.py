@@ -4,30 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any
 
 from ..plan.tasks import Task
 from ..runner.context import RunContext
 from ..runner.decided import trainings
-from ..store.records import Convergence, EvaluateRecord, Evaluation
-
-FROM_EVALUATION = (
-    "score",
-    "score_se",
-    "log_evidence",
-    "log_evidence_se",
-    "evidence",
-    "evidence_se",
-    "evidence_missing",
-    "evidence_unsure",
-    "c_param",
-    "c_struct",
-    "relative_density",
-    "hyperparameters",
-    "metrics",
-    "robustness",
-)
-"""What an evaluated member passes on to its entry, in the ranking or among the pruned networks."""
+from ..store.records import Convergence, EvaluateRecord, Evaluation, Scored
+from .models import BestRestart
 
 
 @dataclass(frozen=True)
@@ -55,17 +37,7 @@ def evaluate_records(context: RunContext, setting: int) -> Iterator[tuple[Task, 
         yield task, context.directory.read(task.name, EvaluateRecord)
 
 
-def entry_of(found: Found, restarts: int, agreement: float) -> dict[str, Any]:
-    """The entry of an evaluated member: what was found for it, and how many `restarts` there were and agreed.
-
-    `report_convergence` replaces `convergence` and `noise_se` by what is reported of them.
-    """
-    evaluation = found.evaluation.model_dump(mode="json")
-    return {
-        "structure": evaluation["structure"],
-        **{key: evaluation[key] for key in FROM_EVALUATION},
-        "convergence": found.convergence.model_dump(),
-        "noise_se": evaluation["noise_se"],
-        "restarts": restarts,
-        "restart_agreement": agreement,
-    }
+def best_restart(evaluation: Evaluation, restarts: int, agreement: float) -> BestRestart:
+    """What was found of an evaluated member, and how many `restarts` there were and agreed."""
+    found = {name: getattr(evaluation, name) for name in Scored.model_fields}
+    return BestRestart(**found, restarts=restarts, restart_agreement=agreement)

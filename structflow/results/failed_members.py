@@ -2,35 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+import operator
+from collections.abc import Iterator, Sequence
+from typing import Literal
 
 from ..plan.tasks import Task
 from ..runner.context import RunContext
 from ..store.records import FailedMember, SelectRecord
 from .evaluations import evaluate_records, evaluations
+from .models import FailedMembers
 from .read import structure_name
 
 MOST_NAMED = 3
 """Structures that a warning names."""
 
 
-def failed_members(context: RunContext, setting: int) -> list[dict[str, Any]]:
-    """An entry for every structure and error of a setting, with the `restarts` that it left out.
-
-    `during` is "training" or "evaluation"; `round`, `stage` and the number of its steps that were done, `step`, say
-    where training was, and are None for an evaluation. `estimator` is the only one whose code raised, where the rest of
-    an evaluation is there; other entries don't have it.
-    """
-    entries: dict[str, dict[str, Any]] = {}
+def failed_members(context: RunContext, setting: int) -> list[FailedMembers]:
+    """An entry for every structure and error of a setting, with the `restarts` that it left out."""
+    entries: dict[str, FailedMembers] = {}
     for during, estimator, member in failures_in(context, setting):
-        place = {"during": during, **({} if estimator is None else {"estimator": estimator})}
-        entry = {**place, **member.model_dump(include={"round", "stage", "step", "structure", "error"})}
-        entries.setdefault(repr(entry), {**entry, "restarts": []})["restarts"].append(member.restart)
-    return [{**entry, "restarts": sorted(entry["restarts"])} for entry in entries.values()]
+        known = member.model_dump(exclude={"restart"})
+        entry = FailedMembers(during=during, estimator=estimator, **known, restarts=[])
+        entries.setdefault(repr(entry), entry).restarts.append(member.restart)
+    for entry in entries.values():
+        entry.restarts.sort()
+    return list(entries.values())
 
 
-def failures_in(context: RunContext, setting: int) -> Iterator[tuple[str, str | None, FailedMember]]:
+def failures_in(
+    context: RunContext, setting: int
+) -> Iterator[tuple[Literal["training", "evaluation"], str | None, FailedMember]]:
     """During what, in which estimator if it was its code alone, and who failed."""
     for member in context.directory.read(Task("select", setting).name, SelectRecord).failed:
         yield "training", None, member
@@ -44,16 +45,14 @@ def failures_in(context: RunContext, setting: int) -> Iterator[tuple[str, str | 
             yield "evaluation", name, member
 
 
-def failure_warnings(entries: Sequence[Mapping[str, Any]], members: int) -> list[str]:
+def failure_warnings(entries: Sequence[FailedMembers], members: int) -> list[str]:
     """A warning for every error, with how many of so many members it left out, and of which structures."""
     found = []
-    keys = ("during", "estimator", "error")
-    for during, estimator, error in dict.fromkeys(tuple(entry.get(key) for key in keys) for entry in entries):
-        same = [entry for entry in entries if tuple(entry.get(key) for key in keys) == (during, estimator, error)]
-        count = sum(len(entry["restarts"]) for entry in same)
-        names = dict.fromkeys(
-            "relaxed" if each["structure"] is None else structure_name(each["structure"]) for each in same
-        )
+    what_raised = operator.attrgetter("during", "estimator", "error")
+    for during, estimator, error in dict.fromkeys(map(what_raised, entries)):
+        same = [entry for entry in entries if what_raised(entry) == (during, estimator, error)]
+        count = sum(len(entry.restarts) for entry in same)
+        names = dict.fromkeys("relaxed" if each.structure is None else structure_name(each.structure) for each in same)
         shown = " | ".join(list(names)[:MOST_NAMED]) + (" | …" if len(names) > MOST_NAMED else "")
         if during == "training":
             what = f"{count} of {members} members failed and were left out"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -20,6 +20,8 @@ from ..runner.context import RunContext
 from ..runner.evaluate import load_evaluated
 from ..runner.populations import part_of
 from ..runner.select import canonical
+from ..store.records import StructureJson
+from .models import PrunedNetwork, RankingEntry
 
 NEGLIGIBLE = 1e-9
 """Structures less probable than this are left out of a mixture."""
@@ -43,7 +45,7 @@ class Prediction:
 class TrainedStructure:
     """A structure with its probability in a mixture, trained: a population of one, all of whose weights are sampled."""
 
-    structure: Mapping[str, Any]
+    structure: StructureJson
     probability: float
     trained: TrainedPopulation
 
@@ -143,19 +145,26 @@ def generator_of(seed: int, number: int) -> np.random.Generator:
     return np.random.Generator(np.random.Philox(key=first << 32 | second))
 
 
-def mixture_of(context: RunContext, ranking: Sequence[Mapping[str, Any]]) -> Predictor:
+def mixture_of(context: RunContext, ranking: Sequence[RankingEntry]) -> Predictor:
     """The mixture over the structures of a ranking, weighted by their posterior probability."""
     if not ranking:
         raise CallError(
             f"the run {context.directory.name} has no ranking to predict with: no structure has a rank, and its "
             "warnings say why"
         )
-    kept = [entry for entry in ranking if entry["probability"] > NEGLIGIBLE]
-    total = sum(entry["probability"] for entry in kept)
-    trained = trained_structures(context, kept)
+    kept = [entry for entry in ranking if entry.probability > NEGLIGIBLE]
+    total = sum(entry.probability for entry in kept)
+    return predictor_of(context, kept, [entry.probability / total for entry in kept])
+
+
+def predictor_of(
+    context: RunContext, entries: Sequence[RankingEntry | PrunedNetwork], probabilities: Sequence[float]
+) -> Predictor:
+    """The mixture over ranked structures or pruned networks with these probabilities, which add up to one."""
+    trained = trained_structures(context, entries)
     parts = tuple(
-        TrainedStructure(entry["structure"], entry["probability"] / total, found)
-        for entry, found in zip(kept, trained, strict=True)
+        TrainedStructure(entry.structure, probability, found)
+        for entry, probability, found in zip(entries, probabilities, trained, strict=True)
     )
     dataset, none = context.study.dataset, np.zeros(0, dtype=np.int64)
     scaling = replace(
@@ -169,9 +178,11 @@ def mixture_of(context: RunContext, ranking: Sequence[Mapping[str, Any]]) -> Pre
     return Predictor(scaling, context.stages(0)[-1].seed, parts)
 
 
-def trained_structures(context: RunContext, entries: Sequence[Mapping[str, Any]]) -> list[TrainedPopulation]:
-    """Ranked structures, or pruned networks, as they were evaluated, each a population of its own, without its rows."""
-    wanted = {canonical(entry["structure"], bool(entry.get("pruned"))): number for number, entry in enumerate(entries)}
+def trained_structures(context: RunContext, entries: Sequence[RankingEntry | PrunedNetwork]) -> list[TrainedPopulation]:
+    """Ranked structures or pruned networks as they were evaluated, each a population of its own without its rows."""
+    wanted = {
+        canonical(entry.structure, isinstance(entry, PrunedNetwork)): number for number, entry in enumerate(entries)
+    }
     found: dict[int, TrainedPopulation] = {}
     for evaluated in load_evaluated(context, 0):
         for number, member in enumerate(evaluated.sampled.bound.population.members):

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import xarray
 
 from ..runner.context import RunContext
 from ..runner.select import agreement, canonical, trained_restarts
-from .convergence import report_convergence
-from .evaluations import Found, entry_of
+from .columns import Column, numbers
+from .convergence import judged_alone
+from .evaluations import Found, best_restart
+from .models import PrunedNetwork
 from .read import structure_name
 
 CONDITIONAL = (
@@ -24,7 +25,7 @@ CONDITIONAL = (
 
 def pruned_networks(
     context: RunContext, setting: int, members: Iterable[Found], h_is_measured: bool
-) -> list[dict[str, Any]]:
+) -> list[PrunedNetwork]:
     """An entry for every structure with pruned weights, by score; of all shares removed, the one with the highest.
 
     They have no probability. The score is conditional on a mask of weights that was chosen from the same data, so that
@@ -32,17 +33,20 @@ def pruned_networks(
     weights there were (`weights`) and how many are left; `place` counts from 1. `restarts` are those of that share.
     """
     scores = scores_of_restarts(context, setting)
-    entries = []
+    kept = []
     for found in members:
         member = found.evaluation
         if member.structure is None or member.pruned is None or member.score is None:
             continue
         restarts = scores[canonical(member.structure), member.pruned.share]
-        entry = {"pruned": member.pruned.model_dump(), **entry_of(found, len(restarts), agreement(restarts))}
-        report_convergence(entry, h_is_measured=h_is_measured)
-        entries.append(entry)
-    ordered = sorted(entries, key=lambda entry: (-entry["score"], canonical(entry["structure"])))
-    return [{"place": place, **entry} for place, entry in enumerate(ordered, start=1)]
+        best = best_restart(member, len(restarts), agreement(restarts))
+        convergence = judged_alone(found.convergence, member.noise_se, h_is_measured=h_is_measured)
+        kept.append((member.pruned, best, convergence))
+    kept.sort(key=lambda each: (-each[1].score, canonical(each[1].structure)))
+    return [
+        PrunedNetwork(place=place, pruned=pruned, **dict(best), **dict(convergence))
+        for place, (pruned, best, convergence) in enumerate(kept, start=1)
+    ]
 
 
 def scores_of_restarts(context: RunContext, setting: int) -> dict[tuple[str, float], list[float | None]]:
@@ -55,25 +59,25 @@ def scores_of_restarts(context: RunContext, setting: int) -> dict[tuple[str, flo
     return scores
 
 
-def pruned_dataset(entries: Sequence[Mapping[str, Any]]) -> xarray.Dataset:
+def pruned_dataset(entries: Sequence[PrunedNetwork]) -> xarray.Dataset:
     """One row a pruned network, in the order of the table."""
-    names = [structure_name(entry["structure"]) for entry in entries]
-    data: dict[str, Any] = {
-        key: ("structure", np.array([entry[key] for entry in entries], dtype=float), {"description": text})
+    names = [structure_name(entry.structure) for entry in entries]
+    data: dict[str, Column] = {
+        key: ("structure", numbers(getattr(entry, key) for entry in entries), {"description": text})
         for key, text in (
             ("score", f"score that they are ordered by, in nats: {CONDITIONAL}"),
             ("score_se", "its standard error"),
         )
     }
     for key in ("weights", "left"):
-        counts = np.array([entry["pruned"][key] for entry in entries])
+        counts = np.array([getattr(entry.pruned, key) for entry in entries])
         data[key] = (
             "structure",
             counts,
             {"description": {"weights": "weights before pruning", "left": "weights kept"}[key]},
         )
     for rows in ("train", "test"):
-        for metric in entries[0]["metrics"][rows] if entries else {}:
-            values = np.array([entry["metrics"][rows][metric] for entry in entries], dtype=float)
+        for metric in entries[0].metrics[rows] if entries else {}:
+            values = numbers(entry.metrics[rows][metric] for entry in entries)
             data[f"{rows}_{metric}"] = ("structure", values, {"description": f"{metric} on the {rows} rows"})
     return xarray.Dataset(data, coords={"structure": np.array(names, dtype=object)})

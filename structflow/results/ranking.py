@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import NamedTuple
 
 from ..objective.structure_prior import log_priors
 from ..spec.models import Spec
 from ..spec.structures import Structure, StructureSpace
+from .models import BestRestart
 
 
 def probabilities(scores: Sequence[float]) -> list[float]:
@@ -21,40 +22,42 @@ def probabilities(scores: Sequence[float]) -> list[float]:
     return [weight / total for weight in weights]
 
 
+class Place(NamedTuple):
+    """Which of the structures is at a place of the ranking, its log prior and probability, and whether it is tied."""
+
+    number: int
+    log_prior: float
+    probability: float
+    tied_with_best: bool | None
+
+
 def rank(
-    entries: Sequence[dict[str, Any]],
+    found: Sequence[BestRestart],
     space: StructureSpace,
     spec: Spec,
     gap_error: Callable[[int, int], float | None] | None = None,
-) -> list[dict[str, Any]]:
-    """Entries by posterior probability, equal ones by canonical structure, with rank, log prior, probability and ties.
+) -> list[Place]:
+    """Structures by posterior probability, equal ones by canonical structure.
 
-    p(structure | data) ∝ exp(score + log prior). An entry is tied with the best if their gap is at most two of its
-    standard errors, which `gap_error` gives for the numbers of two entries; by default errors are independent. Where
+    p(structure | data) ∝ exp(score + log prior). A structure is tied with the best if their gap is at most two of its
+    standard errors, which `gap_error` gives for the numbers of two structures; by default errors are independent. Where
     the error of either score isn't known, `tied_with_best` is None.
     """
-    structures = [Structure.from_dict(entry["structure"]) for entry in entries]
+    structures = [Structure.from_dict(each.structure) for each in found]
     priors = log_priors(structures, space, spec)
-    scores = [entry["score"] + prior for entry, prior in zip(entries, priors, strict=True)]
+    scores = [each.score + prior for each, prior in zip(found, priors, strict=True)]
     chances = probabilities(scores)
-    order = sorted(range(len(entries)), key=lambda index: (-scores[index], structures[index].canonical))
-    ranked: list[dict[str, Any]] = []
-    for position, index in enumerate(order):
+    order = sorted(range(len(found)), key=lambda number: (-scores[number], structures[number].canonical))
+
+    def is_tied(number: int) -> bool | None:
         best = order[0]
-        if gap_error is None:
-            error = error_of_gap(entries[index]["score_se"], entries[best]["score_se"])
-        else:
-            error = gap_error(index, best)
-        ranked.append(
-            {
-                "rank": position + 1,
-                **entries[index],
-                "log_prior": priors[index],
-                "probability": chances[index],
-                "tied_with_best": False if index == best else is_tie(scores[best] - scores[index], error),
-            }
-        )
-    return ranked
+        if number == best:
+            return False
+        if gap_error is not None:
+            return is_tie(scores[best] - scores[number], gap_error(number, best))
+        return is_tie(scores[best] - scores[number], error_of_gap(found[number].score_se, found[best].score_se))
+
+    return [Place(number, priors[number], chances[number], is_tied(number)) for number in order]
 
 
 def error_of_gap(*errors: float | None) -> float | None:

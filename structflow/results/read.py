@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from ..errors import CallError, StorageError
 from ..store.certificate_file import read_certificate
 from ..store.names import PLAN, SUMMARY
+from ..store.records import StructureJson
 from ..store.run_directory import RunDirectory
 from .marginals import choice_label
+from .models import Summary
 
 
-def read_summary(path: Path) -> dict[str, Any]:
+def read_summary(path: Path) -> Summary:
     """The summary of a run directory, with its certificate if it has one; raises `CallError` where there is none.
 
     `run` is the name that the directory has now: it may have been copied or renamed.
@@ -21,14 +23,8 @@ def read_summary(path: Path) -> dict[str, Any]:
     directory = RunDirectory(path)
     if not directory.has(SUMMARY):
         raise CallError(f"the run in {path} isn't finished; continue it with: structflow resume {path}")
-    summary = {**directory.read_summary(), "run": directory.name}
-    certificate = read_certificate(directory)
-    return summary if certificate is None else {**summary, "certificate": certificate}
-
-
-def is_whole(summary: dict[str, Any]) -> bool:
-    """Whether a run ended with a ranking and no member of it failed; runs of earlier versions had none that did."""
-    return summary["status"] == "finished" and not summary.get("failures")
+    summary = Summary.model_validate(directory.read_summary())
+    return summary.model_copy(update={"run": directory.name, "certificate": read_certificate(directory)})
 
 
 def refuse_no_run(path: Path) -> None:
@@ -38,7 +34,19 @@ def refuse_no_run(path: Path) -> None:
     RunDirectory(path).refuse_earlier_version()
 
 
-def list_runs(folder: Path) -> list[dict[str, Any]]:
+@dataclass(frozen=True)
+class RunRow:
+    """A run directory of a folder; `best` is the first structure of its ranking and `log_evidence` its score."""
+
+    run: str
+    status: str
+    n_structures: int | None = None
+    best: str | None = None
+    log_evidence: float | None = None
+    problem: str | None = None
+
+
+def list_runs(folder: Path) -> list[RunRow]:
     """A row for every run directory in a folder, by name; a damaged run has the status `damaged` and its `problem`."""
     if not folder.is_dir():
         raise CallError(f"{folder} is not a folder; expected one with run directories")
@@ -48,26 +56,19 @@ def list_runs(folder: Path) -> list[dict[str, Any]]:
         try:
             if not path.is_dir() or not directory.has(PLAN):
                 continue
-            plan = directory.read_start_file(PLAN)
-            summary = directory.read_summary() if directory.has(SUMMARY) else None
+            n_structures = directory.read_start_file(PLAN)["n_structures"]
+            summary = Summary.model_validate(directory.read_summary()) if directory.has(SUMMARY) else None
         except StorageError as error:
-            nothing = {"n_structures": None, "best": None, "log_evidence": None}
-            rows.append({"run": path.name, "status": "damaged", **nothing, "problem": str(error)})
+            rows.append(RunRow(path.name, "damaged", problem=str(error)))
             continue
-        best = summary["ranking"][0] if summary is not None and summary["ranking"] else None
-        rows.append(
-            {
-                "run": path.name,
-                "status": "unfinished" if summary is None else summary["status"],
-                "n_structures": plan["n_structures"],
-                "best": None if best is None else structure_name(best["structure"]),
-                "log_evidence": None if best is None else best["score"],
-                "problem": None,
-            }
-        )
+        row = RunRow(path.name, "unfinished" if summary is None else summary.status, n_structures)
+        if summary is not None and summary.ranking:
+            best = summary.ranking[0]
+            row = replace(row, best=structure_name(best.structure), log_evidence=best.score)
+        rows.append(row)
     return rows
 
 
-def structure_name(structure: dict[str, Any]) -> str:
+def structure_name(structure: StructureJson) -> str:
     """One line that names a structure: `x->h dense:tanh; h 20`."""
     return "; ".join(f"{key} {choice_label(key, chosen)}" for key, chosen in structure.items())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import xarray
@@ -12,42 +11,43 @@ from ..evidence.weight_names import weight_names
 from ..runner.context import RunContext
 from ..runner.evaluate import load_evaluated
 from ..runner.select import canonical
-from ..store.records import Evaluation
+from ..store.records import Evaluation, RemovalCurve
+from .columns import NATS, Column, numbers
+from .models import RankingEntry, RelevanceCurves
 from .read import structure_name
 
-NATS = {"units": "nats"}
 NOISE = {"input_noise": "inputs", "weight_noise": "weights"}
 
 
-def relevance_entries(members: Sequence[Evaluation], ranking: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Rank, structure and curves by criterion of every structure that has some, best first."""
+def relevance_entries(members: Sequence[Evaluation], ranking: Sequence[RankingEntry]) -> list[RelevanceCurves]:
+    """The curves of every structure that has some, best first."""
     found = {
-        canonical(member.structure): {name: curve.model_dump(mode="json") for name, curve in member.relevance.items()}
+        canonical(member.structure): member.relevance
         for member in members
         if member.structure is not None and member.relevance is not None
     }
     return [
-        {"rank": entry["rank"], "structure": entry["structure"], "criteria": found[canonical(entry["structure"])]}
+        RelevanceCurves(rank=entry.rank, structure=entry.structure, criteria=found[canonical(entry.structure)])
         for entry in ranking
-        if canonical(entry["structure"]) in found
+        if canonical(entry.structure) in found
     ]
 
 
 def relevance_datasets(
-    context: RunContext, setting: int, entries: Sequence[Mapping[str, Any]]
+    context: RunContext, setting: int, entries: Sequence[RelevanceCurves]
 ) -> dict[str, xarray.Dataset]:
     """For every structure with curves a group `structure_<its place in the ranking>`, counted from 0."""
     parts: dict[str, xarray.Dataset] = {}
     for entry in entries:
-        data = {**curve_columns(entry["criteria"]), **noise_columns(entry["criteria"])}
-        curves = list(entry["criteria"].values())
-        coordinates: dict[str, Any] = {
-            "criterion": np.array(list(entry["criteria"]), dtype=object),
-            "share": np.array(curves[0]["share"], dtype=float),
+        data = {**curve_columns(entry.criteria), **noise_columns(entry.criteria)}
+        curves = list(entry.criteria.values())
+        coordinates = {
+            "criterion": np.array(list(entry.criteria), dtype=object),
+            "share": np.array(curves[0].share, dtype=float),
         }
         for noise in NOISE:
-            if curves[0][noise]:
-                coordinates[noise] = np.array([float(label) for label in curves[0][noise]])
+            if getattr(curves[0], noise):
+                coordinates[noise] = np.array([float(label) for label in getattr(curves[0], noise)])
         order, names = removal_order(context, setting, entry)
         data["removed_at"] = (
             ("criterion", "weight"),
@@ -55,12 +55,12 @@ def relevance_datasets(
             {"description": "when a weight is removed: 0 for the first one"},
         )
         coordinates["weight"] = np.array(names, dtype=object)
-        attributes = {"structure": structure_name(entry["structure"])}
-        parts[f"structure_{entry['rank'] - 1}"] = xarray.Dataset(data, coords=coordinates, attrs=attributes)
+        attributes = {"structure": structure_name(entry.structure)}
+        parts[f"structure_{entry.rank - 1}"] = xarray.Dataset(data, coords=coordinates, attrs=attributes)
     return parts
 
 
-def curve_columns(criteria: Mapping[str, Any]) -> dict[str, Any]:
+def curve_columns(criteria: Mapping[str, RemovalCurve]) -> dict[str, Column]:
     """Values (criterion, share): weights removed, bound, metrics."""
     curves, dims = list(criteria.values()), ("criterion", "share")
     texts: dict[str, tuple[str, dict[str, str]]] = {
@@ -68,42 +68,37 @@ def curve_columns(criteria: Mapping[str, Any]) -> dict[str, Any]:
         "bound": ("evidence bound of the model that is left, in the target's units", NATS),
         "bound_se": ("Monte Carlo standard error", NATS),
     }
-    data: dict[str, Any] = {
-        name: (dims, table([curve[name] for curve in curves]), {"description": text, **attributes})
+    data: dict[str, Column] = {
+        name: (dims, numbers([getattr(curve, name) for curve in curves]), {"description": text, **attributes})
         for name, (text, attributes) in texts.items()
     }
-    for rows, metrics in curves[0]["metrics"].items():
+    for rows, metrics in curves[0].metrics.items():
         for metric in metrics:
-            values = table([curve["metrics"][rows][metric] for curve in curves])
+            values = numbers([curve.metrics[rows][metric] for curve in curves])
             data[f"{rows}_{metric}"] = (dims, values, {"description": f"{metric} on the {rows} rows"})
     return data
 
 
-def noise_columns(criteria: Mapping[str, Any]) -> dict[str, Any]:
+def noise_columns(criteria: Mapping[str, RemovalCurve]) -> dict[str, Column]:
     """Metrics under noise, such as `rmse_input_noise` (criterion, input_noise, share)."""
-    curves, data = list(criteria.values()), {}
+    curves, data = list(criteria.values()), dict[str, Column]()
     for noise, what in NOISE.items():
-        for metric in next(iter(curves[0][noise].values()), {}):
-            values = table([[found[metric] for found in curve[noise].values()] for curve in curves])
+        for metric in next(iter(getattr(curves[0], noise).values()), {}):
+            values = numbers([[found[metric] for found in getattr(curve, noise).values()] for curve in curves])
             text = f"{metric} on the test rows, or the training rows where there are none, with noise on the {what}"
             data[f"{metric}_{noise}"] = (("criterion", noise, "share"), values, {"description": text})
     return data
 
 
-def removal_order(context: RunContext, setting: int, entry: Mapping[str, Any]) -> tuple[np.ndarray, list[str]]:
+def removal_order(context: RunContext, setting: int, entry: RelevanceCurves) -> tuple[np.ndarray, list[str]]:
     """When each criterion removes each weight, (criteria, n), and the names of the weights."""
-    wanted = canonical(entry["structure"])
+    wanted = canonical(entry.structure)
     for evaluated in load_evaluated(context, setting):
         population = evaluated.trained.bound.population
         for number, member in enumerate(population.members):
             if member.structure is not None and not member.is_pruned and member.structure.canonical == wanted:
                 (arrays,) = context.directory.evaluations.arrays([evaluated.keys[number]])
                 names = weight_names(population, number)
-                rows = [arrays[f"removal/{criterion}"] for criterion in entry["criteria"]]
+                rows = [arrays[f"removal/{criterion}"] for criterion in entry.criteria]
                 return np.stack(rows)[:, : len(names)], names
     raise LookupError(f"no record of {wanted}")
-
-
-def table(values: list[Any]) -> np.ndarray:
-    """Floats, NaN for None."""
-    return np.array(values, dtype=float)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
 
 from ..runner.context import RunContext
 from ..runner.decided import decided_batch, trainings
 from ..store.entries import MemberEntry
+from ..store.names import RUN
+from .models import Extension
 
 UNFINISHED = "its later stages were not trained before"
 """Why a member is trained of which only the first stages are known."""
@@ -35,17 +36,14 @@ PARTS = {
 """Why a member is trained again that an earlier revision knows, by the first part of its key that differs."""
 
 
-@dataclass(frozen=True)
-class Reuse:
-    """How many members a run has, how many of them it had before it was extended, and why the others were trained."""
+def extension(context: RunContext) -> Extension | None:
+    """How the run extends an earlier revision; None where it extends none.
 
-    members: int
-    reused: int
-    reasons: Counter[str]
-
-
-def reused_members(context: RunContext) -> Reuse:
-    """The members of all rounds, after their last stage, against those of earlier revisions."""
+    The members of all rounds, after their last stage, are looked for among those of earlier revisions.
+    """
+    changes = context.directory.read_start_file(RUN).get("extended_by")
+    if not changes:
+        return None
     before: dict[str, list[MemberEntry]] = {}
     earlier: set[str] = set()
     new: set[str] = set()
@@ -73,7 +71,7 @@ def reused_members(context: RunContext) -> Reuse:
                 else:
                     is_known = first.key in earlier and first.key not in new
                     reasons[UNFINISHED if is_known else reason(first, before)] += 1
-    return Reuse(members, reused, reasons)
+    return Extension(changes=changes, members=members, taken_over=reused, reasons=dict(sorted(reasons.items())))
 
 
 def reason(entry: MemberEntry, before: dict[str, list[MemberEntry]]) -> str:

@@ -24,6 +24,7 @@ from ..spec.study import Study
 from ..store.inspection import publish_summary, refuse_damaged_results
 from ..store.names import SUMMARY
 from ..store.run_directory import RunDirectory
+from .models import RankingEntry, Summary
 from .prediction import Prediction, Predictor, mixture_of
 from .ranked import RankedStructure, ranked_structure
 from .read import read_summary, refuse_no_run
@@ -47,15 +48,14 @@ class Run:
         return open_context(str(self.path.resolve()))
 
     @cached_property
-    def summary(self) -> dict[str, Any]:
-        """What `structflow show --json` prints; raises `CallError` where the run isn't finished."""
+    def summary(self) -> Summary:
+        """What `structflow show --json` prints, as a model; raises `CallError` where the run isn't finished."""
         return read_summary(self.path)
 
     @property
-    def ranking(self) -> list[dict[str, Any]]:
+    def ranking(self) -> list[RankingEntry]:
         """Structures by posterior probability, best first."""
-        ranking: list[dict[str, Any]] = self.summary["ranking"]
-        return ranking
+        return self.summary.ranking
 
     @cached_property
     def dataset(self) -> xarray.DataTree:
@@ -88,7 +88,7 @@ class Run:
         Only the regime `weight_pruning` makes some. Its `score` is conditional on which weights were removed, a choice
         made from the same data; it has no probability among the structures of the ranking.
         """
-        entries = self.summary.get("pruned", [])
+        entries = self.summary.pruned
         if not 1 <= place <= len(entries):
             reason = f"{len(entries)} pruned networks" if entries else "no pruned networks"
             raise CallError(f"there is no pruned network at place {place}; the run in {self.path} has {reason}")
@@ -178,7 +178,6 @@ def run_opened(study: Study, held: OpenRun, listener: Listener) -> Run:
 def finish(directory: RunDirectory, seconds: float, warnings: Sequence[str] = ()) -> None:
     """Build the public results from the committed records; the summary comes last and says that all is there."""
     context = open_context(str(directory.path.resolve()))
-    summary = summarise(context, seconds)
-    summary["warnings"] += warnings
+    summary = summarise(context, seconds, warnings)
     write_tree(build_tree(context, summary), directory)
-    publish_summary(directory, summary)
+    publish_summary(directory, summary.model_dump(mode="json"))

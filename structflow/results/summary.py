@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
 
 import numpy as np
 
@@ -18,144 +17,147 @@ from ..runner.evaluate import ROW_TERMS
 from ..runner.select import canonical, whole_networks
 from ..spec.criterion_calls import criterion_of
 from ..spec.study import Setting
-from ..store.names import REUSED, RUN
+from ..store.names import RUN
 from ..store.records import (
+    Complexities,
     SelectedStructure,
     SelectRecord,
     StructureJson,
     TrainedMember,
     TrainRecord,
 )
-from .convergence import add_convergence, convergence_warnings, judged_alone, measures_h, scale_remedy
+from .convergence import convergence_warnings, gaps_to_neighbours, judged_alone, measures_h, scale_remedy
 from .divergence import divergence_warnings
 from .estimator_warnings import disagreements, missing_estimates, unsure_estimates
-from .evaluations import Found, entry_of, evaluations
+from .evaluations import Found, best_restart, evaluations
 from .failed_members import failed_members, failure_warnings
+from .models import (
+    RankingEntry,
+    RelaxedResult,
+    SampledRows,
+    SettingResults,
+    SettingSummary,
+    StageSummary,
+    Summary,
+)
 from .pruned import pruned_networks
 from .ranking import error_of_gap, rank
 from .relevance import relevance_entries
-from .reuse import reused_members
+from .reuse import extension
 from .unranked import unranked_structures, unranked_warning
 
-COMPLEXITIES = ("c_param", "c_struct", "c_struct_differential", "relative_density")
+COMPLEXITIES = tuple(Complexities.model_fields)
 """Complexities of a relaxed member."""
 
 
-def summarise(context: RunContext, seconds: float) -> dict[str, Any]:
-    """The summary of a finished run."""
-    settings = [summarise_setting(context, index, setting) for index, setting in enumerate(context.study.settings)]
+def summarise(context: RunContext, seconds: float, warnings: Sequence[str] = ()) -> Summary:
+    """The summary of a finished run; `warnings` come after those about what was found."""
+    found = [summarise_setting(context, index, setting) for index, setting in enumerate(context.study.settings)]
+    settings = [each for each, _ in found]
     first = settings[0]
-    return {
-        "run": context.directory.name,
-        "status": "finished" if first["ranking"] else "failed",
-        "spec_hash": context.directory.read_start_file(RUN)["spec_hash"],
-        "n_structures": context.plan.n_structures,
-        "criterion": context.study.spec.criterion.type,
-        **rows_of(context),
-        "ranking": first["ranking"],
-        "unranked": first["unranked"],
-        "pruned": first["pruned"],
-        "relaxed": first["relaxed"],
-        "relevance": first["relevance"],
-        "stages": first["stages"],
-        "failures": [failure for each in settings for failure in each["failures"]],
-        "settings": [
-            {key: value for key, value in each.items() if key != "warnings"}
-            for each in (settings if any(each["values"] for each in settings) else [])
-        ],
-        "extension": extension(context),
-        "warnings": warnings_of(settings),
-        "seconds": round(seconds, 2),
-    }
+    return Summary(
+        run=context.directory.name,
+        status="finished" if first.ranking else "failed",
+        spec_hash=context.directory.read_start_file(RUN)["spec_hash"],
+        n_structures=context.plan.n_structures,
+        criterion=context.study.spec.criterion.type,
+        rows=sampled_rows(context),
+        **{name: getattr(first, name) for name in SettingResults.model_fields if name != "failures"},
+        failures=[failure for each in settings for failure in each.failures],
+        settings=settings if any(each.values for each in settings) else [],
+        extension=extension(context),
+        warnings=[*warnings_of(found), *warnings],
+        seconds=round(seconds, 2),
+    )
 
 
-def extension(context: RunContext) -> dict[str, Any] | None:
-    """How the run extends an earlier revision: what changed, and why members were trained; None where it extends none.
-
-    `members` counts all, under `REUSED` those that were trained before, `reasons` the others.
-    """
-    changes = context.directory.read_start_file(RUN).get("extended_by")
-    if not changes:
-        return None
-    reuse = reused_members(context)
-    return {
-        "changes": changes,
-        "members": reuse.members,
-        REUSED: reuse.reused,
-        "reasons": dict(sorted(reuse.reasons.items())),
-    }
-
-
-def warnings_of(settings: Sequence[dict[str, Any]]) -> list[str]:
+def warnings_of(settings: Sequence[tuple[SettingSummary, Sequence[str]]]) -> list[str]:
     """The warnings of all settings, each with the values it is about where there are several."""
     found = []
-    for each in settings:
-        values = ", ".join(f"{key} {json.dumps(value)}" for key, value in each["values"].items())
-        found += [f"{values}: {warning}" if len(settings) > 1 else warning for warning in each["warnings"]]
+    for setting, warnings in settings:
+        values = ", ".join(f"{key} {json.dumps(value)}" for key, value in setting.values.items())
+        found += [f"{values}: {warning}" if len(settings) > 1 else warning for warning in warnings]
     return found
 
 
-def summarise_setting(context: RunContext, index: int, setting: Setting) -> dict[str, Any]:
-    """Values, ranking, relaxed result and warnings of one setting.
+def summarise_setting(context: RunContext, index: int, setting: Setting) -> tuple[SettingSummary, list[str]]:
+    """What was found under one setting, and warnings about it."""
+    spec = setting.stages[-1]
+    selection = context.directory.read(Task("select", index).name, SelectRecord)
+    found = list(evaluations(context, index))
+    discrete = [each for each in found if each.evaluation.structure is not None and each.evaluation.pruned is None]
+    ranked = [each for each in discrete if each.evaluation.score is not None]
+    members = [each.evaluation for each in discrete]
+    ranking = ranked_entries(context, index, ranked, selection)
+    failures = failed_members(context, index)
+    by_estimate = criterion_of(spec).by_estimator
+    unranked = unranked_structures(selection, members, failures, ranking, by_estimate)
+    relaxed = [each for each in found if each.evaluation.structure is None]
+    summary = SettingSummary(
+        values=setting.values,
+        criterion=spec.criterion.type,
+        ranking=ranking,
+        unranked=unranked,
+        pruned=pruned_networks(context, index, found, measures_h(spec)),
+        relaxed=relaxed_result(relaxed[-1], selection, measures_h(spec, is_relaxed=True)) if relaxed else None,
+        relevance=relevance_entries(members, ranking),
+        stages=stage_summaries(context, index),
+        failures=failures,
+    )
+    headline = unranked_warning(unranked, ranking)
+    tied = sum(bool(entry.tied_with_best) for entry in ranking)
+    remedy = scale_remedy(spec, *context.study.dataset.train())
+    rounds = sorted({context.plan.settings[index].rounds[each.task.round].name for each in ranked})
+    warnings = [
+        *([] if headline is None else [headline]),
+        *divergence_warnings(context, index, selection.diverged, selection.members),
+        *failure_warnings(failures, selection.members),
+        *([f"{tied} structure(s) tie with the best: the gap is under two standard errors"] if tied else []),
+        *missing_estimates(members, by_estimate),
+        *unsure_estimates(ranking),
+        *convergence_warnings(ranking, spec, remedy, rounds),
+        *disagreements(ranking),
+    ]
+    return summary, warnings
+
+
+def ranked_entries(
+    context: RunContext, setting: int, ranked: Sequence[Found], selection: SelectRecord
+) -> list[RankingEntry]:
+    """The ranking of evaluated members that have a score.
 
     Restarts agree with a structure if they round to it, where one relaxed round comes before the discrete ones;
     elsewhere its own restarts agree if their scores are near its best.
     """
-    selection = context.directory.read(Task("select", index).name, SelectRecord)
+    spec = context.stages(setting)[-1]
     by_structure = {canonical(item.structure or {}): item for item in whole_networks(selection)}
-    relaxed_selection = next((item for item in selection.structures if item.structure is None), None)
-    relaxed_rounds = sum(planned.relaxed for planned in context.plan.settings[index].rounds)
-    entries, relaxed, warnings, discrete = [], None, [], []
-    ranked: list[Found] = []
-    found = list(evaluations(context, index))
-    for each in found:
-        member = each.evaluation
-        if member.structure is None:
-            relaxed = relaxed_entry(each, relaxed_selection, measures_h(setting.stages[-1], is_relaxed=True))
-            continue
-        if member.pruned is not None:
-            continue
-        discrete.append(member)
-        if member.score is None:
-            continue
-        picked = by_structure[canonical(member.structure)]
+    relaxed = relaxed_selection(selection)
+    relaxed_rounds = sum(planned.relaxed for planned in context.plan.settings[setting].rounds)
+    best = []
+    for each in ranked:
+        name = canonical(each.evaluation.structure or {})
+        picked = by_structure[name]
         agreement = picked.agreement
-        if relaxed_selection is not None and relaxed_rounds == 1:
-            agreement = share_rounding_to(canonical(member.structure), relaxed_selection.rounded or ())
-        ranked.append(each)
-        entries.append(entry_of(each, len(picked.scores), agreement))
-    ranking = rank(entries, context.study.space, setting.stages[-1], gap_errors(context, ranked))
-    add_convergence(ranking, measures_h(setting.stages[-1]))
-    curves = relevance_entries(discrete, ranking)
-    total = selection.members
-    warnings += divergence_warnings(context, index, selection.diverged, total)
-    failures = failed_members(context, index)
-    warnings += failure_warnings(failures, total)
-    by_estimate = criterion_of(setting.stages[-1]).by_estimator
-    unranked = unranked_structures(selection, discrete, failures, ranking, by_estimate)
-    headline = unranked_warning(unranked, ranking)
-    warnings = warnings if headline is None else [headline, *warnings]
-    tied = [entry for entry in ranking if entry["tied_with_best"]]
-    if tied:
-        warnings.append(f"{len(tied)} structure(s) tie with the best: the gap is under two standard errors")
-    warnings += missing_estimates(discrete, by_estimate)
-    warnings += unsure_estimates(ranking)
-    remedy = scale_remedy(setting.stages[-1], *context.study.dataset.train())
-    rounds = sorted({context.plan.settings[index].rounds[task.round].name for task in (each.task for each in ranked)})
-    warnings += convergence_warnings(ranking, setting.stages[-1], remedy, rounds)
-    warnings += disagreements(ranking)
-    return {
-        "values": setting.values,
-        "criterion": setting.stages[-1].criterion.type,
-        "ranking": ranking,
-        "unranked": unranked,
-        "pruned": pruned_networks(context, index, found, measures_h(setting.stages[-1])),
-        "relaxed": relaxed,
-        "relevance": curves,
-        "stages": stage_complexities(context, index),
-        "failures": failures,
-        "warnings": warnings,
-    }
+        if relaxed is not None and relaxed_rounds == 1:
+            agreement = share_rounding_to(name, relaxed.rounded or ())
+        best.append(best_restart(each.evaluation, len(picked.scores), agreement))
+    places = rank(best, context.study.space, spec, gap_errors(context, ranked))
+    gaps = gaps_to_neighbours([best[place.number].score + place.log_prior for place in places])
+    entries = []
+    for position, (place, gap) in enumerate(zip(places, gaps, strict=True), start=1):
+        member = ranked[place.number]
+        convergence = judged_alone(member.convergence, member.evaluation.noise_se, gap, measures_h(spec))
+        entries.append(
+            RankingEntry(
+                rank=position,
+                **dict(best[place.number]),
+                **dict(convergence),
+                log_prior=place.log_prior,
+                probability=place.probability,
+                tied_with_best=place.tied_with_best,
+            )
+        )
+    return entries
 
 
 def gap_errors(context: RunContext, ranked: Sequence[Found]) -> Callable[[int, int], float | None] | None:
@@ -178,16 +180,16 @@ def gap_errors(context: RunContext, ranked: Sequence[Found]) -> Callable[[int, i
     return error
 
 
-def rows_of(context: RunContext) -> dict[str, Any]:
+def sampled_rows(context: RunContext) -> SampledRows | None:
     """For a table larger than memory, how many of its rows evidence and metrics were estimated on."""
     dataset = context.study.dataset
     if dataset.stream is None:
-        return {}
+        return None
     sampled = {"train": len(dataset.train_rows), "test": len(dataset.test_rows)}
-    return {"rows": {"train": dataset.n_train, "test": dataset.n_test, "estimated_on": sampled}}
+    return SampledRows(train=dataset.n_train, test=dataset.n_test, estimated_on=sampled)
 
 
-def stage_complexities(context: RunContext, setting: int) -> list[dict[str, Any]]:
+def stage_summaries(context: RunContext, setting: int) -> list[StageSummary]:
     """Complexities of the member with the best bound at the end, for every stage of every round that trained members.
 
     Where rows are held out these are members that learn from all rows: the others' bounds are of other rows.
@@ -206,15 +208,15 @@ def stage_complexities(context: RunContext, setting: int) -> list[dict[str, Any]
                 continue
             best = max(whole, key=lambda member: -math.inf if member.bound is None else member.bound)
             found.append(
-                {
-                    "round": planned.name,
-                    "stage": stage,
-                    "members": len(trained),
-                    "metaparameters": dict(planned.metaparameters),
-                    "bound": None if best.bound is None else best.bound - shift,
-                    **({} if best.complexities is None else best.complexities.model_dump()),
-                    **({} if best.removal is None else {"removal": best.removal.model_dump()}),
-                }
+                StageSummary(
+                    round=planned.name,
+                    stage=stage,
+                    members=len(trained),
+                    metaparameters=dict(planned.metaparameters),
+                    bound=None if best.bound is None else best.bound - shift,
+                    **({} if best.complexities is None else dict(best.complexities)),
+                    removal=best.removal,
+                )
             )
     return found
 
@@ -230,21 +232,26 @@ def trained_in(
             yield from zip(decided.members, record.members, strict=True)
 
 
-def relaxed_entry(found: Found, selection: SelectedStructure | None, h_is_measured: bool) -> dict[str, Any]:
+def relaxed_selection(selection: SelectRecord) -> SelectedStructure | None:
+    """The restarts of the relaxation, if there are any."""
+    return next((item for item in selection.structures if item.structure is None), None)
+
+
+def relaxed_result(found: Found, selection: SelectRecord, h_is_measured: bool) -> RelaxedResult:
     """The relaxed result: bound, q(Γ) rounded edge by edge, entropies, and all restarts."""
-    member = found.evaluation
-    return {
-        "bound": member.log_evidence,
-        "bound_se": member.log_evidence_se,
-        "q_probability": member.q_probability,
-        **judged_alone(found.convergence.model_dump(), member.noise_se, h_is_measured=h_is_measured),
+    member, restarts = found.evaluation, relaxed_selection(selection)
+    return RelaxedResult(
+        bound=member.log_evidence,
+        bound_se=member.log_evidence_se,
+        q_probability=member.q_probability,
+        **dict(judged_alone(found.convergence, member.noise_se, h_is_measured=h_is_measured)),
         **{key: getattr(member, key) for key in COMPLEXITIES},
-        "hyperparameters": member.hyperparameters,
-        "metrics": member.metrics,
-        "robustness": member.robustness,
-        "restarts": [] if selection is None else list(selection.scores),
-        "rounded": [] if selection is None else list(selection.rounded or ()),
-    }
+        hyperparameters=member.hyperparameters,
+        metrics=member.metrics,
+        robustness=member.robustness,
+        restarts=[] if restarts is None else list(restarts.scores),
+        rounded=[] if restarts is None else list(restarts.rounded or ()),
+    )
 
 
 def share_rounding_to(structure: str, rounded: Sequence[StructureJson | None]) -> float:

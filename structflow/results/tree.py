@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import uuid
 import warnings
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 import xarray
@@ -24,53 +23,42 @@ from ..store.names import RESULT
 from ..store.records import SelectRecord, TrainRecord
 from ..store.removal import is_of_zarr, refuse_others, remove_own
 from ..store.run_directory import RunDirectory
+from .columns import NATS, Column, numbers
 from .marginals import choice_label
+from .models import RankingEntry, RelaxedResult, SettingResults, Summary
 from .pruned import pruned_dataset
 from .read import structure_name
 from .relevance import relevance_datasets
 from .summary import COMPLEXITIES
 
-NATS = {"units": "nats"}
-
 MOST_POSTERIORS = 20
 """Structures whose posterior arrays are part of the results; the records of the run keep all of them."""
 
 
-def build_tree(context: RunContext, summary: dict[str, Any]) -> xarray.DataTree:
+def build_tree(context: RunContext, summary: Summary) -> xarray.DataTree:
     """The results of every setting: ranking, restarts, trajectories, relaxed q(Γ), posteriors and timings."""
-    settings = summary.get("settings") or [
-        {
-            "values": {},
-            "ranking": summary["ranking"],
-            "relaxed": summary.get("relaxed"),
-            "relevance": summary["relevance"],
-            "pruned": summary.get("pruned", []),
-        }
-    ]
-    groups: dict[str, xarray.Dataset] = {
-        "/": xarray.Dataset(attrs={"run": summary["run"], "status": summary["status"]})
-    }
-    for index, setting in enumerate(settings):
-        base = f"/setting_{index}"
-        groups[base] = xarray.Dataset(attrs={str(key): str(value) for key, value in setting["values"].items()})
-        groups[f"{base}/ranking"] = ranking_dataset(context, setting["ranking"])
-        if setting.get("pruned"):
-            groups[f"{base}/pruned"] = pruned_dataset(setting["pruned"])
+    groups: dict[str, xarray.Dataset] = {"/": xarray.Dataset(attrs={"run": summary.run, "status": summary.status})}
+    for index, found in enumerate(summary.each_setting):
+        base, values = f"/setting_{index}", context.study.settings[index].values
+        groups[base] = xarray.Dataset(attrs={str(key): str(value) for key, value in values.items()})
+        groups[f"{base}/ranking"] = ranking_dataset(found.ranking)
+        if found.pruned:
+            groups[f"{base}/pruned"] = pruned_dataset(found.pruned)
         groups[f"{base}/restarts"] = restarts_dataset(context, index)
         groups.update({f"{base}/{name}": part for name, part in trajectories(context, index).items()})
-        if setting.get("relaxed"):
-            groups.update({f"{base}/relaxed/{name}": part for name, part in relaxed(setting["relaxed"]).items()})
-        groups.update({f"{base}/posterior/{name}": part for name, part in posteriors(context, index, setting).items()})
-        curves = relevance_datasets(context, index, setting["relevance"])
+        if found.relaxed is not None:
+            groups.update({f"{base}/relaxed/{name}": part for name, part in relaxed(found.relaxed).items()})
+        groups.update({f"{base}/posterior/{name}": part for name, part in posteriors(context, index, found).items()})
+        curves = relevance_datasets(context, index, found.relevance)
         groups.update({f"{base}/relevance/{name}": part for name, part in curves.items()})
         groups[f"{base}/timing"] = timing(context, index)
     return xarray.DataTree.from_dict(groups)
 
 
-def ranking_dataset(context: RunContext, ranking: list[dict[str, Any]]) -> xarray.Dataset:
+def ranking_dataset(ranking: Sequence[RankingEntry]) -> xarray.Dataset:
     """One row a structure, best first; a choice of every edge and node as text."""
-    names = [structure_name(entry["structure"]) for entry in ranking]
-    columns: dict[str, Any] = {
+    names = [structure_name(entry.structure) for entry in ranking]
+    columns: dict[str, tuple[str, dict[str, str]]] = {
         "score": ("what ranks, by the spec's criterion, in the target's units", NATS),
         "score_se": ("Monte Carlo standard error of it", NATS),
         "log_evidence": ("log evidence in the target's units, all c = 1", NATS),
@@ -87,26 +75,26 @@ def ranking_dataset(context: RunContext, ranking: list[dict[str, Any]]) -> xarra
         "restart_agreement": ("share of restarts that agree", {}),
         "restarts": ("restarts trained", {}),
     }
-    data: dict[str, Any] = {
-        key: ("structure", numbers([entry[key] for entry in ranking]), {"description": text, **attributes})
+    data: dict[str, Column] = {
+        key: ("structure", numbers([getattr(entry, key) for entry in ranking]), {"description": text, **attributes})
         for key, (text, attributes) in columns.items()
     }
     for rows in ("train", "test"):
-        for metric in ranking[0]["metrics"][rows] if ranking else {}:
+        for metric in ranking[0].metrics[rows] if ranking else {}:
             data[f"{rows}_{metric}"] = (
                 "structure",
-                numbers([entry["metrics"][rows][metric] for entry in ranking]),
+                numbers([entry.metrics[rows][metric] for entry in ranking]),
                 {"description": f"{metric} on the {rows} rows, in the target's units"},
             )
-    for key in ranking[0]["structure"] if ranking else {}:
-        labels = [choice_label(key, entry["structure"][key]) for entry in ranking]
+    for key in ranking[0].structure if ranking else {}:
+        labels = [choice_label(key, entry.structure[key]) for entry in ranking]
         data[f"choice {key}"] = ("structure", np.array(labels, dtype=object), {"description": f"what {key} chose"})
     noisy, deviations = robustness_columns(ranking)
     data.update(noisy)
-    estimators = list(ranking[0]["evidence"]) if ranking else []
+    estimators = list(ranking[0].evidence) if ranking else []
     if ranking:
-        table = numbers([[entry["evidence"][name] for name in estimators] for entry in ranking])
-        errors = numbers([[entry["evidence_se"][name] for name in estimators] for entry in ranking])
+        table = numbers([[entry.evidence[name] for name in estimators] for entry in ranking])
+        errors = numbers([[entry.evidence_se[name] for name in estimators] for entry in ranking])
         dims = ("structure", "estimator")
         data["evidence"] = (dims, table, {"description": "log evidence by estimator", **NATS})
         data["evidence_se"] = (dims, errors, {"description": "Monte Carlo standard error, NaN if unknown", **NATS})
@@ -116,11 +104,11 @@ def ranking_dataset(context: RunContext, ranking: list[dict[str, Any]]) -> xarra
     return xarray.Dataset(data, coords=coordinates)
 
 
-def robustness_columns(ranking: list[dict[str, Any]]) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+def robustness_columns(ranking: Sequence[RankingEntry]) -> tuple[dict[str, Column], dict[str, np.ndarray]]:
     """Metrics under noise, such as `test_rmse_input_noise` (structure, input_noise), and the standard deviations."""
-    columns: dict[str, Any] = {}
+    columns: dict[str, Column] = {}
     coordinates: dict[str, np.ndarray] = {}
-    for rows, by_place in ranking[0]["robustness"].items() if ranking else ():
+    for rows, by_place in ranking[0].robustness.items() if ranking else ():
         for place, by_deviation in by_place.items():
             if not by_deviation:
                 continue
@@ -128,7 +116,7 @@ def robustness_columns(ranking: list[dict[str, Any]]) -> tuple[dict[str, Any], d
             coordinates[noise] = np.array([float(label) for label in by_deviation])
             for metric in next(iter(by_deviation.values())):
                 table = numbers(
-                    [[found[metric] for found in entry["robustness"][rows][place].values()] for entry in ranking]
+                    [[found[metric] for found in entry.robustness[rows][place].values()] for entry in ranking]
                 )
                 text = f"{metric} on the {rows} rows under noise on the {place}, in its standard deviation"
                 columns[f"{rows}_{metric}_{noise}"] = (("structure", noise), table, {"description": text})
@@ -181,11 +169,11 @@ def trajectory_dataset(batch: TrainedBatch, record: TrainRecord) -> xarray.Datas
     """The terms and reports of a batch over steps, and the complexities of its members at the end."""
     complexities = [member.complexities for member in record.members if member.complexities is not None]
     names = ["relaxed" if each.structure is None else structure_name(dict(each.structure)) for each in batch.members]
-    terms: dict[str, Any] = {name: (("member", "step"), value.T, NATS) for name, value in batch.terms.items()}
+    terms: dict[str, object] = {name: (("member", "step"), value.T, NATS) for name, value in batch.terms.items()}
     for name in COMPLEXITIES:
         terms[name] = ("member", numbers([getattr(each, name) for each in complexities]), NATS)
     terms.update({f"outer {name}": (("member", "outer_step"), value.T) for name, value in batch.reports.items()})
-    coordinates: dict[str, Any] = {
+    coordinates: dict[str, object] = {
         "step": batch.steps,
         "structure": ("member", np.array(names, dtype=object)),
         "restart": ("member", [each.restart for each in batch.members]),
@@ -195,32 +183,32 @@ def trajectory_dataset(batch: TrainedBatch, record: TrainRecord) -> xarray.Datas
     return xarray.Dataset(terms, coords=coordinates)
 
 
-def relaxed(entry: dict[str, Any]) -> dict[str, xarray.Dataset]:
+def relaxed(entry: RelaxedResult) -> dict[str, xarray.Dataset]:
     """q(Γ) of the best relaxed restart: probabilities of the functions of every edge; its bound."""
     parts = {
         f"edge {key}": xarray.Dataset(
             {"probability": ("basis", numbers(list(chances.values())))},
             coords={"basis": np.array(list(chances), dtype=object)},
         )
-        for key, chances in entry["q_probability"].items()
+        for key, chances in entry.q_probability.items()
     }
     scores = xarray.Dataset(
-        {"score": ("restart", numbers(entry["restarts"]), NATS)},
-        attrs={key: float(entry[key]) for key in ("bound", "bound_se", *COMPLEXITIES) if entry[key] is not None},
+        {"score": ("restart", numbers(entry.restarts), NATS)},
+        attrs={key: entry[key] for key in ("bound", "bound_se", *COMPLEXITIES) if entry[key] is not None},
     )
     return {**parts, "restarts": scores}
 
 
-def posteriors(context: RunContext, setting: int, found: Mapping[str, Any]) -> dict[str, xarray.Dataset]:
+def posteriors(context: RunContext, setting: int, found: SettingResults) -> dict[str, xarray.Dataset]:
     """Mean and standard deviation of every weight of the best restart, for the first structures of the ranking.
 
     `structure_0` is the first of the ranking, and so on: names of structures can be longer than names of files;
     `pruned_0` is the first of the networks with pruned weights.
     """
     places = {
-        canonical(entry["structure"], pruned): f"{'pruned' if pruned else 'structure'}_{index}"
-        for pruned, table in ((False, found["ranking"]), (True, found.get("pruned", [])))
-        for index, entry in enumerate(table[:MOST_POSTERIORS])
+        canonical(entry.structure, is_pruned): f"{name}_{index}"
+        for is_pruned, name, entries in ((False, "structure", found.ranking), (True, "pruned", found.pruned))
+        for index, entry in enumerate(entries[:MOST_POSTERIORS])
     }
     parts: dict[str, xarray.Dataset] = {}
     for evaluated in load_evaluated(context, setting):
@@ -260,11 +248,6 @@ def timing(context: RunContext, setting: int) -> xarray.Dataset:
         {"seconds": ("task", seconds, {"units": "s", "description": "wall time of the task"})},
         coords={"task": np.array(names, dtype=object)},
     )
-
-
-def numbers(values: Sequence[Any]) -> np.ndarray:
-    """Floats, NaN for None."""
-    return np.array(values, dtype=float)
 
 
 def write_tree(tree: xarray.DataTree, directory: RunDirectory) -> None:

@@ -30,11 +30,38 @@ StructureJson = dict[str, list[str] | list[int]]
 Metrics = dict[str, Number]
 """Metrics by name."""
 
+Robustness = dict[str, dict[str, dict[str, Metrics]]]
+"""Metrics under noise by rows, by what it is on (`inputs`, `weights`) and by its standard deviation as text."""
+
 
 class Stored(BaseModel):
     """Something that is written once."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Part(Stored):
+    """A part of a summary. What its JSON holds can be read by key, too: `entry["score"]`, `dict(entry)`."""
+
+    def keys(self) -> list[str]:
+        """The keys of its JSON."""
+        fields = type(self).model_fields.items()
+        return [name for name, each in fields if each.exclude_if is None or not each.exclude_if(getattr(self, name))]
+
+    def __getitem__(self, key: str) -> Any:
+        """The value of a key of its JSON; raises `KeyError` where it has no such key."""
+        if key not in self.keys():
+            raise KeyError(key)
+        return getattr(self, key)
+
+    def __contains__(self, key: str) -> bool:
+        """Whether its JSON has a key."""
+        return key in self.keys()
+
+
+def is_none(value: object) -> bool:
+    """Whether a key is left out of the JSON."""
+    return value is None
 
 
 OpenJson = dict[str, list[str]]
@@ -110,7 +137,7 @@ class Complexities(Stored):
     relative_density: Number
 
 
-class RemovalReport(Stored):
+class RemovalReport(Part):
     """How many weights a member has and how many are left, and its metrics by rows (`train`, `test`)."""
 
     weights: int
@@ -181,7 +208,7 @@ class SelectRecord(Stored):
     failed: tuple[FailedMember, ...] = ()
 
 
-class Pruning(Stored):
+class Pruning(Part):
     """By which criterion what share of the weights was removed, of how many `weights`, and how many are `left`."""
 
     criterion: str
@@ -190,7 +217,7 @@ class Pruning(Stored):
     left: int
 
 
-class RemovalCurve(Stored):
+class RemovalCurve(Part):
     """Weights `removed`, bound and metrics for every share of weights removed, and metrics under noise by its size."""
 
     share: tuple[float, ...]
@@ -202,32 +229,43 @@ class RemovalCurve(Stored):
     weight_noise: dict[str, dict[str, tuple[Number, ...]]]
 
 
-class Evaluation(Complexities):
-    """What is found of a member, in the target's original units; estimates of log evidence by estimator.
+class Scored(Part):
+    """What is known of an evaluated member, in the target's original units; estimates of log evidence by estimator.
 
-    `noise_se` is the error of the score without that of sampling rows, where rows were sampled. `evidence_missing` says
-    why an estimator has no value, `evidence_unsure` why it has no error, `evidence_raised` what its code raised.
-    `robustness` holds metrics by rows, by what noise is on and by its standard deviation; `relevance` curves by
-    criterion, where they are asked for.
+    `evidence_missing` says why an estimator has no value, `evidence_unsure` why it has no error. `robustness` holds
+    metrics by rows, by what noise is on and by its standard deviation.
     """
 
     structure: StructureJson | None
-    restart: int
-    pruned: Pruning | None = None
     score: Number
     score_se: Number
-    noise_se: Number = None
     log_evidence: Number
     log_evidence_se: Number
     evidence: dict[str, Number]
     evidence_se: dict[str, Number]
     evidence_missing: dict[str, str]
     evidence_unsure: dict[str, str]
-    evidence_raised: dict[str, str]
-    q_probability: dict[str, dict[str, Chance]]
+    c_param: Number
+    c_struct: Number
+    relative_density: Number
     hyperparameters: dict[str, JsonValue]
     metrics: dict[str, Metrics]
-    robustness: dict[str, dict[str, dict[str, Metrics]]]
+    robustness: Robustness
+
+
+class Evaluation(Scored):
+    """What is found of a member.
+
+    `noise_se` is the error of the score without that of sampling rows, where rows were sampled. `evidence_raised` says
+    what the code of an estimator raised; `relevance` holds curves by criterion, where they are asked for.
+    """
+
+    restart: int
+    pruned: Pruning | None = None
+    noise_se: Number = None
+    evidence_raised: dict[str, str]
+    c_struct_differential: Number
+    q_probability: dict[str, dict[str, Chance]]
     relevance: dict[str, RemovalCurve] | None = None
 
 

@@ -48,7 +48,7 @@ def story() -> Story:
         told = [trained_batch(directory, plan, task, False) for task in tasks]
         batches = tuple(batch for batch in told if batch is not None)
         run = replace(tracked_run(study, directory, plan), continued=False)
-        return Story(run, batches, finished.summary, numbers_of_steps(study.spec)[-1])
+        return Story(run, batches, finished.summary.model_dump(mode="json"), numbers_of_steps(study.spec)[-1])
 
 
 @contextmanager

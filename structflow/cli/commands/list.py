@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 
 import click
@@ -18,7 +19,7 @@ def command(folder: Path, as_json: bool) -> None:
 
     rows = list_runs(folder)
     if as_json:
-        print_json(rows)
+        print_json([asdict(row) for row in rows])
         return
     from ...report.text import print_runs
 

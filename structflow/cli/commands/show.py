@@ -19,12 +19,12 @@ def command(run: Path, top: int, as_json: bool) -> None:
 
     summary = read_summary(run)
     if as_json:
-        print_json(summary)
+        print_json(summary.model_dump(mode="json"))
         return
     from ...report.text import print_summary
 
     print_summary(summary, top)
-    if "certificate" in summary:
+    if summary.certificate is not None:
         from ...report.certificate_table import certificate_line
 
-        click.echo(certificate_line(summary["certificate"]))
+        click.echo(certificate_line(summary.certificate))
