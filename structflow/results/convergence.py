@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Sequence
 
@@ -43,8 +42,9 @@ NO_END = "what it gains is little, but no end of it is in sight; raise optimizer
 
 def gaps_to_neighbours(scores: Sequence[float]) -> list[float]:
     """How far each of the scores of a ranking, best first, is from the nearest; ∞ for a single one."""
-    steps = [math.inf, *(above - below for above, below in itertools.pairwise(scores)), math.inf]
-    return [min(abs(before), abs(after)) for before, after in itertools.pairwise(steps)]
+    neighbours = ([*scores[number - 1 : number], *scores[number + 1 : number + 2]] for number in range(len(scores)))
+    gaps = ([abs(score - other) for other in near] for score, near in zip(scores, neighbours, strict=True))
+    return [min(each, default=math.inf) for each in gaps]
 
 
 def measures_h(spec: Spec, is_relaxed: bool = False) -> bool:

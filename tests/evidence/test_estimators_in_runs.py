@@ -6,6 +6,7 @@ import math
 
 import pytest
 import studies
+import summaries
 from rich.console import Console
 
 from structflow.errors import SpecError
@@ -78,14 +79,15 @@ def test_where_q_is_a_point_what_needs_no_density_is_shown(tmp_path):
         assert entry["log_evidence"] == entry["evidence"]["laplace"] != entry["score"]
 
 
-def entry(structure, log_prior=0.0, **values):
+def entry(structure, log_prior=0.0, rank=1, **values):
     """An entry of the ranking: (estimate, standard error) by estimator."""
-    return {
-        "structure": structure,
-        "log_prior": log_prior,
-        "evidence": {name: value for name, (value, _) in values.items()},
-        "evidence_se": {name: error for name, (_, error) in values.items()},
-    }
+    return summaries.ranking_entry(
+        structure,
+        log_prior=log_prior,
+        rank=rank,
+        evidence={name: value for name, (value, _) in values.items()},
+        evidence_se={name: error for name, (_, error) in values.items()},
+    )
 
 
 def test_a_disagreement_beyond_two_errors_is_told():
@@ -100,8 +102,8 @@ def test_a_disagreement_beyond_two_errors_is_told():
 def test_the_terminal_shows_every_estimate():
     """A column for each, options on a line of their own; an error only where there is one, a dash for no value."""
     entries = [
-        {"rank": 1, **entry(TANH, **{"elbo": (-10, 0.5), "laplace(hessian=ggn)": (-8.256, 0)})},
-        {"rank": 2, **entry(RELU, **{"elbo": (-13, 0.25), "laplace(hessian=ggn)": (None, 0)})},
+        entry(TANH, rank=1, **{"elbo": (-10, 0.5), "laplace(hessian=ggn)": (-8.256, 0)}),
+        entry(RELU, rank=2, **{"elbo": (-13, 0.25), "laplace(hessian=ggn)": (None, 0)}),
     ]
     console = Console(width=80, record=True)
     estimates_table(entries, 10).print(console)
@@ -163,8 +165,8 @@ def test_structures_are_named_under_each_reason():
 
 
 def test_an_unknown_error_is_told_with_its_reason():
-    unsure = {"evidence": {"ais": -3.0, "elbo": -4.0}, "evidence_unsure": {"ais": "one chain"}, "structure": TANH}
-    known = {"evidence": {"ais": -5.0, "elbo": -4.0}, "evidence_unsure": {}, "structure": RELU}
+    unsure = summaries.ranking_entry(TANH, evidence_unsure={"ais": "one chain"})
+    known = summaries.ranking_entry(RELU)
     assert unsure_estimates([unsure, known]) == [
         "ais has no standard error for 1 structure(s), so that no tie or disagreement is decided by it; "
         "x->h dense:tanh: one chain"

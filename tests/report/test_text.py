@@ -7,54 +7,46 @@ from pathlib import Path
 
 import pytest
 import studies
+import summaries
 
 from structflow.errors import CallError
 from structflow.report.figure import save_ranking_figure
 from structflow.report.progress import StepCounter
 from structflow.report.text import print_findings, print_plan, print_runs, print_summary
+from structflow.results.models import SettingSummary, Summary
+from structflow.results.read import RunRow
 from structflow.runner.doctor import Finding
 from structflow.runner.progress import Progress
 from structflow.store.run_directory import RunDirectory
 
 
 def entry(rank: int, name: str, width: int, tied: bool = False) -> dict:
-    return {
-        "rank": rank,
-        "structure": {"x->h": [name], "h->y": ["linear"], "x->y": [] if rank % 2 else ["skip"], "h": [width]},
-        "score": -1234.5 - rank,
-        "score_se": 0.25,
-        "log_evidence": -1234.5 - rank,
-        "log_evidence_se": 0.25,
-        "evidence": {"elbo": -1234.5 - rank},
-        "probability": 0.5**rank,
-        "tied_with_best": tied,
-        "restarts": 4,
-        "restart_agreement": 0.75,
-        "c_param": 12.0,
-        "c_struct": 0.0,
-        "metrics": {"train": {"rmse": 1.0, "log_likelihood": -1.0}, "test": {"rmse": 1.25, "log_likelihood": None}},
-        "robustness": {"train": {}, "test": {}},
-    }
+    found = summaries.ranking_entry(
+        {"x->h": [name], "h->y": ["linear"], "x->y": [] if rank % 2 else ["skip"], "h": [width]},
+        -1234.5 - rank,
+        rank=rank,
+        score_se=0.25,
+        evidence={"elbo": -1234.5 - rank},
+        probability=0.5**rank,
+        tied_with_best=tied,
+        restart_agreement=0.75,
+        metrics={"train": {"rmse": 1.0, "log_likelihood": -1.0}, "test": {"rmse": 1.25, "log_likelihood": None}},
+    )
+    return found.model_dump()
 
 
-SUMMARY = {
-    "run": "study",
-    "status": "finished",
-    "n_structures": 12,
-    "ranking": [entry(number, f"dense:softplus{number}", number * 10, number == 2) for number in range(1, 13)],
-    "relaxed": None,
-    "settings": [],
-    "criterion": "evidence",
-    "stages": [],
-    "warnings": ["one thing to know"],
-    "seconds": 61.4,
-}
+RANKING = [entry(number, f"dense:softplus{number}", number * 10, number == 2) for number in range(1, 13)]
+SUMMARY = summaries.summary(ranking=RANKING, warnings=["one thing to know"]).model_dump()
+
+
+def show(summary: dict, most: int) -> None:
+    print_summary(Summary.model_validate(summary), most)
 
 
 def test_a_summary_fits_80_columns(capsys, monkeypatch):
     """Names of choices are never cut; edges without a choice are left out; a tie is marked."""
     monkeypatch.setenv("COLUMNS", "80")
-    print_summary(SUMMARY, most=10)
+    show(SUMMARY, most=10)
     out = capsys.readouterr().out
     assert all(len(line) <= 80 for line in out.splitlines())
     assert "dense:softplus1 " in out
@@ -98,7 +90,7 @@ def test_many_choices_are_stacked_where_they_do_not_fit(capsys, monkeypatch, col
     summary = with_many_choices(SUMMARY)
     for each in summary["ranking"]:
         each["metrics"]["test"]["log_likelihood"] = -1.125
-    print_summary(summary, most=4)
+    show(summary, most=4)
     lines = capsys.readouterr().out.splitlines()
     assert all(len(line) <= columns for line in lines)
     assert not any("…" in line for line in lines)
@@ -121,7 +113,7 @@ def test_wide_tables_of_numbers_are_printed_in_parts(capsys, monkeypatch, column
     for each in summary["ranking"]:
         each["evidence"] = {name: -1000.5 - number for number, name in enumerate(names)}
         each["evidence_se"] = dict.fromkeys(names, 0.25)
-    print_summary(summary, most=2)
+    show(summary, most=2)
     out = capsys.readouterr().out
     assert all(len(line) <= columns for line in out.splitlines()) or columns == 40  # the ranking itself needs more
     for number in range(8):
@@ -133,7 +125,7 @@ def test_wide_tables_of_numbers_are_printed_in_parts(capsys, monkeypatch, column
 def test_the_calibration_error_is_shown_where_it_fits(capsys, monkeypatch, columns, shown):
     """Three choices leave no room for it in 80 columns; nothing else is left out."""
     monkeypatch.setenv("COLUMNS", str(columns))
-    print_summary(with_calibration(SUMMARY), most=9)
+    show(with_calibration(SUMMARY), most=9)
     out = capsys.readouterr().out
     assert all(len(line) <= columns for line in out.splitlines())
     assert ("0.06250" in out) == ("calib." in out) == shown
@@ -146,7 +138,7 @@ def test_one_choice_leaves_room_for_the_calibration_error(capsys, monkeypatch):
     summary = with_calibration(SUMMARY)
     for each in summary["ranking"]:
         each["structure"] = {"x->h": each["structure"]["x->h"]}
-    print_summary(summary, most=10)
+    show(summary, most=10)
     out = capsys.readouterr().out
     assert "0.06250" in out
     assert all(len(line) <= 80 for line in out.splitlines())
@@ -155,7 +147,7 @@ def test_one_choice_leaves_room_for_the_calibration_error(capsys, monkeypatch):
 def test_metrics_under_noise_are_a_table_of_the_best_structure(capsys, monkeypatch):
     """Test rows if there are any; a line without noise first; nothing where the spec doesn't ask for it."""
     monkeypatch.setenv("COLUMNS", "80")
-    print_summary(SUMMARY, most=3)
+    show(SUMMARY, most=3)
     assert "noise" not in capsys.readouterr().out
     summary = copy.deepcopy(SUMMARY)
     noisy = {
@@ -163,7 +155,7 @@ def test_metrics_under_noise_are_a_table_of_the_best_structure(capsys, monkeypat
         "weights": {"1": {"rmse": 9.0, "log_likelihood": None}},
     }
     summary["ranking"][0]["robustness"] = {"train": noisy, "test": noisy}
-    print_summary(summary, most=3)
+    show(summary, most=3)
     lines = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert ["structure", "1", "under", "noise"] in lines
     assert lines.index(["nothing", "1.250"]) < lines.index(["inputs", "0.5", "2.500", "-3.000"])
@@ -175,7 +167,7 @@ def test_text_without_a_terminal_is_not_cut(capsys, monkeypatch):
     summary = copy.deepcopy(SUMMARY)
     for each in summary["ranking"]:
         each["structure"]["x->h"] = ["a_function_with_a_long_name_" + each["structure"]["x->h"][0]]
-    print_summary(summary, most=3)
+    show(summary, most=3)
     assert "a_function_with_a_long_name_dense:softplus3" in capsys.readouterr().out
 
 
@@ -184,7 +176,7 @@ def test_names_with_brackets_are_not_markup(capsys):
     for number, each in enumerate(summary["ranking"]):
         each["structure"]["x->h"] = [f"[bold]f{number}"]
     summary["warnings"] = ["the list [1, 2] of [red]"]
-    print_summary(summary, most=3)
+    show(summary, most=3)
     out = capsys.readouterr().out
     assert "[bold]f0" in out
     assert "[1, 2] of [red]" in out
@@ -192,15 +184,16 @@ def test_names_with_brackets_are_not_markup(capsys):
 
 def test_a_part_of_the_possible_structures(capsys):
     """It is said to be a part, and what all of it has in common is named."""
-    print_summary({**SUMMARY, "ranking": SUMMARY["ranking"][:1]}, most=10)
+    show({**SUMMARY, "ranking": SUMMARY["ranking"][:1]}, most=10)
     out = capsys.readouterr().out
     assert "1 of 1 structure in the ranking; 12 are possible" in out
     assert "x->h: dense:softplus1 " in out
 
 
 def test_settings_are_named(capsys):
-    settings = [{"values": {"seed": seed}, "criterion": "evidence", "ranking": SUMMARY["ranking"]} for seed in (0, 1)]
-    print_summary({**SUMMARY, "settings": settings}, most=3)
+    shared = {name: SUMMARY[name] for name in SettingSummary.model_fields if name in SUMMARY}
+    settings = [{**shared, "values": {"seed": seed}} for seed in (0, 1)]
+    show({**SUMMARY, "settings": settings}, most=3)
     out = capsys.readouterr().out
     assert out.index("setting: seed 0") < out.index("dense:softplus1") < out.index("setting: seed 1")
 
@@ -209,14 +202,14 @@ def test_metrics_keep_their_zeros(capsys):
     """1.25 and 14 with four digits each, so that columns line up."""
     summary = copy.deepcopy(SUMMARY)
     summary["ranking"][0]["metrics"]["test"]["rmse"] = 14
-    print_summary(summary, most=3)
+    show(summary, most=3)
     out = capsys.readouterr().out
     assert "14.00" in out
     assert "1.250" in out
 
 
 def test_an_empty_ranking(capsys):
-    print_summary({**SUMMARY, "ranking": [], "status": "failed"}, most=10)
+    show({**SUMMARY, "ranking": [], "status": "failed"}, most=10)
     assert "run study: failed" in capsys.readouterr().out
 
 
@@ -228,15 +221,7 @@ def test_a_plan_with_bounds_says_so(capsys):
 
 
 def test_runs(capsys):
-    row = {
-        "run": "a",
-        "status": "unfinished",
-        "n_structures": None,
-        "best": None,
-        "log_evidence": None,
-        "problem": None,
-    }
-    print_runs([row], Path("runs"))
+    print_runs([RunRow("a", "unfinished")], Path("runs"))
     assert "unfinished" in capsys.readouterr().out
 
 
@@ -256,15 +241,15 @@ def test_progress_counts_each_task_once(tmp_path):
 
 
 def test_a_figure_of_many_structures_and_of_one(tmp_path):
-    for number, ranking in enumerate((SUMMARY["ranking"], SUMMARY["ranking"][:1])):
+    for number, ranking in enumerate((RANKING, RANKING[:1])):
         target = tmp_path / f"{number}.png"
-        save_ranking_figure({**SUMMARY, "ranking": ranking}, tmp_path, target)
+        save_ranking_figure(summaries.summary(ranking=ranking), tmp_path, target)
         assert target.read_bytes().startswith(b"\x89PNG")
 
 
 def test_no_figure_of_nothing(tmp_path):
     with pytest.raises(CallError, match="no structure has a rank"):
-        save_ranking_figure({**SUMMARY, "ranking": []}, tmp_path, tmp_path / "a.png")
+        save_ranking_figure(summaries.summary(), tmp_path, tmp_path / "a.png")
 
 
 def test_findings_keep_the_extras_of_packages(capsys):

@@ -10,6 +10,7 @@ import numpy as np
 import pandas
 import pytest
 import studies
+import summaries
 
 from structflow.errors import CallError
 from structflow.results import prediction as prediction_module
@@ -179,7 +180,7 @@ def test_wrong_calls_say_what_is_wrong(run: Run) -> None:
 
 def test_a_run_without_ranking_says_so(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     failed = Run(run.path)
-    monkeypatch.setitem(failed.__dict__, "summary", {"ranking": []})
+    monkeypatch.setitem(failed.__dict__, "summary", summaries.summary())
     for call in (lambda: failed.best, lambda: failed.predict(X)):
         with pytest.raises(CallError, match="no structure has a rank"):
             call()

@@ -2,30 +2,47 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 import pytest
 import studies
+import summaries
 
 from structflow.results.convergence import (
     H_NOT_MEASURED,
-    add_convergence,
     convergence_warnings,
+    gaps_to_neighbours,
+    judged_alone,
     measures_h,
     scale_remedy,
 )
+from structflow.results.models import RankingEntry
 from structflow.spec.models import Spec
+from structflow.store.records import Convergence
 
 
-def entry(score: float, still: float | None, error: float = 0.0, left: float | None = None, **more) -> dict:
+class Scored(NamedTuple):
+    """A structure's score, the Monte Carlo error of it, and the measure of its convergence."""
+
+    score: float
+    error: float
+    measure: Convergence
+
+
+def entry(score: float, still: float | None, error: float = 0.0, left: float | None = None, noise=0.0) -> Scored:
     """With nothing said of `left` there is no end in sight."""
-    measure = {"still_gaining": still, "still_gaining_se": error, "left_to_gain": left}
-    found = {"structure": {"x->y": [f"f{score}"]}, "score": score, "log_prior": 0.0, "score_se": 0.0}
-    return {**found, "convergence": measure, **more}
+    numbers = {"still_gaining": still, "still_gaining_se": error, "left_to_gain": left}
+    return Scored(score, noise, Convergence(gained=0.0, gained_se=0.0, **numbers))
 
 
-def judged(*entries: dict) -> list[dict]:
-    add_convergence(entries)
-    return list(entries)
+def judged(*entries: Scored, h_is_measured: bool = True) -> list[RankingEntry]:
+    gaps = gaps_to_neighbours([each.score for each in entries])
+    ranking = []
+    for each, gap in zip(entries, gaps, strict=True):
+        report = judged_alone(each.measure, each.error, gap, h_is_measured)
+        ranking.append(summaries.ranking_entry({"x->y": [f"f{each.score}"]}, each.score, **dict(report)))
+    return ranking
 
 
 def spec(**sections) -> Spec:
@@ -44,26 +61,21 @@ def spec(**sections) -> Spec:
     ],
 )
 def test_limits(still, error, gap, score_se, expected):
-    first, second = judged(entry(-10, still, error, still, score_se=score_se), entry(-10 - gap, 0.0))
+    first, _ = judged(entry(-10, still, error, still, score_se), entry(-10 - gap, 0.0))
     assert first["converged"] is expected
     assert (first["converged_unknown"] is None) == (expected is not None)
-    assert "convergence" not in second
 
 
 def test_what_can_t_be_known():
-    unmeasured, endless = judged(entry(-1, 0.0, convergence=None), entry(-2, None))
-    assert unmeasured["converged"] is endless["converged"] is None
-    assert "version" in unmeasured["converged_unknown"]
-    assert "finite" in endless["converged_unknown"]
+    (found,) = judged(entry(-2, None))
+    assert found["converged"] is None
+    assert "finite" in found["converged_unknown"]
 
 
 def test_rows_that_structures_have_in_common_are_no_reason_for_a_larger_limit():
     """±1e4 by sampling rows, of which ±0.2 is Monte Carlo noise: 0.15 nats are within that, 103 are not."""
-    low, high = judged(
-        entry(-10, 0.15, left=0.15, score_se=1e4, noise_se=0.2), entry(-900, 103, left=719, score_se=1e4, noise_se=0.2)
-    )
+    low, high = judged(entry(-10, 0.15, left=0.15, noise=0.2), entry(-900, 103, left=719, noise=0.2))
     assert (low["converged"], high["converged"]) == (True, False)
-    assert "noise_se" not in low
 
 
 @pytest.mark.parametrize(
@@ -71,7 +83,7 @@ def test_rows_that_structures_have_in_common_are_no_reason_for_a_larger_limit():
 )
 def test_little_at_a_time_is_not_the_end(left, noise, expected):
     """Ten times the limit of 0.1 nats, or the noise of the score."""
-    (found,) = judged(entry(-10, 0.003, left=left, score_se=noise))
+    (found,) = judged(entry(-10, 0.003, left=left, noise=noise))
     assert found["converged"] is expected
     assert expected or "raise optimizer.inner.lr" in found["converged_unknown"]
 
@@ -83,8 +95,7 @@ def test_little_at_a_time_is_not_the_end(left, noise, expected):
 def test_hyperparameters_of_a_second_level_are_not_measured(outer, precision, expected):
     starts = {"start_range": [0.01, 100]} if precision == "shared" else {}
     asked = spec(optimizer={"outer": {"type": outer}}, prior={"weights": {"precision": precision, **starts}})
-    entries = [entry(-10, 0.0, left=0.0), entry(-20, 5.0, left=9.0)]
-    add_convergence(entries, measures_h(asked))
+    entries = judged(entry(-10, 0.0, left=0.0), entry(-20, 5.0, left=9.0), h_is_measured=measures_h(asked))
     assert [each["converged"] for each in entries] == [expected, False]
     assert expected or entries[0]["converged_unknown"] == H_NOT_MEASURED
 

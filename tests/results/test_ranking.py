@@ -7,8 +7,10 @@ from itertools import pairwise
 
 import pytest
 import studies
+import summaries
 
 from structflow.results.marginals import choice_label, marginal_probabilities
+from structflow.results.models import RankingEntry
 from structflow.results.ranking import probabilities, rank
 from structflow.runner.select import agreement
 
@@ -25,8 +27,8 @@ SPACE, SPEC = STUDY.space, STUDY.spec
 STRUCTURES = sorted(SPACE, key=lambda structure: structure.canonical)
 
 
-def entry(number: int, log_evidence: float, error: float = 0.1) -> dict:
-    return {"structure": STRUCTURES[number].as_dict(), "score": log_evidence, "score_se": error}
+def entry(number: int, log_evidence: float, error: float | None = 0.1) -> RankingEntry:
+    return summaries.ranking_entry(STRUCTURES[number].as_dict(), log_evidence, score_se=error)
 
 
 def chosen_on_skip(number: int) -> int:
@@ -41,17 +43,16 @@ def test_probability_is_evidence_times_prior_normalised():
     expected = {STRUCTURES[number].canonical: weight / sum(weights) for number, weight in enumerate(weights)}
     assert len(ranked) == 8
     for found in ranked:
-        (structure,) = [each for each in STRUCTURES if each.as_dict() == found["structure"]]
-        assert found["probability"] == pytest.approx(expected[structure.canonical])
-    assert math.fsum(found["probability"] for found in ranked) == pytest.approx(1)
-    assert [found["rank"] for found in ranked] == list(range(1, 9))
-    assert all(one["probability"] >= other["probability"] for one, other in pairwise(ranked))
+        assert found.probability == pytest.approx(expected[STRUCTURES[found.number].canonical])
+    assert math.fsum(found.probability for found in ranked) == pytest.approx(1)
+    assert all(one.probability >= other.probability for one, other in pairwise(ranked))
 
 
 def test_equal_evidence_is_ordered_by_prior_then_by_canonical_structure():
     """Two functions chosen have prior odds ¼, one ½, none 1."""
-    ranked = rank([entry(number, -3.0) for number in reversed(range(len(STRUCTURES)))], SPACE, SPEC)
-    order = [STRUCTURES.index(next(s for s in STRUCTURES if s.as_dict() == found["structure"])) for found in ranked]
+    numbers = list(reversed(range(len(STRUCTURES))))
+    ranked = rank([entry(number, -3.0) for number in numbers], SPACE, SPEC)
+    order = [numbers[found.number] for found in ranked]
     assert order == sorted(range(len(STRUCTURES)), key=lambda number: (chosen_on_skip(number), number))
 
 
@@ -75,15 +76,15 @@ def test_probabilities_of_far_apart_and_huge_evidence():
 def test_a_gap_of_two_standard_errors_is_a_tie(gap, errors, tied):
     same_prior = [number for number in range(len(STRUCTURES)) if chosen_on_skip(number) == 0]
     ranked = rank([entry(same_prior[0], 0.0, errors[0]), entry(same_prior[1], -gap, errors[1])], SPACE, SPEC)
-    assert ranked[1]["tied_with_best"] is tied
-    assert ranked[0]["tied_with_best"] is False  # it is the best
+    assert ranked[1].tied_with_best is tied
+    assert ranked[0].tied_with_best is False  # it is the best
 
 
 def test_marginals_add_up_what_structures_share():
     ranking = [
-        {"structure": {"x->h": ["a"], "h": [2]}, "probability": 0.5},
-        {"structure": {"x->h": ["b"], "h": [2]}, "probability": 0.3},
-        {"structure": {"x->h": [], "h": [3, 4]}, "probability": 0.2},
+        summaries.ranking_entry({"x->h": ["a"], "h": [2]}, probability=0.5),
+        summaries.ranking_entry({"x->h": ["b"], "h": [2]}, probability=0.3),
+        summaries.ranking_entry({"x->h": [], "h": [3, 4]}, probability=0.2),
     ]
     assert marginal_probabilities(ranking) == {
         "x->h": {"a": 0.5, "b": 0.3, "∅": 0.2},

@@ -6,6 +6,7 @@ import math
 
 import pytest
 import studies
+import summaries
 import torch
 
 from structflow.objective.structure_prior import log_priors
@@ -38,17 +39,19 @@ def choosing(choose="one", **sections):
 
 
 def entry(names, score):
-    return {"structure": {"x->y": list(names)}, "score": score, "score_se": 0.0}
+    return summaries.ranking_entry({"x->y": list(names)}, score)
 
 
 def test_the_ranking_follows_the_distributions_own_prior(favoured):
     """p ∝ e^score · (1000, 1, 1) / 1002: b is ahead by 3 nats in evidence, a by log 1000 = 6.9 in the prior."""
     study = studies.study(choosing())
-    ranked = rank([entry("a", -3.0), entry("b", 0.0), entry("c", -3.0)], study.space, study.spec)
+    entries = [entry("a", -3.0), entry("b", 0.0), entry("c", -3.0)]
+    places = rank(entries, study.space, study.spec)
+    ranked = [entries[place.number].model_copy(update={"probability": place.probability}) for place in places]
     assert [each["structure"]["x->y"] for each in ranked] == [["a"], ["b"], ["c"]]
     weights = [1000 * math.exp(-3), 1.0, math.exp(-3)]
     assert [each["probability"] for each in ranked] == pytest.approx([weight / sum(weights) for weight in weights])
-    assert [math.exp(each["log_prior"]) for each in ranked] == pytest.approx([1000 / 1002, 1 / 1002, 1 / 1002])
+    assert [math.exp(place.log_prior) for place in places] == pytest.approx([1000 / 1002, 1 / 1002, 1 / 1002])
     assert marginal_probabilities(ranked)["x->y"]["a"] == pytest.approx(weights[0] / sum(weights))
 
 

@@ -6,12 +6,13 @@ import json
 
 import pytest
 import studies
+import summaries
 
 from structflow.errors import CallError
 from structflow.plugins import Estimate
 from structflow.plugins.registry import registry
 from structflow.report.text import print_summary
-from structflow.results.read import is_whole
+from structflow.results.models import FailedMembers
 from structflow.results.unranked import unranked_structures, unranked_warning
 from structflow.store.records import SelectedStructure, SelectRecord
 
@@ -97,7 +98,7 @@ def test_a_secondary_estimator_that_raises_costs_its_own_column(tmp_path, monkey
     assert run.summary["unranked"] == []
     (failure,) = run.summary["failures"]
     assert (failure["estimator"], failure["structure"], failure["during"]) == ("laplace", DENSE, "evaluation")
-    assert not is_whole(run.summary)
+    assert not run.summary.is_whole
     print_summary(run.summary, 10)
     assert f"warning: {warning}" in " ".join(capsys.readouterr().out.split())
 
@@ -110,7 +111,7 @@ def test_an_estimator_that_refuses_some_is_no_failure(tmp_path, monkeypatch):
     assert run.summary["warnings"] == [
         "laplace has no value for 1 structure(s); x->y dense:tanh: too many weights for laplace"
     ]
-    assert is_whole(run.summary)
+    assert run.summary.is_whole
 
 
 def test_one_that_ranks_and_raises_takes_the_structure_out_aloud(tmp_path, monkeypatch):
@@ -129,7 +130,7 @@ def test_one_that_ranks_and_raises_takes_the_structure_out_aloud(tmp_path, monke
         "x->y polynomial:2: exact has no value (its code failed: evidence estimator 'exact' of package structflow: "
         "estimate raised ValueError: no)"
     )
-    assert not is_whole(run.summary)
+    assert not run.summary.is_whole
 
 
 def test_memory_is_no_members_fault(tmp_path, monkeypatch):
@@ -152,11 +153,7 @@ def test_values_without_a_rank_stand_beside_their_structure(capsys, monkeypatch,
     """What differs is named in every row, also where it is folded; then how many rows are left out."""
     monkeypatch.setenv("COLUMNS", str(columns))
     unranked = [without_rank(f"dense:{letter * 12}") for letter in "abcdef"]
-    summary = {
-        "run": "run", "status": "finished", "n_structures": 6, "seconds": 1.0, "ranking": [], "unranked": unranked,
-        "settings": [], "stages": [], "warnings": [], "criterion": "evidence",
-    }  # fmt: skip
-    print_summary(summary, 4)
+    print_summary(summaries.summary(unranked=unranked), 4)
     out = capsys.readouterr().out
     joined = "".join(out.split())
     table = joined.partition("rankstructure")[2]
@@ -174,6 +171,12 @@ def item(name, *scores):
     return SelectedStructure(structure={"x->y": [name]}, scores=scores, best=None, best_restart=None, agreement=1.0)
 
 
+def failed(name, during, error):
+    return FailedMembers(
+        during=during, structure={"x->y": [name]}, error=error, round=None, stage=None, step=None, restarts=[0]
+    )
+
+
 def test_every_reason_has_its_words():
     """No value, no number, a failed evaluation, a failed training, all diverged; what is ranked isn't in it."""
     structures = (
@@ -189,11 +192,8 @@ def test_every_reason_has_its_words():
         studies.evaluation({"x->y": ["a"]}, evidence={"ais": None}, evidence_missing={"ais": "why"}),
         studies.evaluation({"x->y": ["b"]}, evidence={"ais": None}),
     ]
-    failures = [
-        {"structure": {"x->y": ["c"]}, "during": "evaluation", "error": "X: y"},
-        {"structure": {"x->y": ["d"]}, "during": "training", "error": "X: z"},
-    ]
-    ranking = [{"structure": {"x->y": ["f"]}, "evidence": {"ais": -2.0}}]
+    failures = [failed("c", "evaluation", "X: y"), failed("d", "training", "X: z")]
+    ranking = [summaries.ranking_entry({"x->y": ["f"]}, evidence={"ais": -2.0})]
     found = unranked_structures(selection, evaluated, failures, ranking, by_estimate=True)
     assert [(entry["structure"]["x->y"][0], entry["estimator"], entry["reason"]) for entry in found] == [
         ("a", "ais", "why"),

@@ -89,7 +89,7 @@ def test_one_more_function_trains_only_the_structures_that_contain_it(finished, 
     """2 structures × 2 restarts are there; the third structure adds 2 members."""
     extended = studies.run(with_sine(), finished)
     assert sorted(trained) == [('{"h->y":["linear"],"x->h":["dense:sin"]}', restart, 0, 0) for restart in (0, 1)]
-    assert extended.summary["extension"] == {
+    assert extended.summary["extension"].model_dump() == {
         "changes": ['model.edges[0].basis: added {"activation": "sin", "bias": true, "type": "dense"}'],
         "members": 6,
         "taken_over": 4,

@@ -11,7 +11,6 @@ from failing_dense import fail_at
 
 from structflow.errors import StorageError, TaskError
 from structflow.plugins import Candidate
-from structflow.results.read import is_whole
 from structflow.runner import failing_starts
 from structflow.runner.context import open_context
 from structflow.runner.driver import open_run
@@ -82,7 +81,7 @@ def test_the_others_end_as_if_it_had_never_been_there(place, undisturbed, tmp_pa
     assert values(run, TRAIN, EVALUATE) == values(undisturbed, TRAIN, EVALUATE)
     assert numbers(run.ranking) == numbers(undisturbed.ranking)
     error, step = ERRORS[place]
-    assert run.summary["failures"] == [
+    assert [each.model_dump() for each in run.summary["failures"]] == [
         {
             "during": "training", "round": "enumerate", "stage": 0, "step": step, "structure": SIN, "error": error,
             "restarts": [0],
@@ -91,7 +90,7 @@ def test_the_others_end_as_if_it_had_never_been_there(place, undisturbed, tmp_pa
     warning = f"1 of 3 members failed and were left out: {error} (x->h dense:sin; h->y linear)"
     assert warning in run.summary["warnings"]
     assert run.summary["status"] == "finished"
-    assert not is_whole(run.summary)
+    assert not run.summary.is_whole
     restarts = run.dataset["setting_0/restarts"]["score"]
     assert restarts.isnull().sum() == 1
 

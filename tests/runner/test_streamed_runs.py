@@ -163,7 +163,8 @@ def test_a_sample_stands_for_all_rows(table, tmp_path):
 
 def test_a_run_says_on_how_many_rows_it_was_estimated_and_holds_no_others(table, tmp_path):
     carried = run(spec(table, sample_rows=150, split={"test": 0.25}), tmp_path / "run")
-    assert carried.summary["rows"] == {"train": 450, "test": 150, "estimated_on": {"train": 150, "test": 150}}
+    sampled = {"train": 150, "test": 150}
+    assert dict(carried.summary.rows) == {"train": 450, "test": 150, "estimated_on": sampled}
     stored, _ = load_arrays(OwnFolder(tmp_path / "run"), "data.npz")
     assert stored["inputs"].shape == (300, 2)
     shown = estimated_rows(carried.summary["rows"])

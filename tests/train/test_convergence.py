@@ -9,6 +9,7 @@ from handmade import edge, fn, graph, keys_of, make_bound, normal, population, s
 
 from structflow.results.convergence import judged_alone
 from structflow.spec.models import Spec
+from structflow.store import records
 from structflow.train.convergence import Ahead, Convergence, ThetaAverages, Trend, of_gains
 from structflow.train.metaparameters import metaparameter_tables
 from structflow.train.stage_inputs import Execution, Minibatching, TrainingData
@@ -69,10 +70,8 @@ def measure(
 
 def is_converged(found: Convergence) -> bool | None:
     """What is said of the first member."""
-    said: bool | None = judged_alone({name: float(value[0]) for name, value in found.arrays().items()}, 0.0)[
-        "converged"
-    ]
-    return said
+    measure = records.Convergence(**{name: value[0] for name, value in found.arrays().items()})
+    return judged_alone(measure, 0.0).converged
 
 
 def test_far_from_the_maximum():
