@@ -46,7 +46,7 @@ print(json.dumps({
     "processor_seconds": time.process_time(),
     "seconds": time.perf_counter() - started,
     "training_seconds": sum(value for name, value in seconds.items() if "train" in name),
-    "rows": run.summary["rows"],
+    "rows": run.summary.rows.model_dump(),
     "ranking": [[entry["structure"]["x->h"], entry["log_evidence"], entry["log_evidence_se"], entry["tied_with_best"]]
                 for entry in run.ranking],
 }))

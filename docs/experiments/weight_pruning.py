@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 
 import structflow
+from structflow.results.models import SettingSummary
 
 ROOT = Path(__file__).parents[2]
 SPECS = ROOT / "specs"
@@ -79,14 +80,13 @@ def once(folder: Path, overrides: Sequence[str] = ()) -> dict[str, list[dict[str
     found: dict[str, list[dict[str, Any]]] = {}
     for name in ONCE:
         summary = structflow.run(SPECS / f"{name}.yaml", folder / name, overrides=overrides).summary
-        settings = summary["settings"] or [{"values": {}, **summary}]
         found[name] = [
             {
-                "values": setting["values"],
-                "log_evidence": setting["ranking"][0]["log_evidence"],
-                "criteria": setting["relevance"][0]["criteria"],
+                "values": setting.values if isinstance(setting, SettingSummary) else {},
+                "log_evidence": setting.ranking[0].log_evidence,
+                "criteria": setting.relevance[0].model_dump()["criteria"],
             }
-            for setting in settings
+            for setting in summary.each_setting
         ]
     return found
 

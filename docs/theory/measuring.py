@@ -13,6 +13,7 @@ import numpy as np
 
 import structflow
 from structflow.evidence.trained import TrainedPopulation
+from structflow.results.models import SettingSummary
 from structflow.results.run import Run
 from structflow.runner.populations import trained_populations
 
@@ -33,10 +34,9 @@ def finished(name: str, overrides: Sequence[str] = ()) -> Iterator[Run]:
         )
 
 
-def settings_of(run: Run) -> list[Mapping[str, Any]]:
+def settings_of(run: Run) -> list[SettingSummary]:
     """The settings of a sweep, each with its `values`, `ranking` and `relaxed`."""
-    settings: list[Mapping[str, Any]] = run.summary["settings"]
-    return settings
+    return run.summary.settings
 
 
 def restarts_of(

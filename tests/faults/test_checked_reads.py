@@ -156,10 +156,10 @@ def test_a_damaged_run_is_one_line_of_a_list(cli, run, finished, tmp_path):
     (runs / "f-fifo" / "summary.json").unlink()
     os.mkfifo(runs / "f-fifo" / "summary.json")
     rows = list_runs(runs)
-    assert [row["run"] for row in rows] == ["a-whole", "b-changed", "c-linked", "d-plan", "e-old", "f-fifo"]
-    assert [row["status"] for row in rows] == ["finished", *["damaged"] * 5]
-    assert "summary.json no longer holds what was written" in rows[1]["problem"]
-    assert "earlier version" in rows[4]["problem"]
+    assert [row.run for row in rows] == ["a-whole", "b-changed", "c-linked", "d-plan", "e-old", "f-fifo"]
+    assert [row.status for row in rows] == ["finished", *["damaged"] * 5]
+    assert "summary.json no longer holds what was written" in rows[1].problem
+    assert "earlier version" in rows[4].problem
     shown = cli("list", runs)
     assert shown.code == 0
     assert [line.split()[1:2] for line in shown.out.splitlines()].count(["damaged"]) == 5

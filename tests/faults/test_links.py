@@ -104,7 +104,7 @@ def test_a_run_directory_that_is_reached_through_a_link_is_fine(cli, run, tmp_pa
         assert cli("verify", path).code == 0
         assert cli("gc", path).out == "nothing to remove\n"
         assert Run(path).ranking
-    assert [row["status"] for row in list_runs(tmp_path) if row["run"] in ("run", "link2")] == ["finished", "finished"]
+    assert [row.status for row in list_runs(tmp_path) if row.run in ("run", "link2")] == ["finished", "finished"]
 
 
 def test_only_exact_names_are_deleted(cli, run):
