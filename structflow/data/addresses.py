@@ -49,9 +49,9 @@ def file_system(base: Path, path: str, storage_options: Mapping[str, Any], folde
     return opened, place
 
 
-def with_variables(options: Mapping[str, Any]) -> dict[str, Any]:
+def with_variables(options: Mapping[str, object]) -> dict[str, object]:
     """Storage options with the values of environment variables in place of `$NAME`; raises `SpecError`."""
-    found: dict[str, Any] = {}
+    found: dict[str, object] = {}
     for name, value in options.items():
         if isinstance(value, Mapping):
             found[name] = with_variables(value)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -192,15 +193,14 @@ class Dataset:
 
     @classmethod
     def from_parts(
-        cls, arrays: dict[str, np.ndarray], labels: dict[str, Any], location: Location | None = None
+        cls, arrays: dict[str, np.ndarray], labels: Mapping[str, Any], location: Location | None = None
     ) -> Dataset:
         """A dataset from its arrays and its text fields, whose tuples JSON has turned into lists."""
         texts = {name: tuple(labels[name]) for name in LABELS if name != "target_kind"}
         fields: dict[str, Any] = {**arrays, **texts, "target_kind": labels["target_kind"]}
         if "stream" in labels:
-            fields["stream"] = Stream(
-                **labels["stream"], chunk_train_rows=fields.pop(CHUNKS), location=location or Location("", "", {})
-            )
+            found = location or Location(base="", fingerprint="", options={})
+            fields["stream"] = Stream(**labels["stream"], chunk_train_rows=fields.pop(CHUNKS), location=found)
         return cls(**fields)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ast
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -197,7 +197,7 @@ def check_call(node: ast.Call) -> list[Finding]:
     return []
 
 
-def evaluate(node: ast.expr, names: dict[str, Any]) -> Any:
+def evaluate(node: ast.expr, names: Mapping[str, object]) -> Any:
     """Value of a checked node: float64, of shape (rows,) or ()."""
     match node:
         case ast.Constant(value=value) if isinstance(value, int | float):

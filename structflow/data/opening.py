@@ -79,7 +79,9 @@ def open_stream(table: ChunkedTable, options: StreamOptions, target_kind: Target
         found.take(rows_of_chunk)
         if watcher is not None:
             watcher(found.rows, rows)
-    location = Location(str(base.resolve()), table.fingerprint, options.model_dump(mode="json", by_alias=True))
+    location = Location(
+        base=str(base.resolve()), fingerprint=table.fingerprint, options=options.model_dump(mode="json", by_alias=True)
+    )
     return found.dataset(buffer_chunks, location)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 from ..errors import SpecError
@@ -60,9 +59,9 @@ def stored_stream(
     directory = RunDirectory(run)
     if not directory.has(PLAN) or not directory.has(LOCATION):
         return None
-    known = Location(**directory.read_sealed(LOCATION))
+    known = Location.model_validate(directory.read_sealed(LOCATION))
     wanted = {**options.model_dump(mode="json", by_alias=True), "stream": known.options["stream"]}
     if known.fingerprint != table.fingerprint or known.options != wanted:
         return None
-    dataset = Dataset.load(directory.data, replace(known, base=str(base.resolve())))
+    dataset = Dataset.load(directory.data, known.model_copy(update={"base": str(base.resolve())}))
     return dataset if dataset.target_kind == target_kind else None

@@ -2,29 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
-from typing import Any
+from dataclasses import dataclass, replace
 
 import numpy as np
+from pydantic import BaseModel, ConfigDict, JsonValue
 
 ROW_BYTES = 8
 """Bytes of a number in double precision, in which a buffer is counted."""
 
 
-@dataclass(frozen=True)
-class Location:
+class Location(BaseModel):
     """Where the source is found: what it is read with and from, and the fingerprint of its content there.
 
     `options` is the `data` block as plain data. All of it may change with a copy of the table.
     """
 
+    model_config = ConfigDict(frozen=True)
+
     base: str
     fingerprint: str
-    options: dict[str, Any]
-
-    def as_json(self) -> dict[str, Any]:
-        """As the run directory holds it."""
-        return asdict(self)
+    options: dict[str, JsonValue]
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,7 +33,7 @@ class Stream:
     """
 
     content: str
-    split: dict[str, Any]
+    split: dict[str, JsonValue]
     rows: int
     train_rows: int
     test_rows: int
@@ -44,7 +41,7 @@ class Stream:
     chunk_train_rows: np.ndarray
     location: Location
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self) -> dict[str, JsonValue]:
         """Everything but the counts, which are an array, and the location, which may change."""
         names = ("content", "split", "rows", "train_rows", "test_rows", "buffer_chunks")
         return {name: getattr(self, name) for name in names}

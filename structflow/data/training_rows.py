@@ -21,7 +21,7 @@ class TrainingRows:
         assert dataset.stream is not None
         self.dataset, self.stream = dataset, dataset.stream
         location = self.stream.location
-        source = registry().get("data_sources", location.options["source"])
+        source = registry().get("data_sources", str(location.options["source"]))
         model = registry().of_kind("data_sources")[source.type].options
         options: Any = model.model_validate(location.options)
         self.path = str(options.path)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 ACTIVATIONS = ("tanh", "relu")
 WIDTHS = (5, 20)
 
 
-def one_hidden_layer(activations: Sequence[str], widths: Sequence[int]) -> dict[str, Any]:
+def one_hidden_layer(activations: Sequence[str], widths: Sequence[int]) -> dict[str, object]:
     """Nodes and edges of a network with one hidden layer: one of the activations × one of the widths."""
     return {
         "nodes": {"x": {}, "h": {"shape": {"choose": [[int(width)] for width in widths]}}, "y": {}},

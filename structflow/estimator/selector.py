@@ -109,7 +109,7 @@ class StructureSelector(BaseEstimator, ABC):  # type: ignore[misc]
             warnings.warn(not_converged(self.best_, study), ConvergenceWarning, stacklevel=3)
         return self
 
-    def _document(self) -> dict[str, Any]:
+    def _document(self) -> dict[str, object]:
         """The spec with the model filled in."""
         spec = dict(self.spec or {})
         model = {"likelihood": self.default_likelihood, **spec.get("model", {})}

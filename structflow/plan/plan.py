@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
+from pydantic import JsonValue
+
 from ..plugins import Candidate, Decision, RoundBound
 from ..spec.criterion_calls import fold_count, weight_family
 from ..spec.models import Spec
@@ -60,7 +62,7 @@ class RoundPlan:
 class SettingPlan:
     """The rounds of one point of the sweep, and the regime that decides who is trained in them."""
 
-    values: dict[str, Any]
+    values: dict[str, JsonValue]
     rounds: tuple[RoundPlan, ...]
     regime: str = ""
 
@@ -116,7 +118,7 @@ class Plan:
         """Every task by its name, in the order of `tasks`: made once, since every task of a run is looked up."""
         return {task.name: task for task in self.tasks()}
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self) -> dict[str, JsonValue]:
         """What `structflow plan --json` prints and the run directory keeps."""
         tasks = list(self.tasks())
         return {

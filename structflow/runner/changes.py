@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 from collections import Counter
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
+
+from pydantic import JsonValue
 
 from ..spec.effects import effect_at
 from ..spec.key_path import KeyPath, format_path
@@ -36,9 +38,9 @@ class Changes:
         return "\n  ".join(self.lines[:MOST_SHOWN])
 
 
-def spec_as_json(spec: Spec) -> dict[str, Any]:
+def spec_as_json(spec: Spec) -> JsonValue:
     """The spec as a run keeps it, to compare it with a later one."""
-    dumped: dict[str, Any] = json.loads(spec.model_dump_json(by_alias=True))
+    dumped: JsonValue = json.loads(spec.model_dump_json(by_alias=True))
     return dumped
 
 
@@ -67,7 +69,7 @@ def meaning_of(path: KeyPath) -> Literal["without effect", "extension", "another
     return "without effect" if mark.affects == ("nothing",) else "another study"
 
 
-def with_defaults(stored: dict[str, Any]) -> dict[str, Any]:
+def with_defaults(stored: JsonValue) -> JsonValue:
     """A spec as it was kept, with defaults for keys that have come since; as it was where it isn't valid any more."""
     try:
         return spec_as_json(Spec.model_validate(stored))
@@ -84,7 +86,7 @@ def change_of_data(revision: RunDirectory, study: Study) -> str:
     return f"the data: {modes[was]} → {modes[now]}, as `auto` goes by this machine's memory"
 
 
-def differences(before: Any, now: Any, path: KeyPath = ()) -> list[tuple[KeyPath, str]]:
+def differences(before: JsonValue, now: JsonValue, path: KeyPath = ()) -> list[tuple[KeyPath, str]]:
     """The path and a line `path: old → new` of every value that differs between two JSON values."""
     if isinstance(before, dict) and isinstance(now, dict):
         keys = sorted({*before, *now})
@@ -100,7 +102,7 @@ def differences(before: Any, now: Any, path: KeyPath = ()) -> list[tuple[KeyPath
     return [(path, f"{format_path(path)}: {shortened(before)} → {shortened(now)}")]
 
 
-def items_changed(before: list[Any], now: list[Any]) -> list[str]:
+def items_changed(before: list[JsonValue], now: list[JsonValue]) -> list[str]:
     """`added …` and `removed …` for the items of two lists."""
     old, new = (Counter(map(canonical_text, items)) for items in (before, now))
     lines = [f"removed {shortened(json.loads(text))}" for text in (old - new).elements()]
@@ -108,12 +110,12 @@ def items_changed(before: list[Any], now: list[Any]) -> list[str]:
     return lines or ["another order"]
 
 
-def canonical_text(value: Any) -> str:
+def canonical_text(value: JsonValue) -> str:
     """One text for equal values."""
     return json.dumps(value, sort_keys=True, ensure_ascii=False)
 
 
-def shortened(value: Any) -> str:
+def shortened(value: JsonValue) -> str:
     """JSON of a value, without what is empty, cut to a line."""
     if isinstance(value, dict):
         value = {key: item for key, item in value.items() if item is not None}

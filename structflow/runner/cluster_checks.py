@@ -9,11 +9,16 @@ import time
 from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from ..errors import ClusterError
 from .failures import in_one_line
 from .machine import compiler_available, environment, threads_for_one_process
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+Answer = TypeVar("Answer")
 
 LEAST_PATIENCE = 60.0
 """Seconds that workers may take to answer, at least: the first call imports torch."""
@@ -22,7 +27,15 @@ MOST_NAMED = 5
 """Workers that a message names."""
 
 
-def wait_for_workers(client: Any, seconds: float) -> None:
+class Abilities(NamedTuple):
+    """Whether there is CUDA, whether native code can be compiled, and the threads of one task."""
+
+    cuda: bool
+    compiles: bool
+    threads: int
+
+
+def wait_for_workers(client: Client, seconds: float) -> None:
     """Return once there is a worker; raises `ClusterError` where none comes in time."""
     deadline = time.monotonic() + seconds
     while not client.scheduler_info(n_workers=-1)["workers"]:
@@ -34,7 +47,7 @@ def wait_for_workers(client: Any, seconds: float) -> None:
         time.sleep(0.1)
 
 
-def refuse_without_resources(client: Any, resources: Mapping[str, float]) -> None:
+def refuse_without_resources(client: Client, resources: Mapping[str, float]) -> None:
     """Raise `ClusterError` naming a resource that tasks need and no worker offers."""
     workers = client.scheduler_info(n_workers=-1)["workers"].values()
     for name, number in resources.items():
@@ -47,13 +60,15 @@ def refuse_without_resources(client: Any, resources: Mapping[str, float]) -> Non
             )
 
 
-def answers(client: Any, seconds: float, function: Callable[..., Any], *arguments: Any) -> dict[str, Any]:
+def answers(
+    client: Client, seconds: float, function: Callable[..., Answer], *arguments: str
+) -> dict[str, Answer | Exception]:
     """What a function returns on each worker, by address; an exception where it fails on one or the worker is lost.
 
     Raises `ClusterError` where there are no workers any more, or not all answer within so many seconds (at least
     `LEAST_PATIENCE`): Dask's client has no limit of its own for that.
     """
-    arrived: queue.SimpleQueue[Any] = queue.SimpleQueue()
+    arrived: queue.SimpleQueue[dict[str, Answer | Exception] | Exception] = queue.SimpleQueue()
 
     def ask() -> None:
         try:
@@ -78,7 +93,7 @@ def answers(client: Any, seconds: float, function: Callable[..., Any], *argument
     return dict(found)
 
 
-def refuse_other_versions(client: Any, seconds: float) -> list[str]:
+def refuse_other_versions(client: Client, seconds: float) -> list[str]:
     """Raise `ClusterError` with a table where a worker has another version of anything that numbers depend on.
 
     Returns the addresses of the workers that were compared, which answer within so many seconds.
@@ -121,10 +136,10 @@ def versions_here() -> dict[str, str]:
     from ..plugins.packages import plugin_sources, plugin_versions
 
     described = environment()
-    return {"python": described["python"], **described["versions"], **plugin_versions(), **plugin_sources()}
+    return {"python": described.python, **described.versions, **plugin_versions(), **plugin_sources()}
 
 
-def refuse_without_directory(client: Any, path: Path, seconds: float) -> None:
+def refuse_without_directory(client: Client, path: Path, seconds: float) -> None:
     """Raise `ClusterError` where a worker doesn't see the run directory: everything is read and written there."""
     seen = answers(client, seconds, os.path.isfile, str(path.resolve() / "plan.json"))
     blind = sorted(address for address, there in seen.items() if there is False)  # not one that is lost meanwhile
@@ -135,25 +150,17 @@ def refuse_without_directory(client: Any, path: Path, seconds: float) -> None:
         )
 
 
-def abilities(client: Any, seconds: float) -> dict[str, Any]:
-    """What all workers can do: `cuda` and `compiles`, and the least `threads` of any."""
-    found = [each for each in answers(client, seconds, abilities_here).values() if isinstance(each, dict)]
+def abilities(client: Client, seconds: float) -> Abilities:
+    """What all workers can do: the least of any."""
+    found = [each for each in answers(client, seconds, abilities_here).values() if isinstance(each, Abilities)]
     if not found:
         raise ClusterError("the workers left before the run began; start workers, and run the same command again")
-    return {
-        "cuda": all(each["cuda"] for each in found),
-        "compiles": all(each["compiles"] for each in found),
-        "threads": min(each["threads"] for each in found),
-    }
+    return Abilities(*map(min, zip(*found, strict=True)))
 
 
-def abilities_here() -> dict[str, Any]:
+def abilities_here() -> Abilities:
     """What this process can do."""
     import torch
 
     cuda = torch.cuda.is_available()
-    return {
-        "cuda": cuda,
-        "compiles": compiler_available("cuda" if cuda else "cpu"),
-        "threads": threads_for_one_process(),
-    }
+    return Abilities(cuda, compiler_available("cuda" if cuda else "cpu"), threads_for_one_process())

@@ -10,13 +10,19 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from types import ModuleType
+from typing import TYPE_CHECKING
 
 from ..errors import CallError, ClusterError, StructflowError
 from .cluster_options import ClusterOptions, Cuda, Local, Queue, Scheduler
 from .failures import in_one_line
 from .main_guard import starting_workers
 from .scheduler_address import refuse_what_is_no_scheduler
+
+if TYPE_CHECKING:
+    from distributed import Client
+    from distributed.deploy import Cluster
+    from distributed.security import Security
 
 QUEUES = {
     "slurm": "SLURMCluster", "pbs": "PBSCluster", "sge": "SGECluster", "lsf": "LSFCluster",
@@ -26,14 +32,14 @@ QUEUES = {
 
 
 @contextmanager
-def connected(options: ClusterOptions) -> Iterator[Any]:
+def connected(options: ClusterOptions) -> Iterator[Client]:
     """A Dask client of the cluster; what was started for it is ended with it, what ran already goes on.
 
     Raises `ClusterError` where it can't be reached or started.
     """
     distributed = imported("distributed", "cluster")
     with quiet(), contextlib.ExitStack() as stack:
-        address: Any
+        address: str | Cluster
         security = None
         if isinstance(options, Scheduler):
             address, security = options.address, security_of(options)
@@ -53,7 +59,7 @@ def connected(options: ClusterOptions) -> Iterator[Any]:
         yield client
 
 
-def disconnected(client: Any) -> None:
+def disconnected(client: Client) -> None:
     """Close a client, on a busy machine without its scheduler's answer: why the run ends matters more."""
     with contextlib.suppress(Exception):
         client.close(timeout=5)
@@ -73,7 +79,7 @@ def failures_in_words(options: ClusterOptions) -> Iterator[None]:
         ) from error
 
 
-def start(options: ClusterOptions) -> Any:
+def start(options: ClusterOptions) -> Cluster:
     """A cluster of one's own, with its workers asked for."""
     if isinstance(options, Local):
         imported("cryptography", "cluster")
@@ -97,7 +103,7 @@ def start(options: ClusterOptions) -> Any:
     return cluster
 
 
-def queue_cluster(options: Queue) -> Any:
+def queue_cluster(options: Queue) -> Cluster:
     """The cluster of a queueing system, before any job is submitted; `job_script()` shows what a job is."""
     jobqueue = imported("dask_jobqueue", "queue")
     cluster_class = getattr(jobqueue, QUEUES[options.type])
@@ -120,7 +126,7 @@ def queue_cluster(options: Queue) -> Any:
         raise CallError(f"dask-jobqueue can't use this cluster file: {reason}; look at its options") from error
 
 
-def job_cores(options: Queue) -> dict[str, Any]:
+def job_cores(options: Queue) -> dict[str, str | int]:
     """How a queueing system is told the cores of a job."""
     if options.type == "slurm":
         return {"job_cpu": options.cores}
@@ -138,7 +144,7 @@ def offered(options: ClusterOptions) -> dict[str, float]:
     return dict(options.resources)
 
 
-def security_of(options: Scheduler) -> Any:
+def security_of(options: Scheduler) -> Security | None:
     """TLS for a connection to a scheduler, if its files are given."""
     if options.tls is None:
         return None
@@ -188,7 +194,7 @@ def quiet() -> Iterator[None]:
             logger.setLevel(level)
 
 
-def imported(module: str, extra: str) -> Any:
+def imported(module: str, extra: str) -> ModuleType:
     """A module of an extra; raises `ClusterError` saying how to install it."""
     import importlib
 

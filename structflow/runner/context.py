@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -205,7 +203,7 @@ class RunContext:
         with MinibatchStream(order, rows.read, execution.dtype, execution.device) as minibatches:
             yield replace(data, stream=minibatches)
 
-    def keys(self, members: tuple[Candidate, ...], setting: int, round_index: int, stage: int) -> Any:
+    def keys(self, members: tuple[Candidate, ...], setting: int, round_index: int, stage: int) -> np.ndarray:
         """Philox keys of members, (M, 2), made of their noise keys."""
         return member_keys(self.noise_keys(members, setting, round_index, stage))
 
@@ -260,7 +258,7 @@ def context_of_revision(path: str, identity: tuple[int, int, int], location: str
     `location` is where the rows of a streamed table are found, as JSON.
     """
     directory = RunDirectory(Path(path))
-    found = None if location is None else Location(**json.loads(location))
+    found = None if location is None else Location.model_validate_json(location)
     try:
         dataset = Dataset.load(directory.data, found)
     except StorageError as error:

@@ -8,7 +8,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
+
+from pydantic import JsonValue
 
 from ..errors import CallError, StorageError
 from ..plan.plan import Plan, make_plan
@@ -145,7 +147,7 @@ def begun(state: RunState, study: Study, written: str | None, plan: Plan | None 
     directory.write_text("spec.yaml", written if written is not None else render_spec(study.spec))
     directory.write_text("resolved.yaml", render_spec(study.spec))
     directory.write_json(SETTINGS, settings_as_json(study))
-    directory.write_json("environment.json", environment())
+    directory.write_json("environment.json", environment()._asdict())
     if state.earlier is None:
         study.dataset.save(directory.data)
     note_location(directory, study)
@@ -163,7 +165,7 @@ def newest_revision(directory: RunDirectory) -> RunDirectory | None:
     return next((revision for revision in earlier_revisions(directory) if revision.has(PLAN)), None)
 
 
-def run_as_json(study: Study, changes: Changes, revision: int) -> dict[str, Any]:
+def run_as_json(study: Study, changes: Changes, revision: int) -> dict[str, JsonValue]:
     """What identifies a revision, its number, and how its spec differs from that of the revision before."""
     return {
         "revision": revision,
@@ -177,7 +179,7 @@ def run_as_json(study: Study, changes: Changes, revision: int) -> dict[str, Any]
 def note_location(directory: RunDirectory, study: Study) -> None:
     """Write where the rows of a table larger than memory are found now, for whoever does the tasks."""
     if study.dataset.stream is not None:
-        directory.write_sealed(LOCATION, study.dataset.stream.location.as_json())
+        directory.write_sealed(LOCATION, study.dataset.stream.location.model_dump())
 
 
 def refuse_foreign_folder(path: Path) -> None:
@@ -190,7 +192,7 @@ def refuse_foreign_folder(path: Path) -> None:
             raise CallError(f"{path} is not empty and not a run directory; choose another with -o")
 
 
-def settings_as_json(study: Study) -> list[dict[str, Any]]:
+def settings_as_json(study: Study) -> list[dict[str, JsonValue]]:
     """The settings with the spec of every stage, as plain data; without `trackers`, which are the driver's own."""
     return [
         {

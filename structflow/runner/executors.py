@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING
 
 import dask
 
@@ -32,6 +32,12 @@ from .run_task import run_task
 from .submission import Submission
 from .worker_task import do_on_worker
 from .worker_watch import WorkerWatch
+
+if TYPE_CHECKING:
+    from distributed import Future
+
+Call = tuple[Callable[..., object], Submission, str, list[str]]
+"""A function and its arguments, as Dask's graphs hold them; the last one are keys of other calls."""
 
 BREATH = 0.1
 """Seconds between two looks at what is done."""
@@ -69,11 +75,11 @@ def place_for(options: ClusterOptions | None, wanted_device: str) -> Iterator[Pl
         refuse_without_resources(client, resources)
         known = refuse_other_versions(client, options.wait_seconds)
         able = abilities(client, options.wait_seconds)
-        if wanted_device == "cuda" and not able["cuda"]:
+        if wanted_device == "cuda" and not able.cuda:
             raise CallError("compute.device is cuda, but not every worker finds a CUDA device; set it to auto or cpu")
-        device = "cuda" if wanted_device != "cpu" and able["cuda"] else "cpu"
-        threads = options.threads if isinstance(options, Local) else able["threads"]
-        site = Site(device, able["compiles"], threads)
+        device = "cuda" if wanted_device != "cpu" and able.cuda else "cpu"
+        threads = options.threads if isinstance(options, Local) else able.threads
+        site = Site(device, able.compiles, threads)
 
         def carry_out(directory: RunDirectory, plan: Plan, listener: Listener) -> None:
             refuse_without_directory(client, directory.path, options.wait_seconds)
@@ -91,13 +97,13 @@ def site_here(wanted_device: str) -> Site:
     return Site(device, compiler_available(device), threads_for_one_process())
 
 
-def task_graph(submission: Submission, plan: Plan, given_up: Collection[str]) -> dict[str, tuple[Any, ...]]:
+def task_graph(submission: Submission, plan: Plan, given_up: Collection[str]) -> dict[str, Call]:
     """The plan as a Dask graph, without tasks that were given up and what waits for them.
 
     For every key it holds the call, whose last argument are the keys of the parents. Only names and digests flow.
     """
     keys: dict[str, str] = {}
-    graph: dict[str, tuple[Any, ...]] = {}
+    graph: dict[str, Call] = {}
     for task in plan.by_name.values():
         name = task.name
         if name in given_up or any(parent.name not in keys for parent in task.parents):
@@ -172,7 +178,7 @@ def run_on(directory: RunDirectory, plan: Plan, watch: WorkerWatch) -> None:
     failures.raise_any(directory, plan)
 
 
-def run_wave(watch: WorkerWatch, submission: Submission, graph: Mapping[str, Any]) -> dict[str, Exception]:
+def run_wave(watch: WorkerWatch, submission: Submission, graph: Mapping[str, Call]) -> dict[str, Exception]:
     """Do the tasks of a graph; returns the errors of tasks that failed, or that wait for one that did, by task.
 
     What a task returns stays where it is: its record has everything, and fetching each would take longer than the task.
@@ -201,7 +207,7 @@ def run_wave(watch: WorkerWatch, submission: Submission, graph: Mapping[str, Any
     return errors
 
 
-def done_of(futures: list[Any], watch: WorkerWatch) -> Iterator[Any]:
+def done_of(futures: list[Future], watch: WorkerWatch) -> Iterator[Future]:
     """The futures as they are done; while none is, a look at the workers, which raises `ClusterError`."""
     from distributed import as_completed
 

@@ -7,7 +7,6 @@ who trains, and its scheduler and workers serve pages over HTTP even without a d
 from __future__ import annotations
 
 import logging
-from typing import Any
 
 import dask
 from distributed import Nanny, Scheduler, Security, SpecCluster, Worker
@@ -28,21 +27,21 @@ interpreter's lock, from training."""
 class SchedulerWithoutHttp(Scheduler):  # type: ignore[misc]
     """A scheduler that serves no pages."""
 
-    def start_http_server(self, *arguments: Any, **options: Any) -> None:
+    def start_http_server(self, *arguments: object, **options: object) -> None:
         """Leave it: Dask has no option for that."""
 
 
 class WorkerWithoutHttp(Worker):  # type: ignore[misc]
     """A worker that serves no pages."""
 
-    def start_http_server(self, *arguments: Any, **options: Any) -> None:
+    def start_http_server(self, *arguments: object, **options: object) -> None:
         """Leave it: Dask has no option for that."""
 
 
 class KeeperWithoutHttp(Nanny):  # type: ignore[misc]
     """Starts a worker without pages in a process of its own, and another one where that ends."""
 
-    def __init__(self, *arguments: Any, **options: Any) -> None:
+    def __init__(self, *arguments: object, **options: object) -> None:
         super().__init__(*arguments, worker_class=WorkerWithoutHttp, **options)
 
 

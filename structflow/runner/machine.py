@@ -6,12 +6,21 @@ import os
 import platform
 import sys
 from importlib.metadata import distributions
-from typing import Any
+from typing import NamedTuple
 
 import torch
 
 from ..errors import CallError
 from ..train.program import can_compile
+
+
+class Environment(NamedTuple):
+    """Versions and machine, for the record of a run."""
+
+    python: str
+    platform: str
+    cores: int | None
+    versions: dict[str, str]
 
 
 def resolve_device(wanted: str) -> str:
@@ -35,16 +44,12 @@ def threads_for_one_process() -> int:
     return max(1, min(cores, int(wanted))) if wanted.isdecimal() else cores
 
 
-def environment() -> dict[str, Any]:
+def environment() -> Environment:
     """Versions and machine, for the record of a run."""
     wanted = ("structflow", "torch", "numpy", "dask", "distributed", "zarr", "xarray", "pydantic", "pluggy")
     versions: dict[str, str] = {}
     for item in distributions():
         if item.name in wanted:
             versions.setdefault(item.name, item.version)  # what is found first is what is imported
-    return {
-        "python": sys.version.split()[0],
-        "platform": platform.platform(),
-        "cores": os.cpu_count(),
-        "versions": dict(sorted(versions.items())),
-    }
+    python, cores = sys.version.split()[0], os.cpu_count()
+    return Environment(python, platform.platform(), cores, dict(sorted(versions.items())))

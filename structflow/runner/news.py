@@ -6,12 +6,33 @@ import sys
 import time
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TypedDict
 
 from .progress import Listener, Progress
 
 MOST_WARNINGS = 3
 """Workers of the same other versions that are named; where one is restarted each time, there is no end of them."""
+
+
+class WorkerMessage(TypedDict, total=False):
+    """What a worker, whose address Dask adds, says of a run: what it begins, ends, has done, or why it leaves."""
+
+    worker: str
+    begins: str
+    ends: str
+    task: str
+    steps: int
+    finished: bool
+    refused: str
+    versions: list[str]
+
+
+class ClusterMessage(TypedDict, total=False):
+    """What a scheduler says of a worker that it lost or sent away."""
+
+    action: str
+    worker: str
+    expected: bool
 
 
 @dataclass
@@ -32,7 +53,7 @@ class News:
     refused: dict[str, tuple[str, list[str]]] = field(default_factory=dict)
     heard: float = field(default_factory=time.monotonic)
 
-    def of_the_run(self, event: tuple[Any, Any]) -> None:
+    def of_the_run(self, event: tuple[float, WorkerMessage]) -> None:
         """Hear a worker; Dask adds its address to what it says."""
         message = event[1]
         if "refused" in message:
@@ -61,7 +82,7 @@ class News:
             f"{', '.join(versions)}{more}\n"
         )
 
-    def of_the_cluster(self, event: tuple[Any, Any]) -> None:
+    def of_the_cluster(self, event: tuple[float, ClusterMessage]) -> None:
         """Hear the scheduler, which knows of workers and not of runs."""
         message = event[1]
         if message.get("action") != "remove-worker":

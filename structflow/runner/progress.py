@@ -6,7 +6,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from distributed import Worker
 
 
 @dataclass(frozen=True)
@@ -46,7 +49,7 @@ def worker_name() -> str | None:
     return None if worker is None else str(worker.name)
 
 
-def current_worker() -> Any:
+def current_worker() -> Worker | None:
     """The Dask worker that this code runs on, or None."""
     import sys
 

@@ -13,9 +13,12 @@ import socket
 import ssl
 import struct
 import time
-from typing import Any
+from typing import TYPE_CHECKING
 
 from ..errors import ClusterError
+
+if TYPE_CHECKING:
+    from distributed.security import Security
 
 MOST_FRAMES = 1000
 """A Dask server greets with a message of a few frames, whose number comes first, in 8 bytes."""
@@ -40,7 +43,7 @@ def place_of(address: str) -> Place:
     return host, int(port)
 
 
-def refuse_what_is_no_scheduler(address: str, security: Any, seconds: float) -> None:
+def refuse_what_is_no_scheduler(address: str, security: Security | None, seconds: float) -> None:
     """Raise `ClusterError` unless whatever listens at an address greets like a Dask server, within so many seconds.
 
     `security` is Dask's, with TLS for `tls://` addresses.

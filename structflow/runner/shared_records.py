@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import lru_cache
-from typing import Any, TypeVar
+from typing import TypeVar, cast
 
 from ..plan.tasks import Task
 from ..store.records import DecideRecord, Result, SelectRecord, Stored
@@ -34,8 +34,7 @@ def selection_record(directory: RunDirectory, setting: int) -> SelectRecord:
 
 def derived(directory: RunDirectory, task: Task, model: type[Result], derive: Callable[[Result], Derived]) -> Derived:
     """`derive` of the record of one of these tasks, computed once; a function of its module, not a closure."""
-    found: Derived = derived_once(derive, directory, task.name, model, file_state(directory, task.name))
-    return found
+    return cast("Derived", derived_once(derive, directory, task.name, model, file_state(directory, task.name)))
 
 
 def itself(record: Result) -> Result:
@@ -54,8 +53,8 @@ def file_state(directory: RunDirectory, task: str) -> FileState:
 
 @lru_cache(maxsize=2 * MOST_KEPT)
 def derived_once(
-    derive: Callable[[Any], Any], directory: RunDirectory, task: str, model: type[Stored], state: FileState
-) -> Any:
+    derive: Callable[..., object], directory: RunDirectory, task: str, model: type[Stored], state: FileState
+) -> object:
     """`derive` of the record in this state."""
     if derive is itself:
         return directory.read(task, model)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from ..plan.tasks import Task
 from ..store.digest import digest_of_json
@@ -47,6 +46,6 @@ class Submission:
         """
         return f"{task.kind}-{self.run}.{self.wave}{MARK}{task.name}"
 
-    def name_of(self, key: Any) -> str:
+    def name_of(self, key: object) -> str:
         """The name of the task that a key stands for."""
         return str(key).partition(MARK)[2]

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import Any
+from typing import ParamSpec
 
 import numpy as np
 
@@ -23,6 +23,8 @@ from ..store.run_directory import RunDirectory
 from .decided import stored_members
 from .failures import in_one_line
 from .progress import Listener, Progress
+
+Given = ParamSpec("Given")
 
 
 class Tracking:
@@ -79,12 +81,12 @@ class Tracking:
         if self.thread is not None:
             self.thread.shutdown()
 
-    def _call(self, function: Callable[..., None], *arguments: Any) -> None:
+    def _call(self, function: Callable[Given, None], *arguments: Given.args, **named: Given.kwargs) -> None:
         """Call a function that deals with trackers: here, or on their thread."""
         if self.thread is not None:
-            self.thread.submit(function, *arguments)
+            self.thread.submit(function, *arguments, **named)
         else:
-            function(*arguments)
+            function(*arguments, **named)
 
     def _start(self, study: Study) -> None:
         """Make the trackers, and tell them of the run and of what is there of it."""
@@ -123,7 +125,7 @@ class Tracking:
         if batch is not None:
             self._tell("trained", batch)
 
-    def _tell(self, method: str, *told: Any) -> None:
+    def _tell(self, method: str, *told: object) -> None:
         """Call a method of every tracker; one that raises is left out from then on."""
         for tracker in list(self.trackers):
             try:

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
 
 import torch
 
@@ -129,7 +128,7 @@ def settings_part(spec: Spec, stage: int, stages: int, relaxed: bool) -> str:
     return digest_of_json([dumped, stage, stages])
 
 
-def functions_part(graph: Graph, member: Candidate, spec: Spec) -> Any:
+def functions_part(graph: Graph, member: Candidate, spec: Spec) -> list[object]:
     """What a member's functions are, edge by edge, and the shapes of the nodes between them.
 
     Their order counts where parameters of all are laid out in it: of relaxed members, of a joint posterior, and in
@@ -151,7 +150,7 @@ def functions_part(graph: Graph, member: Candidate, spec: Spec) -> Any:
             described.append([described_function(function), owner])
         space = [edge.space, edge.smallest, [each.name for each in edge.functions]] if relaxed else None
         edges.append([edge.key, space, described if ordered else sorted(described, key=digest_of_json)])
-    what: list[Any] = [edges, {node: list(shape) for node, shape in shapes.items()}]
+    what: list[object] = [edges, {node: list(shape) for node, shape in shapes.items()}]
     return [*what, "whitened together"] if together else what
 
 
@@ -171,7 +170,7 @@ def may_be_whitened_together(
     return whitens_together(graph) and len(ends) > 1 and set(ends) == {OUTPUT}
 
 
-def described_function(function: GraphFunction) -> list[Any]:
+def described_function(function: GraphFunction) -> list[object]:
     """Name, type and options of a basis function."""
     return [function.name, function.plugin.type, function.options.model_dump(mode="json")]
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING
 
-from .progress import Progress, current_worker, listening
+from .progress import Progress, listening
 from .submission import Submission
+
+if TYPE_CHECKING:
+    from distributed import Worker
 
 
 def do_on_worker(submission: Submission, task: str, parents: list[tuple[str, str]]) -> tuple[str, str]:
@@ -14,9 +17,11 @@ def do_on_worker(submission: Submission, task: str, parents: list[tuple[str, str
 
     A worker of other versions, which joined after those that were there were checked, leaves the cluster instead.
     """
+    from distributed import get_worker
+
     from .run_task import run_task  # with torch, which a scheduler that only passes this function on doesn't need
 
-    worker = current_worker()
+    worker = get_worker()
     refuse_other_versions_here(worker, submission)
 
     def publish(progress: Progress) -> None:
@@ -30,7 +35,7 @@ def do_on_worker(submission: Submission, task: str, parents: list[tuple[str, str
         worker.log_event(submission.topic, {"ends": task})
 
 
-def refuse_other_versions_here(worker: Any, submission: Submission) -> None:
+def refuse_other_versions_here(worker: Worker, submission: Submission) -> None:
     """Close this worker and give its task back, where numbers that it trains would be others."""
     from distributed import Reschedule
 

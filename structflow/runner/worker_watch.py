@@ -5,10 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, TypedDict
 
 from ..errors import ClusterError
 from .news import News
+
+if TYPE_CHECKING:
+    from distributed import Client
 
 INTERVAL = 2.0
 """Seconds without news of the run after which the scheduler is asked for its workers; then it is asked as often."""
@@ -22,6 +25,21 @@ SAME_VERSIONS = (
 )
 
 
+class WorkerMetrics(TypedDict, total=False):
+    """How many tasks a worker has, by their states."""
+
+    task_counts: dict[str, int]
+
+
+class WorkerState(TypedDict, total=False):
+    """A worker as Dask's scheduler describes it."""
+
+    status: str
+    resources: dict[str, float]
+    memory_limit: int | None
+    metrics: WorkerMetrics
+
+
 @dataclass
 class WorkerWatch:
     """Looks after the workers of a run while its tasks are waited for.
@@ -32,7 +50,7 @@ class WorkerWatch:
     whose workers come and go; a worker that is refused isn't started again.
     """
 
-    client: Any
+    client: Client
     news: News
     resources: Mapping[str, float]
     patience: float
@@ -67,7 +85,7 @@ class WorkerWatch:
             return
         raise ClusterError(self.every_worker_was_refused(refused) if refused else self.nobody_can(workers))
 
-    def can_take_tasks(self, worker: Mapping[str, Any]) -> bool:
+    def can_take_tasks(self, worker: WorkerState) -> bool:
         """Whether a worker, as the scheduler describes it, offers what training takes and isn't short of memory."""
         offers = all(worker.get("resources", {}).get(name, 0) >= number for name, number in self.resources.items())
         return offers and not is_stuck(worker)
@@ -81,7 +99,7 @@ class WorkerWatch:
             f"{lines}\n{SAME_VERSIONS}"
         )
 
-    def nobody_can(self, workers: Mapping[str, Any]) -> str:
+    def nobody_can(self, workers: Mapping[str, WorkerState]) -> str:
         """What is said where there is no worker, or none that can take tasks."""
         waited = f"for {self.patience:g} s"
         if not workers:
@@ -101,6 +119,6 @@ class WorkerWatch:
         )
 
 
-def is_stuck(worker: Mapping[str, Any]) -> bool:
+def is_stuck(worker: WorkerState) -> bool:
     """Whether a worker is paused, as Dask has it where 80 % of the memory is used, and does nothing that would end."""
     return worker.get("status") == "paused" and not worker.get("metrics", {}).get("task_counts", {}).get("executing")

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 import yaml
+from pydantic import JsonValue
 
 from ..errors import Problem, SpecError
 from .key_path import enclosing_paths
@@ -25,7 +25,7 @@ class Document:
     values aren't the file's.
     """
 
-    data: dict[str, Any]
+    data: dict[str, JsonValue]
     lines: Mapping[str, int] = field(default_factory=dict)
     file: str | None = None
     elsewhere: frozenset[str] = frozenset()

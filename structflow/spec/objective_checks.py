@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from ..errors import Problem
 from ..plugins import Schedule, shown_metaparameter
 from ..plugins.registry import registry
@@ -182,7 +180,7 @@ def objective_conflicts(spec: Spec, space: StructureSpace, relaxes: bool) -> lis
 def against_problems(place: str, entry: Against, edges: dict[str, EdgeChoice]) -> list[Problem]:
     """Names and numbers of one distribution of P that don't fit the edges."""
     problems = []
-    given: dict[str, Any] = {**entry.concentration, **entry.structure}
+    given = {**entry.concentration, **entry.structure}
     kind = "concentration" if entry.concentration else "structure"
     for key, values in given.items():
         where, edge = f"{place}.{kind}.{key}", edges.get(key)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import yaml
+from pydantic import JsonValue
 
 from ..data.nearest import did_you_mean
 from ..errors import Problem, SpecError
@@ -28,7 +29,7 @@ class Override:
     """
 
     target: KeyPath
-    value: Any
+    value: JsonValue
     origin: str | None = None
     text: str | None = None
     merge: bool = False
@@ -76,12 +77,14 @@ def parse_override(text: str) -> Override:
     return Override(target, value, text=text)
 
 
-def apply_overrides(data: dict[str, Any], overrides: Sequence[Override]) -> tuple[dict[str, Any], list[Override]]:
+def apply_overrides(
+    data: Mapping[str, JsonValue], overrides: Sequence[Override]
+) -> tuple[dict[str, JsonValue], list[Override]]:
     """A copy of `data` with the overrides applied in order, and the overrides with their targets as found there.
 
     Raises `SpecError` with a problem for every override that doesn't fit the data.
     """
-    changed = copy.deepcopy(data)
+    changed = copy.deepcopy(dict(data))
     applied: list[Override] = []
     problems: list[Problem] = []
     for override in overrides:
@@ -94,7 +97,7 @@ def apply_overrides(data: dict[str, Any], overrides: Sequence[Override]) -> tupl
     return changed, applied
 
 
-def apply_override(data: dict[str, Any], override: Override) -> Override:
+def apply_override(data: dict[str, JsonValue], override: Override) -> Override:
     """Set the value within `data`; positions in lists may be given as `0` or `[0]`, and must exist."""
     container: Any = data
     path: KeyPath = ()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from pydantic import JsonValue
 
 from .models import Spec
 
@@ -10,7 +10,7 @@ DIALECT = "https://json-schema.org/draft/2020-12/schema"
 SCHEMA_ID = "urn:structflow:spec:1"
 
 
-def json_schema() -> dict[str, Any]:
+def json_schema() -> dict[str, JsonValue]:
     """The schema: what it accepts, the loader accepts, up to what JSON Schema can't say.
 
     That is: the ranges of metaparameters, the rules of schedules, what the graph and the data must agree on.

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+
+from pydantic import JsonValue
 
 from ..errors import Problem, SpecError
 from .effects import fixed_keys
@@ -42,7 +43,7 @@ class Stage:
 class ResolvedSetting:
     """One point of the sweep with its stages."""
 
-    values: dict[str, Any]
+    values: dict[str, JsonValue]
     stages: tuple[Stage, ...]
 
     def setting(self) -> Setting:
@@ -50,7 +51,7 @@ class ResolvedSetting:
         return Setting(self.values, tuple(stage.spec for stage in self.stages))
 
 
-def resolve_settings(spec: Spec, data: dict[str, Any]) -> tuple[tuple[ResolvedSetting, ...], list[Problem]]:
+def resolve_settings(spec: Spec, data: Mapping[str, JsonValue]) -> tuple[tuple[ResolvedSetting, ...], list[Problem]]:
     """The settings of a valid spec, whose document holds `data`, and the problems of those that can't be.
 
     Sweep blocks are crossed in row-major order: the last block changes fastest.
@@ -80,7 +81,7 @@ def resolve_settings(spec: Spec, data: dict[str, Any]) -> tuple[tuple[ResolvedSe
     return tuple(settings), list(dict.fromkeys(problems))
 
 
-def stage_with(base: dict[str, Any], overrides: Sequence[Override]) -> Stage:
+def stage_with(base: Mapping[str, JsonValue], overrides: Sequence[Override]) -> Stage:
     """The stage with these overrides; raises `SpecError` with the problems at the places that set the values."""
     changed, applied = apply_overrides(base, overrides)
     spec, problems = validate_data(changed)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from pydantic import JsonValue
 
 from .graph import Graph
 from .models import Spec
@@ -20,7 +22,7 @@ class Setting:
     The specs of stages have neither `sweep` nor `stages`.
     """
 
-    values: dict[str, Any]
+    values: dict[str, JsonValue]
     stages: tuple[Spec, ...]
 
 

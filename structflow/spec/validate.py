@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
 
-from pydantic import ValidationError
+from pydantic import JsonValue, ValidationError
 
 from ..errors import Problem
 from .conversions import conversions
@@ -13,7 +13,7 @@ from .older_spellings import as_written, is_spelled, with_criterion
 from .problems import problems_of
 
 
-def validate_data(data: dict[str, Any]) -> tuple[Spec | None, list[Problem]]:
+def validate_data(data: Mapping[str, JsonValue]) -> tuple[Spec | None, list[Problem]]:
     """The spec of a document's data; None together with the problems where there are any."""
     if is_spelled(data):
         spec, problems = validate_data(with_criterion(data))

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 import yaml
+from pydantic import JsonValue
 
 from ..errors import Problem, SpecError
 from .key_path import KeyPath, format_path
@@ -74,9 +75,9 @@ class EventReader:
             return self.sequence(path)
         return self.scalar(event, path)
 
-    def mapping(self, path: KeyPath) -> dict[str, Any]:
+    def mapping(self, path: KeyPath) -> dict[str, JsonValue]:
         """The mapping whose start was read last; a duplicate key is a problem, the first value stands."""
-        found: dict[str, Any] = {}
+        found: dict[str, JsonValue] = {}
         while not isinstance(event := self.parser.get_event(), yaml.MappingEndEvent):
             if not isinstance(event, yaml.ScalarEvent):
                 self.refuse_what_yaml_adds(event, path)

@@ -16,9 +16,10 @@ import struct
 import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import IO, Any, BinaryIO, NoReturn
+from typing import IO, BinaryIO, NoReturn
 
 import numpy as np
+from pydantic import BaseModel, JsonValue
 
 from ..errors import StorageError
 from .own_folder import OwnFolder, digest_of_file
@@ -50,6 +51,14 @@ UNREADABLE = (
 """What reading an archive of arbitrary bytes may raise."""
 
 
+class Contents(BaseModel):
+    """What an archive says about itself: labels, and of every array its entry, with size and SHA-256."""
+
+    format: str
+    labels: dict[str, JsonValue]
+    arrays: dict[str, tuple[str, int, str]]
+
+
 @dataclass(frozen=True)
 class ArrayFile:
     """What proves a file of arrays: its size in bytes, its SHA-256, and the SHA-256 of its contents."""
@@ -60,15 +69,15 @@ class ArrayFile:
 
 
 def save_arrays(
-    folder: OwnFolder, name: str, arrays: Mapping[str, np.ndarray], labels: Mapping[str, Any] | None = None
+    folder: OwnFolder, name: str, arrays: Mapping[str, np.ndarray], labels: Mapping[str, object] | None = None
 ) -> ArrayFile:
     """Write the arrays, with labels that are plain data, to a file of that name; raises `StorageError`."""
-    listed: dict[str, list[Any]] = {}
+    listed: dict[str, tuple[str, int, str]] = {}
     with folder.written(name) as file:
         with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
             for number, key in enumerate(sorted(arrays)):
                 entry = f"{number:04d}.npy"
-                listed[key] = [entry, *write_entry(archive, entry, arrays[key])]
+                listed[key] = (entry, *write_entry(archive, entry, arrays[key]))
             contents = json.dumps({"format": FORMAT, "labels": dict(labels or {}), "arrays": listed}).encode()
             archive.writestr(zipfile.ZipInfo(CONTENTS), contents)
             proof = hashlib.sha256(contents).hexdigest()
@@ -105,7 +114,7 @@ def load_arrays(
     name: str,
     wanted: Callable[[str], bool] = lambda array: True,
     expected: ArrayFile | None = None,
-) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+) -> tuple[dict[str, np.ndarray], dict[str, JsonValue]]:
     """The wanted arrays of a file, and its labels; only what is returned is read.
 
     `expected` is what its writer recorded, where that is known. Raises `StorageError` naming the file, and the entry if
@@ -118,11 +127,11 @@ def load_arrays(
         try:
             with zipfile.ZipFile(file) as archive:
                 contents = checked_contents(archive, None if expected is None else expected.contents)
-                listed = {key: state for key, state in contents["arrays"].items() if wanted(key)}
+                listed = {key: state for key, state in contents.arrays.items() if wanted(key)}
                 if sum(state[1] for state in listed.values()) > size:
                     raise ValueError("its arrays are larger than the file")
                 arrays = {key: read_entry(archive, *state) for key, state in listed.items()}
-                return arrays, contents["labels"]
+                return arrays, contents.labels
         except StorageError:
             raise
         except UNREADABLE as error:
@@ -131,7 +140,7 @@ def load_arrays(
             ) from error
 
 
-def checked_contents(archive: zipfile.ZipFile, expected: str | None) -> dict[str, Any]:
+def checked_contents(archive: zipfile.ZipFile, expected: str | None) -> Contents:
     """What the archive says about itself, once that is what was written; raises `ValueError`."""
     if archive.getinfo(CONTENTS).compress_type != zipfile.ZIP_STORED:
         raise ValueError("its contents are compressed")
@@ -139,9 +148,9 @@ def checked_contents(archive: zipfile.ZipFile, expected: str | None) -> dict[str
     proof = hashlib.sha256(text).hexdigest()
     if archive.comment.decode() != proof or expected not in (None, proof):
         raise ValueError("its list of contents is not the one that was written")
-    contents: dict[str, Any] = json.loads(text)
-    if contents["format"] != FORMAT:
-        raise ValueError(f"its format is {contents['format']!r}; expected {FORMAT!r}")
+    contents = Contents.model_validate_json(text)
+    if contents.format != FORMAT:
+        raise ValueError(f"its format is {contents.format!r}; expected {FORMAT!r}")
     return contents
 
 

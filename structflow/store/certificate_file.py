@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from pydantic import JsonValue
+
 from ..errors import StorageError
 from .names import CERTIFICATE
 from .run_directory import RunDirectory
@@ -15,7 +17,7 @@ def write_certificate(directory: RunDirectory, certificate: Mapping[str, Any]) -
     directory.write_sealed(CERTIFICATE, dict(certificate))
 
 
-def read_certificate(directory: RunDirectory) -> dict[str, Any] | None:
+def read_certificate(directory: RunDirectory) -> dict[str, JsonValue] | None:
     """The certificate of a run; None where it has none, `StorageError` where it isn't what was written."""
     if not directory.has(CERTIFICATE):
         return None

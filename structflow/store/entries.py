@@ -153,7 +153,8 @@ class EntryStore(Generic[AnyEntry]):
         stored, proof = None, {}
         if any(arrays):
             stored = f"{self.folder}/{name}.{uuid.uuid4().hex[:12]}.npz"
-            proof = vars(save_arrays(self.files, stored, *stacked(arrays)))
+            rows, labels = stacked(arrays)
+            proof = vars(save_arrays(self.files, stored, rows, labels.model_dump()))
         parts = [entry.parts for entry in entries]
         common = {part: text for part, text in parts[0].items() if all(each.get(part) == text for each in parts)}
         own = [{part: text for part, text in each.items() if part not in common} for each in parts]
@@ -288,8 +289,9 @@ class EntryStore(Generic[AnyEntry]):
                 if not self.files.has(index.arrays):
                     raise StorageError(f"{self.files.path / index.arrays} is missing")
                 arrays, labels = load_arrays(self.files, index.arrays, wanted, proof)
+                owners = EntryLabels.model_validate(labels).entries
                 for array, values in arrays.items():
-                    for row, owner in enumerate(labels["entries"][array]):
+                    for row, owner in enumerate(owners[array]):
                         rows[owner][array] = values[row, ...]
             return rows
         except StorageError as error:
@@ -297,14 +299,20 @@ class EntryStore(Generic[AnyEntry]):
             return StorageError(f"{error}; {self.remedy}")
 
 
-def stacked(arrays: Sequence[Arrays]) -> tuple[dict[str, np.ndarray], dict[str, dict[str, list[int]]]]:
+class EntryLabels(Stored):
+    """For every array of a file, which entries of its index have the rows."""
+
+    entries: dict[str, list[int]]
+
+
+def stacked(arrays: Sequence[Arrays]) -> tuple[dict[str, np.ndarray], EntryLabels]:
     """For every name the arrays of the entries that have it, (R, …), and as a label which entries these are."""
     owners: dict[str, list[int]] = {}
     for number, own in enumerate(arrays):
         for name in own:
             owners.setdefault(name, []).append(number)
     rows = {name: np.stack([arrays[number][name] for number in numbers]) for name, numbers in owners.items()}
-    return rows, {"entries": owners}
+    return rows, EntryLabels(entries=owners)
 
 
 def array_file_of(index: Index[Any], folder: str, name: str) -> ArrayFile:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from pydantic import JsonValue
 
 from ..errors import StorageError
 from .digest import digest_of_json
@@ -79,7 +81,7 @@ def seal_start(directory: RunDirectory, plan: str) -> None:
     directory.write_text(START_MANIFEST, manifest_text(directory.files, others, {PLAN: plan}))
 
 
-def publish_summary(directory: RunDirectory, summary: dict[str, Any]) -> None:
+def publish_summary(directory: RunDirectory, summary: Mapping[str, JsonValue]) -> None:
     """Write the summary, which comes last and says that all results are there, and before it their manifest."""
     text = json_text(summary)
     result = [f"{RESULT}/{name}" for name, _ in files_below(directory.files, RESULT)]

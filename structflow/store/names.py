@@ -49,9 +49,6 @@ CHECKPOINT_FILE = re.compile(r"step-\d{12}\.npz")
 CHECKPOINT_PART = re.compile(r"[0-9a-f]{16}")
 """The folder, within that of a task, of its checkpoints of some members in some layout."""
 
-REUSED = "taken_over"
-"""The key by which a summary counts the members that were reused."""
-
 MARK = r"[0-9a-f]{32}"
 """Ends the name of a file that isn't whole yet, which begins with a dot."""
 

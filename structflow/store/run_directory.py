@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -37,8 +38,7 @@ WITHOUT_REPAIR = (
 """What an error about a damaged file says last, where it is one that nothing can be recomputed without."""
 
 
-@dataclass(frozen=True)
-class Record:
+class Record(Stored):
     """What a task committed, as JSON (`payload`), and the digest of that.
 
     How many `seconds` it took and on which `worker` of a cluster is no part of the digest.
@@ -146,11 +146,11 @@ class RunDirectory:
         """Write a value as JSON; NaN becomes null."""
         self.write_text(name, json_text(value))
 
-    def write_sealed(self, name: str, value: dict[str, Any]) -> None:
+    def write_sealed(self, name: str, value: Mapping[str, JsonValue]) -> None:
         """Write a file of JSON that no manifest lists: it proves by itself that it is what was written."""
         self.write_text(name, sealed(json_text(value)))
 
-    def read_sealed(self, name: str) -> dict[str, Any]:
+    def read_sealed(self, name: str) -> dict[str, JsonValue]:
         """Read what `write_sealed` wrote; raises `StorageError` where it is missing or changed."""
         content = self.files.read(name)
         try:
@@ -167,10 +167,10 @@ class RunDirectory:
         except (StorageError, ValueError) as error:
             raise self.cant_be_repaired(error) from error
 
-    def read_summary(self) -> dict[str, Any]:
+    def read_summary(self) -> dict[str, JsonValue]:
         """Read the summary; raises `StorageError` unless it is what was written."""
         try:
-            summary: dict[str, Any] = json.loads(read_listed(self.files, RESULT_MANIFEST, SUMMARY))
+            summary: dict[str, JsonValue] = json.loads(read_listed(self.files, RESULT_MANIFEST, SUMMARY))
         except EarlierVersionError:
             raise
         except (StorageError, ValueError) as error:
@@ -193,8 +193,9 @@ class RunDirectory:
     def commit(self, task: str, result: Stored, seconds: float | None = None, worker: str | None = None) -> Record:
         """Store what a task found, once: the first record stands, a later one of the same task is dropped."""
         payload = json.loads(result.model_dump_json())
-        record = Record(task, payload, digest_of_json(payload), seconds, worker)
-        text = sealed(json.dumps(asdict(record), ensure_ascii=False, allow_nan=False))
+        digest = digest_of_json(payload)
+        record = Record(task=task, payload=payload, digest=digest, seconds=seconds, worker=worker)
+        text = sealed(json.dumps(record.model_dump(), ensure_ascii=False, allow_nan=False))
         return record if self.files.write_once(f"{RECORDS}/{task}.json", text.encode()) else self.record(task)
 
     def record_file(self, task: str) -> Path:
@@ -209,11 +210,11 @@ class RunDirectory:
         """The record of a finished task; raises `StorageError` if it is damaged."""
         name = f"{RECORDS}/{task}.json"
         try:
-            record = Record(**self.read_sealed(name))
-        except TypeError as error:
-            raise StorageError(f"{self.path / name} is not a record: {error}; {self.remedy}") from error
+            record = Record.model_validate(self.read_sealed(name))
         except StorageError as error:
             raise StorageError(f"{error}; {self.remedy}") from error
+        except ValueError as error:
+            raise StorageError(f"{self.path / name} is not a record: {error}; {self.remedy}") from error
         if record.task != task:
             raise StorageError(f"{self.path / name} is the record of {record.task}; {self.remedy}")
         return record

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from typing import Any
+
+from pydantic import JsonValue
 
 SEAL = re.compile(rb', "seal": "([0-9a-f]{64})"\}\n\Z')
 
@@ -18,7 +19,7 @@ def sealed(text: str) -> str:
     return f'{body}, "seal": "{hashlib.sha256(body.encode()).hexdigest()}"}}\n'
 
 
-def unsealed(content: bytes) -> dict[str, Any]:
+def unsealed(content: bytes) -> dict[str, JsonValue]:
     """The object without its seal; raises `ValueError` unless it is what was sealed."""
     found = SEAL.search(content[-200:])
     if found is None:
@@ -26,5 +27,5 @@ def unsealed(content: bytes) -> dict[str, Any]:
     body = content[: len(content[:-200]) + found.start()]
     if hashlib.sha256(body).hexdigest() != found[1].decode():
         raise ValueError("it no longer holds what was written")
-    value: dict[str, Any] = json.loads(body + b"}")
+    value: dict[str, JsonValue] = json.loads(body + b"}")
     return value

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from pydantic import JsonValue
+
 from ..spec.models import Spec
 
-DOCUMENT: dict[str, Any] = {
+DOCUMENT: dict[str, JsonValue] = {
     "name": "testing",
     "data": {"source": "synthetic", "rows": 40, "inputs": 2, "formula": "tanh(x0)", "noise": 0.2},
     "model": {

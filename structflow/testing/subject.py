@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from pydantic import JsonValue
+
 from ..plugins import Plugin, noun_of
 from ..plugins.registry import Registration
 
@@ -23,7 +25,7 @@ class Subject:
         return self.registration.plugin
 
     @property
-    def document(self) -> dict[str, Any]:
+    def document(self) -> dict[str, JsonValue]:
         """The options as a spec has them, with the key that names the plugin."""
         return {self.plugin.key: self.registration.type, **self.example.options}
 

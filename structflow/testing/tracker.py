@@ -12,6 +12,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
+from pydantic import JsonValue
 
 from ..plugins import TrackedRun, Tracker, TrainedBatch
 from ..results.run import run_study
@@ -31,7 +32,7 @@ class Story:
 
     run: TrackedRun
     batches: tuple[TrainedBatch, ...]
-    summary: dict[str, Any]
+    summary: dict[str, JsonValue]
     steps: int
 
 
