@@ -5,9 +5,8 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import Any
 
-from ..plugins import EvidenceEstimator, ModelFacts
+from ..plugins import EvidenceEstimator, ModelFacts, Options
 from ..plugins.calling import Calling, broken_contract
 from ..plugins.registry import registry
 from ..spec.criterion_calls import criterion_of, weight_family
@@ -45,7 +44,7 @@ def gaps_of(study: Study, spec: Spec) -> Iterator[str]:
             yield sentence(name, without, len(structures), study.space.count, ranks)
 
 
-def reason_of(plugin: type[EvidenceEstimator], options: Any, facts: ModelFacts) -> str | None:
+def reason_of(plugin: type[EvidenceEstimator], options: Options, facts: ModelFacts) -> str | None:
     """Why an estimator expects to have no value for a model; raises `PluginError` where that is no text."""
     with Calling(plugin, "why_no_value"):
         found: object = plugin.why_no_value(options, facts)
@@ -54,7 +53,7 @@ def reason_of(plugin: type[EvidenceEstimator], options: Any, facts: ModelFacts) 
     return found
 
 
-def sentence(name: str, without: Sequence[tuple[Structure, Any]], looked_at: int, count: int, ranks: bool) -> str:
+def sentence(name: str, without: Sequence[tuple[Structure, str]], looked_at: int, count: int, ranks: bool) -> str:
     """For how many structures an estimator has no value, with an example and its reason; what it means if it ranks."""
     first, why = without[0]
     of = f"{len(without):,} of {'the first ' if looked_at < count else ''}{looked_at:,} structures"

@@ -7,16 +7,16 @@ import re
 import shlex
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import cast
 
 import numpy as np
 import yaml
-from pydantic import ValidationError
+from pydantic import JsonValue, ValidationError
 
 from ..data.dataset import Dataset
 from ..data.new_inputs import NamedColumns, by_name
 from ..errors import CallError, PluginError, Problem, SpecError
-from ..plugins import InputTable
+from ..plugins import DataOptions, InputTable
 from ..plugins.calling import Calling, broken_contract, named_plugin
 from ..plugins.registry import Registration, registry
 from ..spec.key_path import format_path, parse_path
@@ -33,7 +33,7 @@ KEY_AND_VALUE = re.compile(r"`(\w+): ([^`]+)`")
 
 def read_new_table(
     dataset: Dataset,
-    options: Any,
+    options: DataOptions,
     table: str,
     source: str | None = None,
     overrides: Iterable[str] = (),
@@ -91,14 +91,14 @@ def in_table(table: str, problems: Iterable[Problem], command: Sequence[str] = (
     return CallError("\n".join(lines))
 
 
-def as_override(key: str, value: Any) -> str:
+def as_override(key: str, value: JsonValue) -> str:
     """The text `key=value` that `option_of` reads as this value, in the form that people would write."""
     plain = f"{key}={value}".replace("\t", r"\t")
     is_read = isinstance(value, str) and option_of(plain)[1] in (value, value.replace("\t", r"\t"))
     return plain if is_read else f"{key}={json.dumps(value)}"
 
 
-def source_of(options: Any, table: str, source: str | None) -> Registration:
+def source_of(options: DataOptions, table: str, source: str | None) -> Registration:
     """The source that reads a table: the one named, else the run's own where it reads such files, else by its ending.
 
     Raises `CallError` where there is none, or where several would do.
@@ -111,8 +111,9 @@ def source_of(options: Any, table: str, source: str | None) -> Registration:
         return readers[source]
     plain = without_compression(table)
     fitting = [name for name, each in readers.items() if plain.endswith(tuple(each.plugin.suffixes))]
-    own = readers.get(options.source)
-    if own is not None and (own.type in fitting or not fitting or same_ending(options.path, table)):
+    given = options.model_dump(by_alias=True)
+    own = readers.get(given["source"])
+    if own is not None and (own.type in fitting or not fitting or same_ending(str(given.get("path", "")), table)):
         return own
     if len(fitting) == 1:
         return readers[fitting[0]]
@@ -134,28 +135,26 @@ def same_ending(one: str, other: str) -> bool:
 
 
 def options_for(
-    registration: Registration, dataset: Dataset, options: Any, table: str, overrides: Iterable[str]
-) -> Any:
+    registration: Registration, dataset: Dataset, options: DataOptions, table: str, overrides: Iterable[str]
+) -> DataOptions:
     """The options to read a table with; raises `CallError` for overrides that the source can't take."""
     fields = registration.options.model_fields
-    values: dict[str, Any] = {"source": registration.type}
-    if registration.type == options.source:
-        values = options.model_dump(by_alias=True)
-    else:
+    values = options.model_dump(by_alias=True)
+    if registration.type != values["source"]:
         names = {"inputs": dataset.input_names, "target": dataset.target_names}
-        values |= {key: value for key, value in names.items() if key in fields}
+        values = {"source": registration.type, **{key: value for key, value in names.items() if key in fields}}
     for text in overrides:
         key, value = option_of(text)
         values[key] = value
     values["path"] = table
     try:
-        return registration.options.model_validate(values)
+        return cast("DataOptions", registration.options.model_validate(values))
     except ValidationError as error:
         problems = problems_of(error, registration.options, values)
         raise CallError("\n".join(f"--set {problem}" for problem in problems)) from None
 
 
-def option_of(text: str) -> tuple[str, Any]:
+def option_of(text: str) -> tuple[str, JsonValue]:
     """Key and value of `key=value`: a value that isn't YAML, such as a comma, is text."""
     name, equals, written = text.partition("=")
     path = parse_path(name.strip())

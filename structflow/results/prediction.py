@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import torch
@@ -73,7 +72,7 @@ class Predictor:
         """The same on a device."""
         return replace(self, parts=tuple(part.to(device) for part in self.parts))
 
-    def predict(self, inputs: Any, samples: int = 256) -> Prediction:
+    def predict(self, inputs: object, samples: int = 256) -> Prediction:
         """Predict y for inputs (rows, *input_shape) in original units.
 
         Mean and standard deviation average over `samples` draws of the weights of each structure. A draw of y takes
@@ -101,8 +100,7 @@ class Predictor:
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """E y = E E[y | w], Var y = E (Var[y | w] + E[y | w]²) − (E y)², and the draws, in prepared units."""
         samples = len(generators)
-        mean: Any = 0.0
-        square: Any = 0.0
+        mean = square = x.new_zeros(())
         draws: list[np.ndarray] = [np.empty(0)] * samples
         for position, part in enumerate(self.parts):
             likelihood = part.trained.bound.likelihood

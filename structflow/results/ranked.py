@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import Any
 
 import torch
 
@@ -69,7 +68,7 @@ class RankedStructure:
         """
         return self.entry.robustness
 
-    def predict(self, inputs: Any, samples: int = 256) -> Prediction:
+    def predict(self, inputs: object, samples: int = 256) -> Prediction:
         """Predict y for inputs (rows, *input_shape) in original units, averaged over the weights of this structure."""
         return self.predictor.predict(inputs, samples)
 

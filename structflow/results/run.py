@@ -6,7 +6,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import xarray
 
@@ -70,7 +69,7 @@ class Run:
         """The mixture over structures that `predict` uses: in memory, without the rows of the data."""
         return mixture_of(self.context, self.ranking)
 
-    def predict(self, inputs: Any, samples: int = 256) -> Prediction:
+    def predict(self, inputs: object, samples: int = 256) -> Prediction:
         """Predict y for inputs (rows, *input_shape) in original units.
 
         A mixture over structures weighted by posterior probability; `best.predict` uses the best one alone.
@@ -107,7 +106,7 @@ class Run:
 
 
 def run(
-    spec: str | Path | Mapping[str, Any],
+    spec: str | Path | Mapping[str, object],
     directory: str | Path | None = None,
     workers: int | None = None,
     overrides: Iterable[str] = (),
