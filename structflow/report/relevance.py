@@ -9,7 +9,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from ..errors import CallError
-from ..results.models import RelevanceCurves, Summary
+from ..results.models import StructureCurves, Summary
 from ..results.read import structure_name
 from ..store.records import RemovalCurve, RemovalReport
 
@@ -24,7 +24,7 @@ Panel = dict[str, tuple[Sequence[float], Sequence[float | None]]]
 WORDS = {"log_likelihood": "log likelihood", "rmse": "RMSE", "calibration_error": "calibration error"}
 
 
-def relevance_table(entry: RelevanceCurves) -> Table:
+def relevance_table(entry: StructureCurves) -> Table:
     """One line a criterion: the telling metric of the test rows, or the training rows, by the share removed."""
     criteria = entry.criteria
     first = next(iter(criteria.values()))

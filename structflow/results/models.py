@@ -13,18 +13,18 @@ from pydantic import Field, JsonValue
 from ..store.records import (
     Metrics,
     Number,
-    Part,
     Pruning,
     RemovalCurve,
     RemovalReport,
     Robustness,
     Scored,
     StructureJson,
+    SummaryPart,
     is_none,
 )
 
 
-class ConvergenceReport(Part):
+class ConvergenceReport(SummaryPart):
     """Whether more steps would hardly raise the objective; see `convergence.judged_alone`."""
 
     converged: bool | None = Field(description="Null where it isn't known.")
@@ -43,7 +43,7 @@ class BestRestart(Scored):
     restart_agreement: float
 
 
-class OfRank(Part):
+class OfRank(SummaryPart):
     """Something of the structure at a place of the ranking, counted from 1."""
 
     rank: int
@@ -57,7 +57,7 @@ class RankingEntry(ConvergenceReport, BestRestart, OfRank):
     tied_with_best: bool | None = Field(description="Null where the error of a score isn't known.")
 
 
-class PrunedPlace(Part):
+class PrunedPlace(SummaryPart):
     """The place of a pruned network in its table, counted from 1, and how it lost weights."""
 
     place: int
@@ -68,7 +68,7 @@ class PrunedNetwork(ConvergenceReport, BestRestart, PrunedPlace):
     """A structure with pruned weights; its score is conditional on which weights were removed."""
 
 
-class UnrankedStructure(Part):
+class UnrankedStructure(SummaryPart):
     """A structure that has no rank, and the `reason`; `estimator` is the one that ranks, where it has no value."""
 
     structure: StructureJson
@@ -79,7 +79,7 @@ class UnrankedStructure(Part):
     evidence_se: dict[str, Number]
 
 
-class RelaxedBound(Part):
+class RelaxedBound(SummaryPart):
     """The bound of the best restart of the relaxation, and by edge P(a rounded γ picks the function)."""
 
     bound: Number
@@ -101,14 +101,14 @@ class RelaxedResult(ConvergenceReport, RelaxedBound):
     rounded: list[StructureJson | None]
 
 
-class RelevanceCurves(OfRank):
+class StructureCurves(OfRank):
     """Curves of removed weights of a structure of the ranking, by criterion."""
 
     structure: StructureJson
     criteria: dict[str, RemovalCurve]
 
 
-class StageSummary(Part):
+class StageSummary(SummaryPart):
     """The member of a stage with the best bound, in the target's original units; what was removed, if anything was."""
 
     round: str
@@ -123,7 +123,7 @@ class StageSummary(Part):
     removal: RemovalReport | None = Field(None, exclude_if=is_none)
 
 
-class FailedMembers(Part):
+class FailedMembers(SummaryPart):
     """The restarts of a structure that one error left out.
 
     `round`, `stage` and `step` say where training was; `estimator` is the only one whose code raised, where the rest of
@@ -140,19 +140,19 @@ class FailedMembers(Part):
     restarts: list[int]
 
 
-class SettingResults(Part):
+class SettingResults(SummaryPart):
     """What was found under one setting."""
 
     ranking: list[RankingEntry]
     unranked: list[UnrankedStructure]
     pruned: list[PrunedNetwork]
     relaxed: RelaxedResult | None
-    relevance: list[RelevanceCurves]
+    relevance: list[StructureCurves]
     stages: list[StageSummary]
     failures: list[FailedMembers]
 
 
-class SettingHead(Part):
+class SettingHead(SummaryPart):
     """The values of a sweep that make a setting, by key, and what its structures are ranked by."""
 
     values: dict[str, JsonValue]
@@ -163,7 +163,7 @@ class SettingSummary(SettingResults, SettingHead):
     """One setting of a sweep."""
 
 
-class Extension(Part):
+class Extension(SummaryPart):
     """How a run extends an earlier revision: what changed, and why members were trained.
 
     `members` counts all, `taken_over` those that were trained before, `reasons` the others.
@@ -175,7 +175,7 @@ class Extension(Part):
     reasons: dict[str, int]
 
 
-class SampledRows(Part):
+class SampledRows(SummaryPart):
     """Rows of a table larger than memory, and how many of them evidence and metrics were estimated on."""
 
     train: int
@@ -183,7 +183,7 @@ class SampledRows(Part):
     estimated_on: dict[str, int]
 
 
-class RunHead(Part):
+class RunHead(SummaryPart):
     """Which run it is, and how it ended: `failed` where no structure has a rank."""
 
     run: str

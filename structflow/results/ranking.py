@@ -22,7 +22,7 @@ def probabilities(scores: Sequence[float]) -> list[float]:
     return [weight / total for weight in weights]
 
 
-class Place(NamedTuple):
+class Ranked(NamedTuple):
     """Which of the structures is at a place of the ranking, its log prior and probability, and whether it is tied."""
 
     number: int
@@ -36,7 +36,7 @@ def rank(
     space: StructureSpace,
     spec: Spec,
     gap_error: Callable[[int, int], float | None] | None = None,
-) -> list[Place]:
+) -> list[Ranked]:
     """Structures by posterior probability, equal ones by canonical structure.
 
     p(structure | data) ∝ exp(score + log prior). A structure is tied with the best if their gap is at most two of its
@@ -57,7 +57,7 @@ def rank(
             return is_tie(scores[best] - scores[number], gap_error(number, best))
         return is_tie(scores[best] - scores[number], error_of_gap(found[number].score_se, found[best].score_se))
 
-    return [Place(number, priors[number], chances[number], is_tied(number)) for number in order]
+    return [Ranked(number, priors[number], chances[number], is_tied(number)) for number in order]
 
 
 def error_of_gap(*errors: float | None) -> float | None:

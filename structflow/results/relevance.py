@@ -13,13 +13,13 @@ from ..runner.evaluate import load_evaluated
 from ..runner.select import canonical
 from ..store.records import Evaluation, RemovalCurve
 from .columns import NATS, Column, numbers
-from .models import RankingEntry, RelevanceCurves
+from .models import RankingEntry, StructureCurves
 from .read import structure_name
 
 NOISE = {"input_noise": "inputs", "weight_noise": "weights"}
 
 
-def relevance_entries(members: Sequence[Evaluation], ranking: Sequence[RankingEntry]) -> list[RelevanceCurves]:
+def relevance_entries(members: Sequence[Evaluation], ranking: Sequence[RankingEntry]) -> list[StructureCurves]:
     """The curves of every structure that has some, best first."""
     found = {
         canonical(member.structure): member.relevance
@@ -27,14 +27,14 @@ def relevance_entries(members: Sequence[Evaluation], ranking: Sequence[RankingEn
         if member.structure is not None and member.relevance is not None
     }
     return [
-        RelevanceCurves(rank=entry.rank, structure=entry.structure, criteria=found[canonical(entry.structure)])
+        StructureCurves(rank=entry.rank, structure=entry.structure, criteria=found[canonical(entry.structure)])
         for entry in ranking
         if canonical(entry.structure) in found
     ]
 
 
 def relevance_datasets(
-    context: RunContext, setting: int, entries: Sequence[RelevanceCurves]
+    context: RunContext, setting: int, entries: Sequence[StructureCurves]
 ) -> dict[str, xarray.Dataset]:
     """For every structure with curves a group `structure_<its place in the ranking>`, counted from 0."""
     parts: dict[str, xarray.Dataset] = {}
@@ -90,7 +90,7 @@ def noise_columns(criteria: Mapping[str, RemovalCurve]) -> dict[str, Column]:
     return data
 
 
-def removal_order(context: RunContext, setting: int, entry: RelevanceCurves) -> tuple[np.ndarray, list[str]]:
+def removal_order(context: RunContext, setting: int, entry: StructureCurves) -> tuple[np.ndarray, list[str]]:
     """When each criterion removes each weight, (criteria, n), and the names of the weights."""
     wanted = canonical(entry.structure)
     for evaluated in load_evaluated(context, setting):

@@ -40,7 +40,7 @@ class Stored(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class Part(Stored):
+class SummaryPart(Stored):
     """A part of a summary. What its JSON holds can be read by key, too: `entry["score"]`, `dict(entry)`."""
 
     def keys(self) -> list[str]:
@@ -137,7 +137,7 @@ class Complexities(Stored):
     relative_density: Number
 
 
-class RemovalReport(Part):
+class RemovalReport(SummaryPart):
     """How many weights a member has and how many are left, and its metrics by rows (`train`, `test`)."""
 
     weights: int
@@ -208,7 +208,7 @@ class SelectRecord(Stored):
     failed: tuple[FailedMember, ...] = ()
 
 
-class Pruning(Part):
+class Pruning(SummaryPart):
     """By which criterion what share of the weights was removed, of how many `weights`, and how many are `left`."""
 
     criterion: str
@@ -217,7 +217,7 @@ class Pruning(Part):
     left: int
 
 
-class RemovalCurve(Part):
+class RemovalCurve(SummaryPart):
     """Weights `removed`, bound and metrics for every share of weights removed, and metrics under noise by its size."""
 
     share: tuple[float, ...]
@@ -229,7 +229,7 @@ class RemovalCurve(Part):
     weight_noise: dict[str, dict[str, tuple[Number, ...]]]
 
 
-class Scored(Part):
+class Scored(SummaryPart):
     """What is known of an evaluated member, in the target's original units; estimates of log evidence by estimator.
 
     `evidence_missing` says why an estimator has no value, `evidence_unsure` why it has no error. `robustness` holds
