@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
-from pydantic import JsonValue
+from pydantic import JsonValue, TypeAdapter
 
 from ..plugins import Candidate, Decision, RoundBound
 from ..spec.criterion_calls import fold_count, weight_family
@@ -150,25 +150,8 @@ class Plan:
 
     @classmethod
     def from_json(cls, stored: dict[str, Any]) -> Plan:
-        """The plan that a run directory keeps."""
-        settings = tuple(
-            SettingPlan(
-                setting["values"],
-                tuple(RoundPlan(**{**each, "steps": tuple(each["steps"])}) for each in setting["rounds"]),
-                setting.get("regime", ""),
-            )
-            for setting in stored["settings"]
-        )
-        estimate = stored["estimate"]
-        execution = ExecutionPlan(**stored["execution"])
-        return cls(
-            stored["n_structures"],
-            settings,
-            execution,
-            estimate["seconds"],
-            estimate["batch_bytes"],
-            stored.get("n_structures_exact", True),
-        )
+        """The plan that a run directory keeps; what follows from its rounds is left out."""
+        return TypeAdapter(cls).validate_python({**stored, **stored["estimate"]})
 
 
 def make_plan(study: Study, device: str, can_compile: bool, threads: int, extends: ExecutionPlan | None = None) -> Plan:

@@ -11,6 +11,7 @@ from ..results.marginals import choice_label, marginal_probabilities
 from ..results.models import RankingEntry, Summary
 from ..words import counted
 from .criterion import has_noise, score_label
+from .image import new_figure, save_image
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -25,27 +26,20 @@ def save_ranking_figure(summary: Summary, run: Path, target: Path) -> None:
 
     Raises `CallError` where matplotlib is missing or nothing is ranked.
     """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise CallError("figures need matplotlib: pip install 'structflow[plot]'") from error
     ranking = summary.ranking
     if not ranking:
         raise CallError(f"the run in {run} has no ranking to draw: no structure has a rank, and its warnings say why")
     shown = ranking[:MOST_STRUCTURES]
     marginals = {key: chances for key, chances in marginal_probabilities(ranking).items() if len(chances) > 1}
     height = 1.6 + 0.3 * max(len(shown), sum(min(len(c), MOST_CHOICES) + 1 for c in marginals.values()))
-    figure = Figure(figsize=(11, height), layout="constrained")
+    figure = new_figure(11, height)
     left, right = figure.subplots(1, 2, width_ratios=(3, 2))
     draw_ranking(left, shown, summary.criterion)
     draw_choices(right, marginals)
     unranked = len(summary.unranked)
     title = f"{summary.run}: {counted(len(ranking), 'structure')}"
     figure.suptitle(title + f"; {unranked} more have no rank" * bool(unranked))
-    try:
-        figure.savefig(target, dpi=150)
-    except (OSError, ValueError) as error:
-        raise CallError(f"can't write the figure {target}: {error}") from None
+    save_image(figure, target)
 
 
 def draw_ranking(axes: Axes, ranking: list[RankingEntry], criterion: str) -> None:

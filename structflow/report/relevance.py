@@ -12,6 +12,7 @@ from ..errors import CallError
 from ..results.models import StructureCurves, Summary
 from ..results.read import structure_name
 from ..store.records import RemovalCurve, RemovalReport
+from .image import new_figure, save_image
 
 SHARES_SHOWN = 9
 """Columns of the table; of more shares, evenly spread ones."""
@@ -81,14 +82,10 @@ def save_relevance_figure(summary: Summary, run: Path, rank: int, target: Path) 
             f"the run in {run} has no curves of removed weights for the structure of rank {rank}: {got}; ask for them "
             "in the spec's section `relevance`, with `structures` for more than the best"
         )
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise CallError("figures need matplotlib: pip install 'structflow[plot]'") from error
     panels = curve_panels(entry.criteria)
     columns = min(len(panels), PANELS_IN_A_ROW)
     rows = -(-len(panels) // columns)
-    figure = Figure(figsize=(4.2 * columns, 3.6 * rows), layout="constrained")
+    figure = new_figure(4.2 * columns, 3.6 * rows)
     for place, (title, curves) in enumerate(panels.items(), 1):
         axes = figure.add_subplot(rows, columns, place)
         for number, (name, (shares, values)) in enumerate(curves.items()):
@@ -99,10 +96,7 @@ def save_relevance_figure(summary: Summary, run: Path, rank: int, target: Path) 
         axes.grid(alpha=0.3)
     figure.axes[0].legend(frameon=False)
     figure.suptitle(f"{summary.run}: {structure_name(entry.structure)}")
-    try:
-        figure.savefig(target, dpi=150)
-    except (OSError, ValueError) as error:
-        raise CallError(f"can't write the figure {target}: {error}") from None
+    save_image(figure, target)
 
 
 def curve_panels(criteria: Mapping[str, RemovalCurve]) -> dict[str, Panel]:

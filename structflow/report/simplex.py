@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import CallError
+from .image import new_figure
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -149,10 +150,6 @@ def save_simplex_histograms(panels: dict[str, np.ndarray], names: list[str], tar
 
 def _new_figure(panels: int, columns: int) -> tuple[Any, list[Any]]:
     """A figure and its panels, row by row."""
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise CallError("figures need matplotlib: pip install 'structflow[plot]'") from error
     rows = -(-panels // columns)
-    figure = Figure(figsize=(4.6 * columns, 4.4 * rows), layout="constrained")
+    figure = new_figure(4.6 * columns, 4.4 * rows)
     return figure, list(figure.subplots(rows, columns, squeeze=False).flat)

@@ -9,11 +9,11 @@ from pathlib import Path
 from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
-from ..errors import CallError
 from ..results.marginals import choice_label, marginal_probabilities
 from ..results.models import PrunedNetwork, RankingEntry
 from ..spec.structure import Structure
 from .graph_layout import GraphLayout, Place, layered_layout
+from .image import new_figure, save_image
 
 if TYPE_CHECKING:
     from ..results.run import Run
@@ -102,16 +102,12 @@ def title_of(run: Run, rank: int, entry: RankingEntry | PrunedNetwork) -> str:
 
 def save_structure_figure(drawing: StructureDrawing, target: Path) -> None:
     """Draw a structure and save it as an image; raises `CallError` where matplotlib is missing or refuses."""
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise CallError("figures need matplotlib: pip install 'structflow[plot]'") from error
     layout = layered_layout(list(drawing.nodes), [(edge.source, edge.target) for edge in drawing.edges])
     places = [place for path in layout.edges.values() for place in path] + list(layout.nodes.values())
     layers = 1 + max(layer for layer, _ in places)
     rows = [row for _, row in places]
     width, height = max(LAYER_WIDTH * (layers - 1) + 1.3, LEAST_WIDTH), ROW_HEIGHT * (max(rows) - min(rows)) + 2.1
-    figure = Figure(figsize=(width, height))
+    figure = new_figure(width, height, layout=None)
     axes = figure.add_axes((0.0, 0.0, 1.0, 1.0))
     centre = LAYER_WIDTH * (layers - 1) / 2
     axes.set_xlim(centre - width / 2, centre + width / 2)
@@ -124,10 +120,7 @@ def save_structure_figure(drawing: StructureDrawing, target: Path) -> None:
     )
     axes.text(0.5, 1 - 0.08 / height, title, transform=axes.transAxes, ha="center", va="top", fontsize=11)
     axes.text(0.5, 0.08 / height, key, transform=axes.transAxes, ha="center", va="bottom", fontsize=8, color="0.4")
-    try:
-        figure.savefig(target, dpi=150)
-    except (OSError, ValueError) as error:
-        raise CallError(f"can't write the figure {target}: {error}") from None
+    save_image(figure, target)
 
 
 def key_of(drawing: StructureDrawing) -> str:

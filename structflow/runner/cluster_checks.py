@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from ..errors import ClusterError
+from ..train.program import can_compile
 from .failures import in_one_line
-from .machine import compiler_available, environment, threads_for_one_process
+from .machine import environment, threads_for_one_process
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -163,4 +164,4 @@ def abilities_here() -> Abilities:
     import torch
 
     cuda = torch.cuda.is_available()
-    return Abilities(cuda, compiler_available("cuda" if cuda else "cpu"), threads_for_one_process())
+    return Abilities(cuda, can_compile("cuda" if cuda else "cpu"), threads_for_one_process())

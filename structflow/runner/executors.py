@@ -15,6 +15,7 @@ import dask
 from ..errors import CallError, ClusterError, StorageError
 from ..plan.plan import Plan
 from ..store.run_directory import RunDirectory
+from ..train.program import can_compile
 from .cluster_checks import (
     abilities,
     refuse_other_versions,
@@ -25,7 +26,7 @@ from .cluster_checks import (
 from .cluster_options import ClusterOptions, Local
 from .clusters import connected
 from .failures import FAILED, Failures, explain, how_far
-from .machine import compiler_available, resolve_device, threads_for_one_process
+from .machine import resolve_device, threads_for_one_process
 from .news import News
 from .progress import Listener, listening
 from .run_task import run_task
@@ -94,7 +95,7 @@ def place_for(options: ClusterOptions | None, wanted_device: str) -> Iterator[Pl
 def site_here(wanted_device: str) -> Site:
     """What this process offers; raises `CallError` for a device that isn't there."""
     device = resolve_device(wanted_device)
-    return Site(device, compiler_available(device), threads_for_one_process())
+    return Site(device, can_compile(device), threads_for_one_process())
 
 
 def task_graph(submission: Submission, plan: Plan, given_up: Collection[str]) -> dict[str, Call]:

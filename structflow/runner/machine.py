@@ -11,7 +11,6 @@ from typing import NamedTuple
 import torch
 
 from ..errors import CallError
-from ..train.program import can_compile
 
 
 class Environment(NamedTuple):
@@ -30,11 +29,6 @@ def resolve_device(wanted: str) -> str:
     if wanted == "cuda" and not torch.cuda.is_available():
         raise CallError("compute.device is cuda, but torch finds no CUDA device here; set it to auto or cpu")
     return wanted
-
-
-def compiler_available(device: str) -> bool:
-    """Whether programs can be compiled for a device."""
-    return can_compile(device)
 
 
 def threads_for_one_process() -> int:

@@ -220,13 +220,13 @@ class Pruning(SummaryPart):
 class RemovalCurve(SummaryPart):
     """Weights `removed`, bound and metrics for every share of weights removed, and metrics under noise by its size."""
 
-    share: tuple[float, ...]
-    removed: tuple[int, ...]
-    bound: tuple[Number, ...]
-    bound_se: tuple[Number, ...]
-    metrics: dict[str, dict[str, tuple[Number, ...]]]
-    input_noise: dict[str, dict[str, tuple[Number, ...]]]
-    weight_noise: dict[str, dict[str, tuple[Number, ...]]]
+    share: list[float]
+    removed: list[int]
+    bound: list[Number]
+    bound_se: list[Number]
+    metrics: dict[str, dict[str, list[Number]]]
+    input_noise: dict[str, dict[str, list[Number]]]
+    weight_noise: dict[str, dict[str, list[Number]]]
 
 
 class Scored(SummaryPart):

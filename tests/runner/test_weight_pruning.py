@@ -125,7 +125,7 @@ def test_pruned_networks_have_a_table_of_their_own(
     assert math.fsum(entry["probability"] for entry in found.ranking) == pytest.approx(1)
     (entry,) = found.summary["pruned"]
     assert entry["score"] > found.ranking[0]["score"] + 20
-    assert entry["pruned"] == {"criterion": "optimal_brain_damage", "share": 0.55, "weights": 9, "left": 4}
+    assert dict(entry["pruned"]) == {"criterion": "optimal_brain_damage", "share": 0.55, "weights": 9, "left": 4}
     assert "probability" not in entry
     assert {tuple(part.structure["x->h"]) for part in found.predictor.parts} <= {("dense:tanh",), ("dense:relu",)}
     assert all((value != 0).all() for value in found.best.module().parameters())
