@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from ..results.marginals import choice_label
 from ..results.models import RankingEntry, UnrankedStructure
+from ..results.read import structure_name
 from ..store.records import StructureJson
 from .narrow import NumberTable
 from .numbers import with_error
@@ -28,7 +29,7 @@ def estimates_table(
         cells = (estimate_text(entry.evidence.get(name), entry.evidence_se.get(name, 0.0)) for name in estimators)
         about = [
             str(entry.rank) if isinstance(entry, RankingEntry) else "–",
-            structure_lines(entry.structure, differing),
+            structure_name(entry.structure, differing, "\n"),
         ]
         rows.append([*about[: len(keys)], *cells])
     return NumberTable(titles, rows, names=len(keys))
@@ -38,11 +39,6 @@ def differing_choices(structures: Sequence[StructureJson]) -> list[str]:
     """Edges and nodes whose choices differ between structures, which tell them apart; all of them for a single one."""
     differing = [key for key in structures[0] if len({choice_label(key, each[key]) for each in structures}) > 1]
     return differing or list(structures[0])
-
-
-def structure_lines(structure: StructureJson, keys: Sequence[str]) -> str:
-    """What a structure chose for these edges and nodes, a line for each."""
-    return "\n".join(f"{key} {choice_label(key, structure[key])}" for key in keys)
 
 
 def estimate_text(value: float | None, error: float | None) -> str:

@@ -11,7 +11,8 @@ from rich.measure import Measurement
 from rich.table import Table
 
 from ..results.marginals import choice_label
-from ..results.models import ConvergenceReport, RankingEntry, UnrankedStructure
+from ..results.models import ConvergenceReport, RankingEntry, SettingResults, UnrankedStructure
+from ..results.read import structure_name
 from ..words import counted
 from .criterion import has_noise, score_label
 from .numbers import shown, with_error
@@ -56,21 +57,19 @@ LAYOUTS = (
 class RankingTable:
     """The first `most` structures of a ranking of `possible` ones, one row each; below them those without a rank."""
 
-    ranking: Sequence[RankingEntry]
+    found: SettingResults
     most: int
     possible: int
-    criterion: str
-    unranked: Sequence[UnrankedStructure] = ()
 
     @property
     def entries(self) -> Sequence[RankingEntry]:
         """The structures that have a row."""
-        return self.ranking[: self.most]
+        return self.found.ranking[: self.most]
 
     @property
     def shown(self) -> Sequence[RankingEntry | UnrankedStructure]:
         """These and as many that have no rank."""
-        return [*self.entries, *self.unranked[: self.most]]
+        return [*self.entries, *self.found.unranked[: self.most]]
 
     @property
     def choices(self) -> list[str]:
@@ -107,7 +106,7 @@ class RankingTable:
     def common_choices(self) -> Iterator[str]:
         """Edges and nodes that are the same in all rows shown, and not in the whole ranking."""
         for key in self.entries[0].structure:
-            everyone: list[RankingEntry | UnrankedStructure] = [*self.ranking, *self.unranked]
+            everyone: list[RankingEntry | UnrankedStructure] = [*self.found.ranking, *self.found.unranked]
             everywhere = {choice_label(key, entry.structure[key]) for entry in everyone}
             if len(everywhere) > 1 and key not in self.choices:
                 yield key
@@ -119,50 +118,47 @@ class RankingTable:
         )
         table.add_column("rank", justify="right", no_wrap=True)
         if layout.stacked:
-            longest = max(len(line) for entry in self.shown for line in self.lines(entry))
+            names = (structure_name(entry.structure, self.choices, "\n") for entry in self.shown)
+            longest = max(len(line) for name in names for line in name.split("\n"))
             table.add_column("structure", overflow="fold", min_width=min(LONGEST_LINE, longest))
         else:
             for key in self.choices:
                 table.add_column(key, overflow="fold", min_width=min(12, max(map(len, self.labels(key)))))
         titles = (f"{self.rows}\n{SHORT.get(name, name)}" for name in self.metrics(layout))
-        score = score_label(self.criterion) + ("\n± s.e." if has_noise(self.criterion) else "")
+        score = score_label(self.found.criterion) + ("\n± s.e." if has_noise(self.found.criterion) else "")
         for title in (score, "prob.", "agree", *titles):
             table.add_column(title, justify="right", no_wrap=True)
         for entry in self.entries:
             table.add_row(
                 f"{entry.rank}{'=' if entry.tied_with_best else ''}",
                 *self.structure_cells(entry, layout),
-                score_text(entry, self.criterion) + mark_of(entry).rjust(2 * any(map(mark_of, self.entries))),
+                score_text(entry, self.found.criterion) + mark_of(entry).rjust(2 * any(map(mark_of, self.entries))),
                 f"{entry.probability:.3f}",
                 f"{entry.restart_agreement:.0%}",
                 *(shown(entry.metrics[self.rows][name]) for name in self.metrics(layout)),
             )
-        for unranked in self.unranked[: self.most]:
+        for unranked in self.found.unranked[: self.most]:
             table.add_row("–", *self.structure_cells(unranked, layout), "–", "–")
         return table
 
     def structure_cells(self, entry: RankingEntry | UnrankedStructure, layout: Layout) -> list[str]:
         """What a structure chose: a cell for each choice, or one cell with a line for each."""
         if layout.stacked:
-            return ["\n".join(self.lines(entry))]
+            return [structure_name(entry.structure, self.choices, "\n")]
         return [choice_label(key, entry.structure[key]) for key in self.choices]
-
-    def lines(self, entry: RankingEntry | UnrankedStructure) -> list[str]:
-        """What a structure chose, a line for each choice."""
-        return [f"{key} {choice_label(key, entry.structure[key])}" for key in self.choices] or [""]
 
     def caption(self) -> str:
         """How many structures are shown of how many."""
-        shown_of = f"{len(self.entries)} of {counted(len(self.ranking), 'structure')}"
-        if self.unranked:
-            return f"{shown_of} with a rank, and {len(self.unranked)} without one; {self.possible:,} are possible"
-        if len(self.ranking) < self.possible:
+        shown_of = f"{len(self.entries)} of {counted(len(self.found.ranking), 'structure')}"
+        if self.found.unranked:
+            return f"{shown_of} with a rank, and {len(self.found.unranked)} without one; {self.possible:,} are possible"
+        if len(self.found.ranking) < self.possible:
             return f"{shown_of} in the ranking; {self.possible:,} are possible"
         return shown_of
 
     def legend(self, layout: Layout) -> Iterator[str]:
         """What the words and signs of the table mean, those that occur in it."""
-        yield "nats ± standard error" if has_noise(self.criterion) else "nats"
+        yield "nats ± standard error" if has_noise(self.found.criterion) else "nats"
         if any(entry.score_se is None for entry in self.entries):
             yield "?: not known"
         if any(entry.tied_with_best for entry in self.entries):
@@ -171,7 +167,7 @@ class RankingTable:
         yield "agree: share of restarts within one nat of the best"
         if "calibration_error" in self.metrics(layout):
             yield "calib.: calibration error"
-        if self.unranked:
+        if self.found.unranked:
             yield "–: no rank"
         if any(label == "∅" for key in self.choices for label in self.labels(key)):
             yield "∅: none, or without effect"

@@ -24,7 +24,6 @@ from ..results.models import (
     SettingResults,
     StageSummary,
     Summary,
-    UnrankedStructure,
 )
 from ..results.read import RunRow
 from ..results.unranked import unranked_warning
@@ -60,46 +59,40 @@ STAGE_COLUMNS = {
 def print_summary(summary: Summary, most: int) -> None:
     """The ranking, what it says of every choice, the relaxed result and warnings."""
     console = terminal()
-    ranking, unranked = summary.ranking, summary.unranked
     structures = counted(summary.n_structures, "structure")
     console.print(f"run {summary.run}: {summary.status}, {structures}, {summary.seconds:.0f} s")
     if summary.rows is not None:
         console.print(estimated_rows(summary.rows))
-    settings = summary.settings
     if summary.extension is not None:
         print_extension(console, summary.extension)
-    if settings and (ranking or unranked):
-        console.print(setting_title(settings[0].values))
-    print_unranked(console, unranked, ranking, most)
-    if ranking:
-        print_ranking(console, ranking, most, summary.n_structures, summary.criterion, unranked)
-        print_choices(console, ranking, len(ranking) < summary.n_structures)
-        print_robustness(console, ranking[0])
-    print_pruned(console, summary, most)
+    if summary.settings and (summary.ranking or summary.unranked):
+        console.print(setting_title(summary.settings[0].values))
+    print_found(console, summary, most, summary.n_structures)
     for entry in summary.relevance[:MOST_CURVES]:
         console.print(relevance_table(entry))
     if summary.relaxed is not None:
         print_relaxed(console, summary.relaxed)
     print_stages(console, summary.stages)
-    for setting in settings[1:]:
-        unranked = setting.unranked
-        if setting.ranking or unranked:
+    for setting in summary.settings[1:]:
+        if setting.ranking or setting.unranked:
             console.print(f"\n{setting_title(setting.values)}")
-        shown_rows = min(most, 3)
-        print_unranked(console, unranked, setting.ranking, shown_rows)
-        if setting.ranking:
-            possible = summary.n_structures
-            print_ranking(console, setting.ranking, shown_rows, possible, setting.criterion, unranked)
-            print_robustness(console, setting.ranking[0])
-        print_pruned(console, setting, min(most, 3))
+        print_found(console, setting, min(most, 3), summary.n_structures, choices=False)
     told = headlines(summary)
     for warning in summary.warnings:
         if not warning.endswith(told):
             console.print(Text("warning:", "yellow"), warning)
 
 
-def print_pruned(console: Console, found: SettingResults, most: int) -> None:
-    """The networks with pruned weights, where there are some."""
+def print_found(console: Console, found: SettingResults, most: int, possible: int, choices: bool = True) -> None:
+    """The structures of one setting, of `possible` ones: those without a rank, the ranking, and pruned networks."""
+    print_unranked(console, found, most)
+    if found.ranking:
+        RankingTable(found, most, possible).print(console)
+        if len(found.ranking[0].evidence) > 1:
+            estimates_table(found.ranking, most, found.unranked).print(console)
+        if choices:
+            print_choices(console, found.ranking, len(found.ranking) < possible)
+        print_robustness(console, found.ranking[0])
     if found.pruned:
         console.print()
         print_pruned_table(console, found.pruned, most)
@@ -111,14 +104,13 @@ def headlines(summary: Summary) -> tuple[str, ...]:
     return tuple(filter(None, found))
 
 
-def print_unranked(
-    console: Console, unranked: Sequence[UnrankedStructure], ranking: Sequence[RankingEntry], most: int
-) -> None:
+def print_unranked(console: Console, found: SettingResults, most: int) -> None:
     """Before a ranking, which structures aren't in it and why; where there is none, what other estimators say."""
-    headline = unranked_warning(unranked, ranking)
+    unranked = found.unranked
+    headline = unranked_warning(unranked, found.ranking)
     if headline is not None:
         console.print(Text("warning:", "bold yellow"), headline)
-    if unranked and not ranking and any(entry.evidence for entry in unranked):
+    if not found.ranking and any(entry.evidence for entry in unranked):
         estimates_table([], most, unranked).print(console)
         if len(unranked) > most:
             console.print(
@@ -144,20 +136,6 @@ def estimated_rows(rows: SampledRows) -> str:
 def setting_title(values: Mapping[str, JsonValue]) -> str:
     """The values of one setting of a sweep."""
     return "setting: " + ", ".join(f"{key} {json.dumps(value)}" for key, value in values.items())
-
-
-def print_ranking(
-    console: Console,
-    ranking: Sequence[RankingEntry],
-    most: int,
-    possible: int,
-    criterion: str,
-    unranked: Sequence[UnrankedStructure] = (),
-) -> None:
-    """The first structures, one row each; below it what the estimators say, where there are several."""
-    RankingTable(ranking, most, possible, criterion, unranked).print(console)
-    if len(ranking[0].evidence) > 1:
-        estimates_table(ranking, most, unranked).print(console)
 
 
 def print_choices(console: Console, ranking: Sequence[RankingEntry], all_keys: bool) -> None:

@@ -12,8 +12,8 @@ from ..spec.models import Spec
 from ..spec.round_spec import numbers_of_steps
 from ..store.records import Convergence
 from ..words import counted
-from .estimator_warnings import named
 from .models import ConvergenceReport, RankingEntry
+from .read import structure_name
 
 LIMIT = 0.1
 """Nats that a converged member may still gain at most."""
@@ -138,10 +138,10 @@ def convergence_warnings(
     if concerned:
         first = concerned[0]
         gain = f"would gain about {ranking[first].still_gaining:.2g} nats in as many steps again"
-        what = f"the best, {named(ranking[0].structure)}, {gain}"
+        what = f"the best, {structure_name(ranking[0].structure)}, {gain}"
         if first:
             target = "the best" if reach_best else "the one above"
-            what = f"{named(ranking[first].structure)} {gain} and may rise past {target}"
+            what = f"{structure_name(ranking[first].structure)} {gain} and may rise past {target}"
         found.append(f"{of_all} had not converged: {what}; {to_do}")
     if len(rounds) > 1:
         found.append(

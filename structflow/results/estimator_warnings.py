@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ..store.records import Evaluation, StructureJson
-from .marginals import choice_label
 from .models import RankingEntry
 from .ranking import error_of_gap
+from .read import structure_name
 from .unranked import MOST_NAMED, NOT_FINITE
 
 
@@ -48,7 +48,7 @@ def by_reason(structures: Sequence[tuple[StructureJson, str]]) -> str:
     """Structures under their reasons: some names each."""
     parts = []
     for reason in dict.fromkeys(reason for _, reason in structures):
-        names = [named(structure) for structure, why in structures if why == reason]
+        names = [structure_name(structure) for structure, why in structures if why == reason]
         more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
         parts.append(f"{' | '.join(names[:MOST_NAMED])}{more}: {reason}")
     return "; ".join(parts)
@@ -72,9 +72,10 @@ def disagreements(entries: Sequence[RankingEntry]) -> list[str]:
             continue
         one, other = entries[mine].structure, entries[theirs].structure
         keys = [key for key in one if one[key] != other[key]]
+        first, second = structure_name(one, keys), structure_name(other, keys)
         found.append(
-            f"estimators disagree on the best structure: {names[0]} says {named(one, keys)}, by {gaps[0]:.2f} nats; "
-            f"{name} says {named(other, keys)}, by {gaps[1]:.2f}"
+            f"estimators disagree on the best structure: {names[0]} says {first}, by {gaps[0]:.2f} nats; "
+            f"{name} says {second}, by {gaps[1]:.2f}"
         )
     return found
 
@@ -100,8 +101,3 @@ def clear_gap(best: RankingEntry, other: RankingEntry, name: str) -> float | Non
         return None
     gap = one + best.log_prior - two - other.log_prior
     return gap if gap > 2 * error else None
-
-
-def named(structure: StructureJson, keys: Sequence[str] | None = None) -> str:
-    """A structure, or what it chose of some keys, in a few words."""
-    return "; ".join(f"{key} {choice_label(key, structure[key])}" for key in (structure if keys is None else keys))

@@ -141,8 +141,9 @@ class FailedMembers(SummaryPart):
 
 
 class SettingResults(SummaryPart):
-    """What was found under one setting."""
+    """What was found under one setting; `criterion` says what its structures are ranked by."""
 
+    criterion: str
     ranking: list[RankingEntry]
     unranked: list[UnrankedStructure]
     pruned: list[PrunedNetwork]
@@ -153,10 +154,9 @@ class SettingResults(SummaryPart):
 
 
 class SettingHead(SummaryPart):
-    """The values of a sweep that make a setting, by key, and what its structures are ranked by."""
+    """The values of a sweep that make a setting, by key."""
 
     values: dict[str, JsonValue]
-    criterion: str
 
 
 class SettingSummary(SettingResults, SettingHead):
@@ -190,7 +190,6 @@ class RunHead(SummaryPart):
     status: Literal["finished", "failed"]
     spec_hash: str
     n_structures: int
-    criterion: str
     rows: SampledRows | None = Field(None, exclude_if=is_none)
 
 

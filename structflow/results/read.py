@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -69,6 +70,6 @@ def list_runs(folder: Path) -> list[RunRow]:
     return rows
 
 
-def structure_name(structure: StructureJson) -> str:
-    """One line that names a structure: `x->h dense:tanh; h 20`."""
-    return "; ".join(f"{key} {choice_label(key, chosen)}" for key, chosen in structure.items())
+def structure_name(structure: StructureJson, keys: Iterable[str] | None = None, separator: str = "; ") -> str:
+    """A structure, or what it chose of some keys, by default in one line: `x->h dense:tanh; h 20`."""
+    return separator.join(f"{key} {choice_label(key, structure[key])}" for key in (structure if keys is None else keys))

@@ -60,7 +60,6 @@ def summarise(context: RunContext, seconds: float, warnings: Sequence[str] = ())
         status="finished" if first.ranking else "failed",
         spec_hash=context.directory.read_start_file(RUN)["spec_hash"],
         n_structures=context.plan.n_structures,
-        criterion=context.study.spec.criterion.type,
         rows=sampled_rows(context),
         **{name: getattr(first, name) for name in SettingResults.model_fields if name != "failures"},
         failures=[failure for each in settings for failure in each.failures],

@@ -40,8 +40,6 @@ class Failures:
         message = f"{error}{others}\n{how_far(directory, plan)}"
         if isinstance(error, ClusterError):
             raise ClusterError(message) from error
-        if isinstance(error, TaskError):
-            raise TaskError(name, message, error.exit_code) from error
         if isinstance(error, StructflowError):
             raise TaskError(name, message, error.exit_code) from error
         raise error
