@@ -6,6 +6,7 @@ A record names members by their training keys; what belongs to a member alone is
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, NamedTuple, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, JsonValue
@@ -41,22 +42,39 @@ class Stored(BaseModel):
 
 
 class SummaryPart(Stored):
-    """A part of a summary. What its JSON holds can be read by key, too: `entry["score"]`, `dict(entry)`."""
+    """A part of a summary. It can be read as the mapping that its JSON is, too: `entry["score"]`, `dict(entry)`."""
 
     def keys(self) -> list[str]:
         """The keys of its JSON."""
         fields = type(self).model_fields.items()
         return [name for name, each in fields if each.exclude_if is None or not each.exclude_if(getattr(self, name))]
 
+    def items(self) -> list[tuple[str, Any]]:
+        """The keys of its JSON with their values."""
+        return [(key, getattr(self, key)) for key in self.keys()]
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """The value of a key of its JSON, or the default where it has no such key."""
+        return getattr(self, key) if key in self else default
+
     def __getitem__(self, key: str) -> Any:
         """The value of a key of its JSON; raises `KeyError` where it has no such key."""
-        if key not in self.keys():
-            raise KeyError(key)
-        return getattr(self, key)
+        return dict(self.items())[key]
 
-    def __contains__(self, key: str) -> bool:
+    def __iter__(self) -> Iterator[str]:  # type: ignore[override]  # pydantic's gives pairs
+        """The keys of its JSON."""
+        return iter(self.keys())
+
+    def __len__(self) -> int:
+        """How many keys its JSON has."""
+        return len(self.keys())
+
+    def __contains__(self, key: object) -> bool:
         """Whether its JSON has a key."""
         return key in self.keys()
+
+
+Mapping.register(SummaryPart)
 
 
 def is_none(value: object) -> bool:

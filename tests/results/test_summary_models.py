@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 
 import pytest
 import studies
@@ -30,8 +31,11 @@ def test_the_json_that_is_stored_printed_and_dumped_is_one(run, cli):
 def test_keys_are_attributes(run):
     entry = run.ranking[0]
     assert entry["score"] == entry.score
-    assert list(dict(entry)) == list(entry.model_dump())
+    assert list(entry) == list(dict(entry)) == list(entry.model_dump())
+    assert {**entry, "rank": 7}["rank"] == 7
     assert "rank" in entry
+    assert run.summary.get("rows", 5) == 5
+    assert isinstance(entry, Mapping)
     assert "rows" not in run.summary
     with pytest.raises(KeyError):
         run.summary["rows"]  # of tables larger than memory alone

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import click
 
 from ...options import json_option, print_json
 from .kind_option import one_kind
 from .new import new
+
+SHOWN = ("kind", "type", "origin", "version", "hook", "interface", "description")
+"""What `--json` says of a plugin."""
 
 
 @click.group(invoke_without_command=True)
@@ -27,29 +28,16 @@ def command(context: click.Context, as_json: bool, kind: str | None) -> None:
     from ....plugins.registry import registry
 
     found = registry()
-    plugins: list[dict[str, Any]] = [
-        {
-            "kind": registration.kind,
-            "type": registration.type,
-            "origin": registration.origin,
-            "version": registration.version,
-            "hook": registration.hook,
-            "interface": registration.interface,
-            "description": registration.description,
-            "status": "loaded",
-        }
-        for name, registrations in found.kinds.items()
-        for registration in registrations.values()
-        if kind in (None, name)
-    ]
-    packages = [vars(package) for package in found.packages]
-    broken = [{"origin": each.origin, "status": "broken", "reason": each.reason} for each in found.broken]
+    plugins = [each for name, known in found.kinds.items() if kind in (None, name) for each in known.values()]
     if as_json:
-        print_json({"interface": INTERFACE, "plugins": plugins, "packages": packages, "broken": broken})
+        packages = [vars(package) for package in found.packages]
+        broken = [{"origin": each.origin, "status": "broken", "reason": each.reason} for each in found.broken]
+        listed = [{**{key: getattr(each, key) for key in SHOWN}, "status": "loaded"} for each in plugins]
+        print_json({"interface": INTERFACE, "plugins": listed, "packages": packages, "broken": broken})
         return
     from ....report.plugin_table import print_plugins
 
-    print_plugins(plugins, packages, broken, INTERFACE)
+    print_plugins(plugins, found, INTERFACE)
 
 
 command.add_command(new)
