@@ -54,7 +54,14 @@ def test_a_bad_spec_as_json(cli, file):
         assert isinstance(problem["message"], str)
 
 
-@pytest.mark.parametrize("stem", ["not_yaml", "cycle", "data_with_text", "data_file_missing", "alias_bomb"])
+@pytest.mark.parametrize(
+    "stem",
+    [
+        "not_yaml",
+        "alias_bomb",
+        *(pytest.param(each, marks=pytest.mark.thorough) for each in ("cycle", "data_with_text", "data_file_missing")),
+    ],
+)
 def test_a_bad_spec_in_a_process_of_its_own(tmp_path, stem):
     called = studies.call("run", BAD / f"{stem}.yaml", cwd=tmp_path)
     assert called.returncode == 2

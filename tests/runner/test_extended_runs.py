@@ -226,6 +226,7 @@ def test_common_coordinates_are_part_of_the_key(tmp_path, trained, sections):
     assert_equal_results(extended, studies.run(wider, tmp_path / "fresh"))
 
 
+@pytest.mark.thorough
 def test_the_order_of_functions_counts_in_common_coordinates(tmp_path, trained):
     """Their Cholesky factor is of all weights in the order of the spec."""
     edge = {"from": "x", "to": "y", "choose": "all", "basis": ["linear", {"type": "polynomial", "degree": 3}]}
@@ -239,6 +240,7 @@ def test_the_order_of_functions_counts_in_common_coordinates(tmp_path, trained):
     assert_equal_results(extended, studies.run(turned, tmp_path / "fresh"))
 
 
+@pytest.mark.thorough
 def test_shared_weights_are_reused(tmp_path, trained):
     """Two functions that share weights, one of which comes later: the first's start depends on both being there."""
     tied = [{"type": "dense", "share": "w"}, {"type": "dense", "activation": "relu", "share": "w"}]
@@ -250,6 +252,7 @@ def test_shared_weights_are_reused(tmp_path, trained):
     assert_equal_results(extended, studies.run(with_sine(document), tmp_path / "fresh"))
 
 
+@pytest.mark.thorough
 def test_relaxed_members_depend_on_all_candidates(tmp_path, trained):
     document = studies.spec(regime={"type": "evidence"})
     studies.run(document, tmp_path / "run")

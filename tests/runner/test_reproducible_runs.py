@@ -79,7 +79,7 @@ def doubles(tmp_path_factory):
     return studies.run(in_doubles("auto"), tmp_path_factory.mktemp("doubles") / "run")
 
 
-@pytest.mark.parametrize(("most", "batches"), [(1, 12), (7, 3)])
+@pytest.mark.parametrize(("most", "batches"), [pytest.param(1, 12, marks=pytest.mark.thorough), (7, 3)])
 def test_the_size_of_batches_changes_nothing_beyond_rounding(doubles, tmp_path, most, batches):
     """Members alone, in batches of 7 at most, and all 12 together: one ranking, evidence to 1e-6 in float64."""
     found = studies.run(in_doubles(most), tmp_path / "run")

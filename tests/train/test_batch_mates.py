@@ -124,7 +124,7 @@ def test_a_grid_of_views_gives_what_index_tensors_give(chosen, batch):
         assert_same(of_member(*batch, member), of_member(members, result, place), 1e-9)
 
 
-@pytest.mark.parametrize("precision", ["per_function", "per_parameter"])
+@pytest.mark.parametrize("precision", [pytest.param("per_function", marks=pytest.mark.thorough), "per_parameter"])
 def test_other_precisions_and_minibatches(chosen, precision):
     of, settings = rich_graph(), {"prior": {"weights": {"precision": precision}}, "batch_size": 6}
     together, alone = population(of, chosen[:8]), population(of, [chosen[3]])
@@ -186,8 +186,17 @@ def poison(place: int, value: float):
     return changed
 
 
-@pytest.mark.parametrize("value", [float("nan"), -1e30, float("inf")])
-@pytest.mark.parametrize("spare", [False, True])
+@pytest.mark.parametrize(
+    ("value", "spare"),
+    [
+        (float("nan"), True),
+        (-1e30, False),
+        *(
+            pytest.param(*each, marks=pytest.mark.thorough)
+            for each in ((float("nan"), False), (-1e30, True), (float("inf"), False), (float("inf"), True))
+        ),
+    ],
+)
 def test_a_diverged_member_leaves_the_others_alone(chosen, value, spare):
     """Member 2 starts from a noise level that makes its bound not finite: it diverged at step 0, the others never."""
     of, few = rich_graph(), chosen[:6]

@@ -145,7 +145,9 @@ CHOICE = graph(
 KINDS = ("structure/", "prior_structure/")
 
 
-@pytest.mark.parametrize("method", [None, "first_order", pytest.param("hoag", marks=pytest.mark.thorough)])
+@pytest.mark.parametrize(
+    "method", [None, *(pytest.param(each, marks=pytest.mark.thorough) for each in ("first_order", "hoag"))]
+)
 def test_the_box_holds_log_s(method):
     """Repelled with c_comb = −20 from one structure: log s goes to the edge of the box, other parameters beyond.
 
