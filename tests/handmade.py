@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from structflow.model.population import Population, build_population
-from structflow.objective.bound import Bound, Noise
+from structflow.objective.bound import Bound, Distributions, Noise
 from structflow.objective.divergence import AgainstSet
 from structflow.objective.noise import member_keys, noise_source
 from structflow.objective.structure import NOTHING
@@ -22,10 +22,13 @@ from structflow.spec.graph import Graph, GraphEdge, GraphFunction
 from structflow.spec.models import Posterior, Prior
 from structflow.spec.structures import Structure
 from structflow.train.conditioning import Coordinates
+from structflow.train.entries import entries_of
 from structflow.train.flat import FlatLayout
+from structflow.train.linear_fits import end_at_posterior, start_at_posterior
+from structflow.train.linear_structures import Level
 from structflow.train.metaparameters import MetaparameterTables
-from structflow.train.open_stage import HYPERPARAMETER_NAMES, OpenStage, numbers_of
-from structflow.train.stage_inputs import Execution, Minibatching, StageInputs, TrainingData
+from structflow.train.open_stage import OpenStage
+from structflow.train.stage_inputs import Execution, Minibatching, StageInputs, StageSetup, TrainingData
 from structflow.train.step import Objectives
 
 DOUBLE = torch.float64
@@ -86,17 +89,14 @@ def make_bound(
     of_folds = None
     if fold_scales is not None:
         of_folds = {fold: registration.plugin(options, scale * value) for fold, value in fold_scales.items()}
-    return Bound(
-        members,
+    distributions = Distributions(
         registration.plugin(options, scale),
         registry().get("structure_distributions", "gumbel_softmax"),
         Prior.model_validate(prior or {}),
         Posterior.model_validate(posterior or {}),
-        0.5,
-        integrate,
-        against,
-        of_folds,
+        start_temperature=0.5,
     )
+    return Bound(members, distributions, integrate, against, of_folds)
 
 
 def keys_of(members: Population, seed: int = 0) -> np.ndarray:
@@ -118,8 +118,21 @@ def perturbed(parameters: Mapping[str, Tensor], seed: int = 0, scale: float = 0.
 
 
 def start(bound: Bound, seed: int = 0) -> dict[str, Tensor]:
-    theta, hyper = bound.start(keys_of(bound.population, seed))
-    return {**theta, **hyper}
+    """What members start with, by label."""
+    return bound.labelled(bound.start(keys_of(bound.population, seed)))
+
+
+def best_start(bound: Bound, parameters: Mapping[str, Tensor], level: Level) -> dict[str, Tensor]:
+    """`start_at_posterior`, by label."""
+    return bound.labelled(start_at_posterior(bound, bound.of_labels(parameters), level))
+
+
+def best_end(
+    bound: Bound, started: Mapping[str, Tensor], trained: Mapping[str, Tensor], level: Level, moved: bool
+) -> tuple[dict[str, Tensor], Tensor]:
+    """`end_at_posterior`, by label."""
+    ended, left = end_at_posterior(bound, bound.of_labels(started), bound.of_labels(trained), level, moved)
+    return bound.labelled(ended), left
 
 
 def by_weight(members: Population, parameters: Mapping[str, Tensor], kind: str, group: str) -> dict[str, Tensor]:
@@ -145,15 +158,14 @@ def stage_by_hand(
     batch_size: int | None = None,
 ) -> OpenStage:
     """A stage in plain coordinates and float64, its programs shared with no other stage."""
-    layout = FlatLayout.of(parameters)
-    start, of_h = layout.pack(parameters), numbers_of(layout, dict(parameters), HYPERPARAMETER_NAMES)
-    inputs = StageInputs.of(
-        bound, keys_of(bound.population), data, tables, samples, Minibatching(batch_size, 0, "stage"),
-        Execution(start.device, DOUBLE, False), {},
-    )  # fmt: skip
+    tree = bound.of_labels(parameters)
+    layout = FlatLayout.of(bound.described, tree)
+    start, entries = layout.pack(tree), entries_of(bound, layout, DOUBLE)
+    batching, execution = Minibatching(batch_size, 0, "stage"), Execution(start.device, DOUBLE, False)
+    setup = StageSetup(keys_of(bound.population), data, tables, samples, batching, execution)
     objectives = Objectives(bound, layout, Coordinates(bound, {}))
-    limit = torch.full_like(start, torch.inf)
-    return OpenStage(start, torch.zeros_like(of_h), of_h, limit, objectives, inputs, f"by hand {next(STAGES)}")
+    entries = entries._replace(of_structure=torch.zeros_like(entries.of_h))
+    return OpenStage(start, entries, objectives, StageInputs.of(bound, setup, {}), ("by hand", next(STAGES)))
 
 
 def slow_output(

@@ -35,7 +35,7 @@ from structflow.spec.load import study_from_mapping
 from structflow.store.run_directory import RunDirectory
 from structflow.train.inner_method import inner_method
 from structflow.train.metaparameters import metaparameter_tables
-from structflow.train.stage_inputs import Execution, Minibatching, TrainingData
+from structflow.train.stage_inputs import Execution, Minibatching, StageSetup, TrainingData
 from structflow.train.trainer import train
 
 EVERY = 20
@@ -88,10 +88,9 @@ class Training:
         self.keys = context.keys(batch.members, 0, 0, 0)
         x, y = study.dataset.train()
         self.data = TrainingData(torch.from_numpy(x).float(), torch.from_numpy(y).float())
-        theta, hyperparameters = self.bound.start(self.keys)
-        self.start = {**theta, **hyperparameters}
+        self.start = self.bound.start(self.keys)
         self.inner, self.outer = inner_method(inner), outer_level(self.spec, batch.members)
-        self.hyperparameters = sum(value.numel() for value in hyperparameters.values())
+        self.hyperparameters = sum(value.numel() for own in self.start.hyper.log_precision for value in own.values())
         self.steps, self.every = steps, outer.get("every", 1)
 
     def __call__(self, compiled: bool) -> float:
@@ -99,10 +98,8 @@ class Training:
         execution = Execution(torch.device("cpu"), torch.float32, compiled)
         tables = metaparameter_tables(self.spec, 0, 1, torch.float32, execution.device)
         started = time.perf_counter()
-        result = train(
-            self.bound, self.start, self.keys, self.data, tables, 1, Minibatching(None, 0, "benchmark"), execution,
-            None, self.inner, self.outer,
-        )  # fmt: skip
+        setup = StageSetup(self.keys, self.data, tables, 1, Minibatching(None, 0, "benchmark"), execution)
+        result = train(self.bound, self.start, setup, self.inner, self.outer)
         seconds = time.perf_counter() - started
         if result.diverged_at.max() >= 0:
             raise RuntimeError("training diverged, so what was timed isn't what is done")

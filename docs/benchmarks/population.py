@@ -34,7 +34,7 @@ from structflow.runner.context import RunContext
 from structflow.spec.load import study_from_mapping
 from structflow.store.run_directory import RunDirectory
 from structflow.train.metaparameters import metaparameter_tables
-from structflow.train.stage_inputs import Execution, Minibatching, TrainingData
+from structflow.train.stage_inputs import Execution, Minibatching, StageSetup, TrainingData
 from structflow.train.trainer import train
 
 MEMBERS = 128
@@ -74,20 +74,21 @@ class PopulationTraining:
         self.keys = context.keys(batch.members, 0, 0, 0)
         x, y = study.dataset.train()
         self.data = TrainingData(torch.from_numpy(x).float(), torch.from_numpy(y).float())
-        theta, hyperparameters = self.bound.start(self.keys)
-        self.start = {**theta, **hyperparameters}
+        self.start = self.bound.start(self.keys)
 
     def by_weight(self, name: str) -> list[Tensor]:
         """The start of a parameter of q(w) for the weights and the biases of both layers, (M, *shape) each."""
         groups = self.bound.population.layout.groups
-        return [value for group in groups for value in group.split(self.start[f"{name}/{group.name}"]).values()]
+        weights = self.start.theta.weights
+        return [value for group, own in zip(groups, weights, strict=True) for value in group.split(own[name]).values()]
 
     def __call__(self, compiled: bool) -> float:
         """Train all members; returns the mean of their bounds at the last step."""
         execution = Execution(torch.device("cpu"), torch.float32, compiled)
         tables = metaparameter_tables(self.spec, 0, 1, torch.float32, execution.device)
         batching = Minibatching(None, 0, "benchmark")
-        result = train(self.bound, self.start, self.keys, self.data, tables, self.samples, batching, execution)
+        setup = StageSetup(self.keys, self.data, tables, self.samples, batching, execution)
+        result = train(self.bound, self.start, setup)
         terms = result.trajectory.terms
         return float((terms["log_likelihood"] - terms["kl_weights"])[-1].mean())
 
@@ -101,7 +102,8 @@ def train_one(population: PopulationTraining, steps: int, member: int) -> float:
 
     generator = torch.Generator().manual_seed(member)
     means, log_sds = ([parameter(value) for value in population.by_weight(name)] for name in ("mean", "log_sd"))
-    log_noise, log_precision = (parameter(population.start[name]) for name in ("likelihood/log_noise", "log_precision"))
+    log_noise = parameter(population.start.theta.likelihood["log_noise"])
+    log_precision = parameter(population.start.hyper.log_precision[0]["whole"])
     optimiser = torch.optim.Adam([*means, *log_sds, log_noise, log_precision], lr=RATE, fused=True)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
     rows = len(x)

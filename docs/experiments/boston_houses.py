@@ -35,7 +35,7 @@ from structflow.builtin.evidence_estimators.joint_derivatives import LogJoint
 from structflow.data.dataset import Dataset
 from structflow.evidence.trained import TrainedPopulation
 from structflow.model.population import build_population
-from structflow.objective.bound import Bound
+from structflow.objective.bound import Bound, Distributions
 from structflow.objective.noise import member_keys
 from structflow.objective.weight_vectors import PopulationWeights
 from structflow.plugins import Candidate
@@ -131,7 +131,7 @@ class CompiledLogJoint(LogJoint):
         arguments += [] if rows is None else [rows]
         key = (what, self.name, *(tuple(argument.shape) for argument in arguments))
         if key not in COMPILED:
-            single = {name: value.float() for name, value in weights.parameters.items()}
+            single = weights.parameters.map(Tensor.float)
 
             def function(x: Tensor, y: Tensor, *rest: Tensor) -> tuple[Tensor, ...]:
                 joint = LogJoint(replace(weights, parameters=single, x=x, y=y))
@@ -151,12 +151,12 @@ def members_of(spec: dict[str, Any], table: Table, variances: list[float], setti
     population = build_population(graph, graph.node_shapes(), [Candidate(structure, 0)] * len(variances))
     likelihood = registry().get("likelihoods", options.type)(options, np.ones(1))
     family = registry().get("structure_distributions", "gumbel_softmax")
-    bound = Bound(population, likelihood, family, Prior(), Posterior(), 0.5)
+    bound = Bound(population, Distributions(likelihood, family, Prior(), Posterior(), start_temperature=0.5))
     keys = member_keys([f"{spec['name']}/{spec['seed']}"] * len(variances))  # all members see the same noise
-    theta, hyperparameters = bound.start(keys)
+    started = bound.start(keys)
     log_precision = -torch.tensor(variances, dtype=torch.float64).log()
-    hyperparameters["log_precision"] = log_precision.reshape(hyperparameters["log_precision"].shape)
-    trained = TrainedPopulation(bound, {**theta, **hyperparameters}, keys, table.x, table.y, 0.5)
+    started.hyper.log_precision[0]["whole"].copy_(log_precision)
+    trained = TrainedPopulation(bound, started, keys, table.x, table.y, 0.5)
     if not settings.compiled:
         return LogJoint(trained.weights, settings.batch_size)
     name = f"{spec['name']}/{variances}"

@@ -22,7 +22,7 @@ import torch
 from structflow.evidence.row_sampling import row_sampling_error
 from structflow.evidence.trained import TrainedPopulation
 from structflow.model.population import build_population
-from structflow.objective.bound import Bound
+from structflow.objective.bound import Bound, Distributions
 from structflow.objective.noise import member_keys
 from structflow.plugins import Candidate
 from structflow.plugins.registry import registry
@@ -110,18 +110,17 @@ def members(model: Model, seeds: int, x: np.ndarray, y: np.ndarray) -> TrainedPo
     candidates = [Candidate(structure, number) for number in range(seeds)]
     population = build_population(model.graph, model.graph.node_shapes(), candidates)
     gaussian = registry().of_kind("likelihoods")["gaussian"]
-    bound = Bound(
-        population,
+    distributions = Distributions(
         gaussian.plugin(gaussian.options(noise=NOISE), np.ones(1)),
         registry().get("structure_distributions", "gumbel_softmax"),
         Prior.model_validate({"weights": {"precision": 1.0}}),
         Posterior(),
-        0.5,
+        start_temperature=0.5,
     )
+    bound = Bound(population, distributions)
     keys = member_keys([f"{model.name}/{number}" for number in range(seeds)])
     same = member_keys(["start"] * seeds)  # one q for all, so that only the noise of the estimate differs
-    theta, hyper = bound.start(same)
-    return TrainedPopulation(bound, {**theta, **hyper}, keys, torch.from_numpy(x), torch.from_numpy(y), 0.5)
+    return TrainedPopulation(bound, bound.start(same), keys, torch.from_numpy(x), torch.from_numpy(y), 0.5)
 
 
 def print_estimates(seeds: int) -> None:

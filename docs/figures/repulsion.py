@@ -30,8 +30,7 @@ VARIANTS = {
 def prior_probabilities(run: Run) -> np.ndarray:
     """Probability of p(Γ) that γ rounds to each function, (restarts, 3); equal where p is not learned."""
     parameters = next(trained_populations(run.context, 0, 0)).parameters
-    name = f"prior_structure/{EDGE}"
-    log_s = parameters[name].numpy() if name in parameters else np.zeros((1, 3))
+    log_s = parameters.hyper.structure[EDGE].numpy() if parameters.hyper.structure else np.zeros((1, 3))
     odds = np.exp(log_s - log_s.max(axis=1, keepdims=True))
     probabilities: np.ndarray = odds / odds.sum(axis=1, keepdims=True)
     return probabilities

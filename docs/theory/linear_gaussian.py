@@ -66,7 +66,7 @@ def trained_terms(trained: TrainedPopulation) -> tuple[float, float, float]:
     """log A, E and KL of the only member; nothing is sampled, because weights that are linear are integrated."""
     (terms,) = trained.sample_terms(1, "theory")
     return (
-        float(trained.parameters["log_precision"].reshape(-1)[0]),
+        float(trained.parameters.hyper.log_precision[0]["whole"][0]),
         float(terms.log_likelihood.mean()),
         float(torch.as_tensor(terms.kl_weights).mean()),
     )

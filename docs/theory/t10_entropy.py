@@ -22,7 +22,7 @@ from torch import Tensor
 from torch.func import grad, hessian, vmap
 
 from structflow.evidence.trained import TrainedPopulation
-from structflow.objective.bound import Noise
+from structflow.objective.bound import BoundInputs, Noise
 from structflow.objective.noise import noise_source
 from structflow.runner.evaluate import load_evaluated
 
@@ -57,18 +57,16 @@ def loss_of(trained: TrainedPopulation) -> tuple[Callable[[Tensor], Tensor], int
     The bound is evaluated at q(w) with mean w and its noise at zero, which makes it a point evaluation.
     """
     bound, population = trained.bound, trained.bound.population
-    names = [name for name in trained.parameters if name.startswith("mean/")]
-    shapes = [trained.parameters[name].shape for name in names]
+    shapes = [own["mean"].shape for own in trained.parameters.theta.weights]
     sizes = [shape.numel() for shape in shapes]
     drawn = noise_source(bound.normals, trained.keys, "t10").normals(torch.zeros(1, dtype=int), 1, torch.float64, False)
     noise = Noise(torch.zeros_like(drawn[0]), torch.zeros(1, 0, dtype=torch.float64))
     c_temp = torch.tensor(trained.c_temp, dtype=torch.float64)
 
     def loss(w: Tensor) -> Tensor:
-        means = {name: part.reshape(shape) for name, part, shape in zip(names, w.split(sizes), shapes, strict=True)}
-        terms = bound.sample_terms(
-            {**trained.parameters, **means}, noise, trained.x, trained.y, c_temp, population.indices
-        )
+        means = [part.reshape(shape) for part, shape in zip(w.split(sizes), shapes, strict=True)]
+        at = bound.weights.changed(trained.parameters, lambda factor, own: {**own, "mean": means[factor.number]})
+        terms = bound.sample_terms(at, BoundInputs(noise, trained.x, trained.y, c_temp, population.indices))
         log_prior = -0.5 * w.square().sum() - 0.5 * len(w) * math.log(2 * math.pi)
         return -(terms.log_likelihood.sum() + log_prior)
 

@@ -10,6 +10,8 @@ import numpy as np
 import torch
 
 from ..errors import CallError
+from ..objective.bound import Bound
+from ..train.entries import by_row
 from ..train.flat import FlatLayout
 from ..train.outer_level import numbers_in_use
 from .finite_differences import Differences, central_differences, chosen_places
@@ -85,7 +87,7 @@ def certify(problem: Problem, methods: Sequence[Method], coordinates: int, seed:
     """
     stage = problem.stage
     bound, layout = stage.objectives.bound, stage.layout
-    in_use = stage.of_h.cpu() & numbers_in_use(bound, layout)
+    in_use = stage.entries.of_h.cpu() & numbers_in_use(bound, layout)
     if not bool(in_use.any()):
         raise CallError(
             "there are no hyperparameters to certify: set prior.weights.precision to shared, per_function or "
@@ -95,10 +97,9 @@ def certify(problem: Problem, methods: Sequence[Method], coordinates: int, seed:
     if not bool(torch.isfinite(values).all()):
         raise CallError("Q isn't finite where it is to be differentiated; lower --steps or optimizer.inner.lr")
     rows = tuple(row for row in (measured(problem, method) for method in methods) if row is not None)
-    member_of = problem.point().member_of.cpu().numpy()
-    owners = np.where(in_use.numpy(), member_of, -1)
+    owners = np.where(in_use.numpy(), stage.entries.member_of.cpu().numpy(), -1)
     without = np.flatnonzero((owners >= 0) & np.all([row.gradient == 0 for row in rows], axis=0))
-    places = chosen_places(kinds_of(layout, owners, bound.population.size), coordinates, seed, without)
+    places = chosen_places(kinds_of(bound, layout, owners), coordinates, seed, without)
     started = time.perf_counter()
     differences = central_differences(problem.value, problem.flat, places)
     seconds = time.perf_counter() - started
@@ -106,25 +107,21 @@ def certify(problem: Problem, methods: Sequence[Method], coordinates: int, seed:
     return Certificate(rows, differences, owners, layout, problem.reference, problem.step_seconds(), seconds)
 
 
-def kinds_of(layout: FlatLayout, owners: np.ndarray, members: int) -> list[list[np.ndarray]]:
-    """For every member the places of its hyperparameters, by the first part of their names."""
-    kinds: dict[str, list[np.ndarray]] = {}
-    begin = 0
-    for name, shape in layout.shapes:
-        size = int(np.prod(shape))
-        kinds.setdefault(name.partition("/")[0], []).append(np.arange(begin, begin + size))
-        begin += size
-    places = [np.concatenate(parts) for parts in kinds.values()]
-    return [[own for each in places if len(own := each[owners[each] == member])] for member in range(members)]
+def kinds_of(bound: Bound, layout: FlatLayout, owners: np.ndarray) -> list[list[np.ndarray]]:
+    """For every member the places of its hyperparameters, by their roles."""
+    roles = by_row(layout, lambda parameter, rows: np.full(rows, parameter.role.name))
+    places = [np.flatnonzero(roles == role) for role in dict.fromkeys(roles.tolist())]
+    members = range(bound.population.size)
+    return [[own for each in places if len(own := each[owners[each] == member])] for member in members]
 
 
 def place_name(layout: FlatLayout, place: int) -> tuple[str, tuple[int, ...]]:
     """The parameter that a place of the flat vector belongs to, and where it stands within its slot."""
     begin = 0
-    for name, shape in layout.shapes:
+    for parameter, shape in layout.shapes:
         size = int(np.prod(shape))
         if place < begin + size:
-            return name, tuple(int(index) for index in np.unravel_index(place - begin, shape)[1:])
+            return parameter.label, tuple(int(index) for index in np.unravel_index(place - begin, shape)[1:])
         begin += size
     raise IndexError(place)
 

@@ -75,11 +75,11 @@ class Method:
         """What finds dQ/dh (P,), with all that comes before it done; None for a reference that there isn't."""
         if self.plugin is None:
             return problem.reference_gradient()
-        of_h, plugin, options = problem.stage.of_h, self.plugin, self.options
+        of_h, plugin, options = problem.stage.entries.of_h, self.plugin, self.options
         if plugin.levels == 1:
             point = problem.point()
             return lambda: OuterGradient(torch.where(of_h, point.outer_gradient(), torch.zeros_like(point.flat)))
-        members = problem.stage.objectives.bound.population.size
+        members = problem.stage.members
         point = problem.point(OuterLevel(plugin, options, tuple(range(members))))
 
         def found() -> OuterGradient:
@@ -138,7 +138,7 @@ def peak_bytes(problem: Problem, method: Method) -> int:
     meter = LiveMemory()
     find = method.gradient(problem.metered(meter))
     assert find is not None
-    if problem.stage.inputs.execution.compiled:
+    if problem.stage.inputs.setup.execution.compiled:
         find()  # makes the uncompiled programs
     with meter:
         find()

@@ -82,7 +82,7 @@ class OptimumProblem:
             point = point.after(move)
             if bool((move.abs() <= 1e-14 * (1 + point.flat.abs())).all()):
                 break
-        return outer_level(*self.stage.objectives.terms("outer", point.flat, *point.inputs))
+        return outer_level(*self.stage.objectives.terms("outer", point.flat, point.inputs))
 
     def point(self, level: OuterLevel | None = None) -> Point:
         """The point at θ*."""
@@ -98,7 +98,7 @@ class OptimumProblem:
         of_q = point.outer_gradient()
         response = self.curvature.inverse_times(of_theta(point, of_q))
         total = of_q - point.curvature_product(response)
-        return OuterGradient(torch.where(self.stage.of_h, total, torch.zeros_like(total)))
+        return OuterGradient(torch.where(self.stage.entries.of_h, total, torch.zeros_like(total)))
 
 
 def of_theta(point: Point, values: Tensor) -> Tensor:
@@ -144,7 +144,7 @@ def by_lbfgs(problem: StepsProblem, point: Point) -> Point:
 
 def inner_values(problem: StepsProblem, point: Point) -> Tensor:
     """L of every member, (M,)."""
-    return inner_level(*problem.stage.objectives.terms("inner", point.flat, *point.inputs))
+    return inner_level(*problem.stage.objectives.terms("inner", point.flat, point.inputs))
 
 
 def by_newton(problem: StepsProblem, point: Point) -> tuple[Point, DenseCurvature]:

@@ -17,7 +17,7 @@ from ..train.live_memory import LiveMemory
 from ..train.open_stage import OpenStage
 from ..train.outer_level import OuterAscent, OuterLevel, Point, outer_ascent
 from ..train.stage_inputs import StageInputs
-from ..train.step import Inputs
+from ..train.step import StepInputs
 
 SAFE = 0.5
 """Rate of a gradient step, in units of 1 / (largest curvature): steps are stable below 2."""
@@ -33,7 +33,7 @@ class UncountedInputs(StageInputs):
 
     meter: LiveMemory | None = None
 
-    def at(self, step: int) -> Inputs:
+    def at(self, step: int) -> StepInputs:
         """What the objective takes at a step."""
         if self.meter is None:
             return super().at(step)
@@ -58,7 +58,7 @@ class StepsProblem:
     @property
     def members(self) -> int:
         """M."""
-        return self.stage.objectives.bound.population.size
+        return self.stage.members
 
     @property
     def flat(self) -> Tensor:
@@ -73,7 +73,7 @@ class StepsProblem:
         return (time.perf_counter() - started) / self.steps
 
     @property
-    def inputs(self) -> Inputs:
+    def inputs(self) -> StepInputs:
         """What Q takes: all rows, and noise of its own."""
         return self.stage.inputs.of_outer(self.steps - 1, 0, self.samples)
 
@@ -88,18 +88,19 @@ class StepsProblem:
     def ends(self, flat: Tensor) -> tuple[Tensor, State]:
         """θ_η beside h, (P,), and the state of the inner method, from any θ_0 and h."""
         point = self.start_point()
-        gradient, numbers = point.program("path_gradient"), NumbersOfMembers(point.member_of, point.members)
+        gradient, entries = point.program("path_gradient"), self.stage.entries
+        members, tables = NumbersOfMembers(entries.member_of, self.members), self.stage.inputs.setup.tables
         state = self.inner.start(flat)
         for step in range(self.steps):
-            slope = gradient(flat, *self.stage.inputs.at(step))
-            slope = torch.where(self.stage.of_h, torch.zeros_like(slope), slope)
-            rate, number = self.stage.inputs.tables.rate[step], torch.tensor(step, device=flat.device)
-            flat, state = self.inner.ascend(flat, slope, state, rate, number, numbers)
+            slope = gradient(flat, self.stage.inputs.at(step))
+            slope = torch.where(entries.of_h, torch.zeros_like(slope), slope)
+            number = torch.tensor(step, device=flat.device)
+            flat, state = self.inner.ascend(flat, slope, state, tables.rate[step], number, members)
         return flat, state
 
     def value(self, flat: Tensor) -> Tensor:
         """Q (M,) from θ_0 and h."""
-        return outer_level(*self.stage.objectives.terms("outer", self.ends(flat)[0], *self.inputs))
+        return outer_level(*self.stage.objectives.terms("outer", self.ends(flat)[0], self.inputs))
 
     def ascent(self, level: OuterLevel | None = None) -> OuterAscent:
         """What the trainer would raise h with; of no method it still has the programs."""
@@ -125,15 +126,15 @@ class StepsProblem:
 
     def unrolled(self) -> OuterGradient:
         """dQ/dh (P,) by automatic differentiation of the steps, all of which are kept in memory for it."""
-        of_h, objectives, momentum = self.stage.of_h, self.stage.objectives, self.inner.momentum or 0.0
+        of_h, objectives, momentum = self.stage.entries.of_h, self.stage.objectives, self.inner.momentum or 0.0
         start = self.flat.detach().clone().requires_grad_()
         at, velocity = start, torch.zeros_like(start)
         for step in range(self.steps):
-            total = objectives.total_inner(at, *self.stage.inputs.at(step))
+            total = objectives.total_inner(at, self.stage.inputs.at(step))
             (slope,) = torch.autograd.grad(total, at, create_graph=True)
             velocity = momentum * velocity + torch.where(of_h, torch.zeros_like(slope), slope)
-            at = at + self.stage.inputs.tables.rate[step] * velocity
-        (gradient,) = torch.autograd.grad(objectives.total_outer(at, *self.inputs), start)
+            at = at + self.stage.inputs.setup.tables.rate[step] * velocity
+        (gradient,) = torch.autograd.grad(objectives.total_outer(at, self.inputs), start)
         return OuterGradient(torch.where(of_h, gradient, torch.zeros_like(gradient)))
 
 
@@ -141,8 +142,8 @@ def metered(stage: OpenStage, meter: LiveMemory) -> OpenStage:
     """A stage in uncompiled programs whose inputs `meter` doesn't count."""
     inputs = stage.inputs
     fields = {name: getattr(inputs, name) for name in StageInputs.__dataclass_fields__}
-    fields |= {"execution": replace(inputs.execution, compiled=False), "meter": meter}
-    return replace(stage, inputs=UncountedInputs(**fields))
+    setup = replace(inputs.setup, execution=replace(inputs.setup.execution, compiled=False))
+    return replace(stage, inputs=UncountedInputs(**{**fields, "setup": setup, "meter": meter}))
 
 
 def no_level(members: int, samples: int) -> OuterLevel:
@@ -184,7 +185,7 @@ def safe_rate(problem: StepsProblem) -> StepsProblem:
 
 def with_rate(problem: StepsProblem, rate: Tensor) -> StepsProblem:
     """The problem with this rate at every step."""
-    inputs = problem.stage.inputs
-    rates = rate.to(inputs.tables.rate).expand_as(inputs.tables.rate)
-    inputs = replace(inputs, tables=replace(inputs.tables, rate=rates))
+    inputs, tables = problem.stage.inputs, problem.stage.inputs.setup.tables
+    tables = replace(tables, rate=rate.to(tables.rate).expand_as(tables.rate))
+    inputs = replace(inputs, setup=replace(inputs.setup, tables=tables))
     return replace(problem, stage=replace(problem.stage, inputs=inputs))

@@ -34,7 +34,7 @@ from ..train.linear_fits import start_at_posterior
 from ..train.linear_structures import Level
 from ..train.metaparameters import metaparameter_tables
 from ..train.open_stage import OpenStage, open_stage
-from ..train.stage_inputs import Minibatching
+from ..train.stage_inputs import Minibatching, StageSetup
 from .certificate import certify
 from .certificate_json import certificate_as_json
 from .measured_method import Method
@@ -71,7 +71,7 @@ def certify_study(study: Study, wanted: Wanted) -> dict[str, Any]:
     with threads(context.plan.execution.threads), ExitStack() as resources:
         batch, against = first_members(context, wanted.members)
         stage = resources.enter_context(opened(context, batch, against, steps))
-        inner = inner_method_of(spec.optimizer.inner)
+        inner = inner_method_of(spec)
         problem = StepsProblem(stage, inner, samples, steps)
         follows = any(each.plugin is not None and each.plugin.follows_path for each in methods)
         if wanted.at == "optimum":
@@ -87,11 +87,11 @@ def certify_study(study: Study, wanted: Wanted) -> dict[str, Any]:
         "own_method": spec.optimizer.outer.type,
         "at": wanted.at,
         "inner": {
-            "type": problem.inner.type,
+            "type": problem.inner.plugin.type,
             "momentum": problem.inner.momentum or 0.0,
-            "rate": float(problem.stage.inputs.tables.rate[0]),
+            "rate": float(problem.stage.inputs.setup.tables.rate[0]),
             "steps": steps if wanted.at == "steps" else None,
-            "in_place_of": inner.type if problem.inner.type != inner.type else None,
+            "in_place_of": inner.plugin.type if problem.inner.plugin.type != inner.plugin.type else None,
             "seconds": found.step_seconds,
         },
         "samples": samples,
@@ -192,20 +192,20 @@ def opened(context: RunContext, batch: Batch, against: tuple[Structure, ...], st
     bound = context.bound(context.population(batch, spec), spec, against=against, stages=len(stages))
     without_folds = tuple(replace(member, fold=0) for member in batch.members)
     keys = context.keys(batch.members, 0, 0, 0)
-    theta, hyperparameters = bound.start(keys, context.keys(without_folds, 0, 0, 0))
+    started = bound.start(keys, context.keys(without_folds, 0, 0, 0))
     execution = context.execution
     x, y = context.rows(batch.members, spec)
     folds = context.fold_weights(batch.members, spec)
     c_reg = metaparameter_at(level_factors(spec).c_reg, 0, steps, 0, len(stages))
     learned = None if folds is None else folds.learned
     level = Level(x, y, c_reg, learned, context.study.dataset.row_weight)
-    parameters = start_at_posterior(bound, {**theta, **hyperparameters}, level)
+    parameters = start_at_posterior(bound, started, level)
     tables = metaparameter_tables(spec, 0, len(stages), execution.dtype, execution.device)
     tables = replace(tables, structure_moves=torch.ones_like(tables.structure_moves))
     name = context.plan.settings[0].rounds[0].name
     batching = Minibatching(inner.batch_size, spec.seed, f"{name}/0")
     with context.training_data(batch.members, spec, batching.stage, inner.batch_size) as data:
-        yield open_stage(bound, parameters, keys, data, tables, inner.samples, batching, execution)
+        yield open_stage(bound, parameters, StageSetup(keys, data, tables, inner.samples, batching, execution))
 
 
 def refuse_another_run(study: Study, path: Path) -> None:

@@ -49,9 +49,9 @@ def parametric_complexity(trained: TrainedPopulation) -> Tensor:
         return torch.where(count > 0, count * (total / count.clamp(min=1)).log(), torch.zeros_like(count))
 
     sizes, totals = [left.sum(1) for left in kept], [value.sum(1) for value in second_moments]
-    if bound.prior.grouping == "shared":
+    if bound.prior.options.grouping == "shared":
         fitted = fitted_at(add_up(sizes), add_up(totals))
-    elif bound.prior.grouping == "per_function":
+    elif bound.prior.options.grouping == "per_function":
         fitted = add_up([fitted_at(size, total) for size, total in zip(sizes, totals, strict=True)])
     else:
         fitted = add_up([(value + 1 - left).log().sum(1) for value, left in zip(second_moments, kept, strict=True)])
@@ -214,6 +214,6 @@ def complexities(trained: TrainedPopulation, samples: int) -> dict[str, Tensor]:
     undefined, family = torch.full_like(found["c_param"], torch.nan), trained.bound.weights.family.plugin
     if not family.is_normal:
         found.update(relative_density=undefined)
-    if not family.is_normal or not trained.bound.prior.is_normal:
+    if not family.is_normal or not trained.bound.prior.family.plugin.is_normal:
         found.update(c_param=undefined)
     return found

@@ -62,8 +62,7 @@ class ScoredPopulation:
     @property
     def likelihood_parameters(self) -> int:
         """How many parameters the likelihood learned for each member."""
-        own = self.trained.bound.likelihood_parameters(self.trained.parameters)
-        return sum(value[0].numel() for value in own.values())
+        return sum(value[0].numel() for value in self.trained.parameters.theta.likelihood.values())
 
     @property
     def curved_evidence(self) -> Tensor | None:
@@ -82,20 +81,18 @@ class ScoredPopulation:
 def compare(
     trained: TrainedPopulation,
     spec: Spec,
+    at: Metaparameters,
     samples: int,
     phase: str,
     sampled: Callable[[], TrainedPopulation],
     held_out: Tensor | None = None,
-    stage: int = 0,
-    stages: int = 1,
 ) -> Compared:
-    """The members' scores by the spec's criterion, and Q at the end of the stage, from `samples` samples of a `phase`.
+    """The members' scores by the spec's criterion, and Q at metaparameters, from `samples` samples of a `phase`.
 
-    `spec` is that of stage `stage` of `stages`. `held_out` (M, rows) is 1 for the rows that a member is judged by where
+    `sampled` is as in `ScoredPopulation`. `held_out` (M, rows) is 1 for the rows that a member is judged by where
     rows are held out. Raises `PluginError` where the criterion gives no scores.
     """
     chunks = list(trained.sample_terms(samples, phase, held_out))
-    at = final_metaparameters(spec, trained, stage, stages)
     criterion = criterion_of(spec)
     members = ScoredPopulation(trained, chunks, sampled, samples, phase)
     with torch.no_grad():
@@ -104,9 +101,9 @@ def compare(
     return Compared(score.value, score.standard_error, q.value, score.unsure)
 
 
-def final_metaparameters(spec: Spec, trained: TrainedPopulation, stage: int, stages: int) -> Metaparameters:
-    """The metaparameters at the last step of a stage."""
+def final_metaparameters(spec: Spec, trained: TrainedPopulation, stage: int = 0, stages: int = 1) -> Metaparameters:
+    """The metaparameters at the last step of stage `stage` of `stages`, whose settings are `spec`."""
     steps = spec.optimizer.inner.steps
     columns = metaparameters_of(spec)
     row = [metaparameter_at(columns[name], steps - 1, steps, stage, stages) for name in METAPARAMETERS]
-    return Metaparameters.of_row(torch.tensor(row, dtype=torch.float64, device=trained.x.device))
+    return Metaparameters(*torch.tensor(row, dtype=torch.float64, device=trained.x.device))

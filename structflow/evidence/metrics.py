@@ -147,7 +147,7 @@ def drawn_metrics(
 def draws_of_members(sampled: TrainedPopulation, x: np.ndarray, samples: int, phase: str) -> Iterator[np.ndarray]:
     """Member by member a draw of y for every sample of q and row, (S, rows, targets), in prepared units."""
     likelihood = sampled.bound.likelihood
-    own = sampled.bound.likelihood_parameters(sampled.parameters)
+    own = sampled.parameters.theta.likelihood
     chunks = [output.mean for output in sampled.outputs(torch.from_numpy(x).to(sampled.x.device), samples, "predict")]
     for member, (f, key) in enumerate(zip(torch.cat(chunks, dim=1), sampled.keys, strict=True)):
         parameters = {name: value[member] for name, value in own.items()}

@@ -45,7 +45,7 @@ def predict(
     likelihood = bound.likelihood
     if has_closed_form(trained):
         return predict_linear(trained, x, y, standing is not None)
-    own = bound.likelihood_parameters(trained.parameters)
+    own = trained.parameters.theta.likelihood
     moments = vmap(vmap(likelihood.moments, (None, 0)), (0, 0))
     log_prob = vmap(vmap(likelihood.log_prob, (None, None, 0)), (0, None, 0))
     ranked = standing is not None and likelihood.has_own_draw
@@ -91,7 +91,7 @@ def has_closed_form(trained: TrainedPopulation) -> bool:
 def predict_linear(trained: TrainedPopulation, x: Tensor, y: Tensor | None, standing: bool) -> Prediction:
     """y ~ N(f(x; w*), J H⁻¹ Jᵀ + Σ): what the linearised network predicts under normal noise, in closed form."""
     likelihood = trained.bound.likelihood
-    own = trained.bound.likelihood_parameters(trained.parameters)
+    own = trained.parameters.theta.likelihood
     with torch.no_grad():
         f, covariance = trained.linear_predictive(x)
         mean, of_noise = vmap(likelihood.moments)(own, f)

@@ -110,7 +110,7 @@ def append(columns: dict[str, list[float]], values: dict[str, float]) -> None:
 def metrics_of(weights: PopulationWeights, draws: Tensor, rows: CurveRows, settings: CurveSettings) -> Metrics:
     """Metrics of E y and log (1/S) Σ_s p(y | x, w_s) over draws of weights (M, S, n)."""
     bound: Bound = weights.bound
-    own = bound.likelihood_parameters(weights.parameters)
+    own = weights.parameters.theta.likelihood
     moments = vmap(vmap(bound.likelihood.moments, (None, 0)), (0, 0))
     mean: Tensor | None = None
     log_sum: Tensor | None = None

@@ -14,10 +14,11 @@ from torch import Tensor
 from ..distributions.curved_normal import CurvedNormal
 from ..model.network import Output
 from ..model.population import Indices
-from ..objective.bound import Bound, Noise, Terms
+from ..objective.bound import Bound, BoundInputs, Noise, Terms
 from ..objective.laplace_evidence import LaplaceEvidence
 from ..objective.linearised import Linearised, linearisation
 from ..objective.noise import noise_source
+from ..objective.parameters import Parameters
 from ..objective.structure import StructureSamples
 from ..objective.weight_vectors import PopulationWeights
 
@@ -34,7 +35,7 @@ class TrainedPopulation:
     """
 
     bound: Bound
-    parameters: dict[str, Tensor]
+    parameters: Parameters
     keys: np.ndarray
     x: Tensor
     y: Tensor
@@ -176,13 +177,14 @@ class TrainedPopulation:
         return linear
 
     def _terms(self, row_weights: Tensor | None, noise: Noise, x: Tensor, indices: Indices) -> Terms:
-        against = {name: value.to(x.device) for name, value in self.bound.against.items()}
-        return self.bound.sample_terms(
-            self.parameters, noise, x, self.y, self._temperature(), indices, row_weights, against, self.row_weight
-        )
+        against = self.bound.against.to(x.device, x.dtype)
+        at = BoundInputs(noise, x, self.y, self._temperature(), indices, self.row_weight, row_weights, against)
+        return self.bound.sample_terms(self.parameters, at)
 
     def _row_terms(self, noise: Noise, x: Tensor, indices: Indices) -> Tensor:
-        return self.bound.row_log_likelihood(self.parameters, noise, x, self.y, self._temperature(), indices)
+        return self.bound.row_log_likelihood(
+            self.parameters, BoundInputs(noise, x, self.y, self._temperature(), indices)
+        )
 
     def _outputs(self, noise: Noise, x: Tensor, indices: Indices) -> Output:
         output = self.bound.outputs(self.parameters, noise, x, self._temperature(), indices)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -18,8 +19,7 @@ from .network import Network
 from .routing import Index, Routing, routing_for
 
 
-@dataclass(frozen=True)
-class Indices:
+class Indices(NamedTuple):
     """The index tensors of a population: of every edge's routing and of every weight group."""
 
     edges: tuple[Index, ...]

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, reduce
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -30,17 +31,16 @@ from .fold_likelihoods import members_by_density
 from .guarded_distribution import GuardedDistribution
 from .guarded_likelihood import GuardedLikelihood
 from .guarded_weights import GuardedPosterior, GuardedPrior
-from .kept_weights import KeptWeights, mask_name
+from .kept_weights import KeptWeights
 from .noise import NoiseField, NoiseLayout, draw_once
-from .parameters import Parameter, Parameters, Role
+from .parameters import Hyper, Named, Parameter, Parameters, Role, Theta, Tree, by_label, of_labels
 from .structure import NOTHING, StructureDraw, StructureTerms
 from .weights_divergence import WeightsDivergence
 from .weights_posterior import Draw, WeightsPosterior
 from .weights_prior import WeightsPrior
 
 
-@dataclass(frozen=True)
-class Terms:
+class Terms(NamedTuple):
     """Terms of the bound for each member, (M,), or for each member and sample, (M, S)."""
 
     log_likelihood: Tensor
@@ -57,12 +57,44 @@ class Terms:
         return self.log_likelihood - self.kl_weights - self.kl_structure
 
 
-@dataclass(frozen=True)
-class Noise:
+class Noise(NamedTuple):
     """Rows of numbers for one step, (S, length) each."""
 
     normals: Tensor
     uniforms: Tensor
+
+    def at(self, step: int) -> Noise:
+        """One step's of several steps', (T, S, length) each."""
+        return Noise(self.normals[step], self.uniforms[step])
+
+
+class BoundInputs(NamedTuple):
+    """What the terms take beside the parameters.
+
+    `x` (rows, *input_shape) and `y` (rows, …) are all rows or a minibatch, which stand for `factor` = m / rows times as
+    many; `c_temp` is the temperature of the structure prior. `row_weights` (M, rows) weigh the rows of each member in
+    the likelihood; `against` is the set P, `Bound.against` in the dtype and on the device of the parameters.
+    """
+
+    noise: Noise
+    x: Tensor
+    y: Tensor
+    c_temp: Tensor
+    indices: Indices
+    factor: Tensor | float = 1.0
+    row_weights: Tensor | None = None
+    against: AgainstTensors | None = None
+
+
+@dataclass(frozen=True)
+class Distributions:
+    """What a spec says of the distributions; `start_temperature` is that of q(Γ) where it is learned."""
+
+    likelihood: Likelihood
+    structure: type[StructureDistribution]
+    prior: Prior
+    posterior: Posterior
+    start_temperature: float
 
 
 class Bound:
@@ -79,15 +111,12 @@ class Bound:
     def __init__(
         self,
         population: Population,
-        likelihood: Likelihood,
-        structure_family: type[StructureDistribution],
-        prior: Prior,
-        posterior: Posterior,
-        start_temperature: float,
+        distributions: Distributions,
         integrate: bool = True,
         against: AgainstSet = NOTHING,
         of_folds: Mapping[int, Likelihood] | None = None,
     ):
+        likelihood, prior, posterior = distributions.likelihood, distributions.prior, distributions.posterior
         self.population = population
         self.likelihood = GuardedLikelihood(likelihood)
         self.own_rows = of_folds is not None
@@ -95,7 +124,6 @@ class Bound:
         self.likelihoods = [of_fold.get(member.fold, self.likelihood) for member in population.members]
         self.out_shape = population.layout.node_shapes[OUTPUT]
         self.same_density = members_by_density(self.likelihoods, self.out_shape)
-        self.likelihood_names = {name: f"likelihood/{name}" for name in self.likelihood.parameters(self.out_shape)}
         family = GuardedPosterior(registry().get("weight_posteriors", posterior.weights.type), posterior.weights)
         of_prior = GuardedPrior(registry().get("weight_priors", prior.weights.type), prior.weights)
         known = integrate and family.plugin.is_normal and of_prior.plugin.closed_form
@@ -103,22 +131,24 @@ class Bound:
         self.weights = WeightsPosterior(population, family, integrated if known else [False] * len(integrated))
         self.prior = WeightsPrior(population, of_prior)
         self.divergence = WeightsDivergence(self.weights, self.prior)
-        temperature = posterior.structure.temperature
         self.structure = StructureTerms(
-            population, GuardedDistribution(structure_family), prior.structure, temperature, start_temperature, against
+            population,
+            GuardedDistribution(distributions.structure),
+            prior.structure,
+            posterior.structure.temperature,
+            distributions.start_temperature,
+            against,
         )
         self.against = self.structure.against_tensors()
         self.normals = NoiseLayout(tuple(self.weights.noise_fields()))
         self.uniforms = NoiseLayout(tuple(self.structure.noise_fields()))
         scales = [each.target_scale.tolist() for each in (self.likelihoods if self.own_rows else [likelihood])]
-        removes = any(member.removed is not None for member in population.members)
         settings = (prior, posterior, likelihood.type, likelihood.options, scales, self.weights.integrated)
-        marks = ["|removes weights"] * removes + ["|own rows"] * self.own_rows
-        self.settings = "".join([repr((*settings, against.signature)), *marks])
+        self.settings = repr((*settings, against.form, self.own_rows))
 
     @property
     def signature(self) -> str:
-        """Everything a compiled program of `terms` depends on."""
+        """Everything static that a compiled program of `terms` depends on: shapes beside it."""
         return f"{self.population.signature}|{self.settings}"
 
     @property
@@ -126,7 +156,7 @@ class Bound:
         """Whether nothing is sampled, so that one sample gives the bound itself."""
         return not self.normals.fields and not self.uniforms.fields
 
-    def start(self, keys: np.ndarray, keys_of_h: np.ndarray | None = None) -> tuple[Parameters, Parameters]:
+    def start(self, keys: np.ndarray, keys_of_h: np.ndarray | None = None) -> Parameters:
         """Starting θ and h in float64; the means start from noise of the members' keys (M, 2).
 
         Where h starts at random, members of one row of `keys_of_h`, by default of `keys`, start with one h.
@@ -142,66 +172,39 @@ class Bound:
         for group in layout.groups:
             normals = {name: noise[f"{group.name}/{name}"] for name in group.shapes}
             means.append(group.join(started(group, normals)))
-        theta = {**self.weights.start(means), **self.structure.start()}
-        parameters = {
-            self.likelihood_names[name]: torch.from_numpy(np.asarray(value, dtype=np.float64)).repeat(
-                self.population.size, *(1,) * np.ndim(value)
-            )
+        likelihood = {
+            name: torch.from_numpy(value).repeat(self.population.size, *(1,) * value.ndim)
             for name, value in self.likelihood.parameters(self.out_shape).items()
         }
-        precisions = self.prior.start(keys if keys_of_h is None else keys_of_h)
-        return theta, {**precisions, **self.structure.start_hyperparameters(), **parameters}
+        structure, log_temperature = self.structure.start()
+        return Tree(
+            Theta(self.weights.start(means), structure, log_temperature, likelihood),
+            Hyper(self.prior.start(keys if keys_of_h is None else keys_of_h), self.structure.start_hyperparameters()),
+        )
 
-    def terms(
-        self,
-        parameters: Parameters,
-        noise: Noise,
-        x: Tensor,
-        y: Tensor,
-        c_temp: Tensor,
-        indices: Indices,
-        factor: Tensor,
-        row_weights: Tensor | None = None,
-        against: AgainstTensors | None = None,
-    ) -> Terms:
-        """Terms averaged over samples, (M,); the KL of the weights in closed form.
-
-        `x` (rows, *input_shape) and `y` (rows, …) are all rows or a minibatch, `factor` = m / rows; `c_temp` is the
-        temperature of the structure prior. `row_weights` (M, rows) weigh the rows of each member in the likelihood;
-        `against` is the set P, `Bound.against` in the dtype and on the device of the parameters.
-        """
-        draw, output, structure = self._forward(parameters, noise, x, c_temp, indices, against)
-        log_likelihood = factor * self._log_likelihood(parameters, y, output, row_weights).mean(1)
-        kl = self._weights_kl(parameters, draw, x, indices, sampled=False)
+    def terms(self, parameters: Parameters, at: BoundInputs) -> Terms:
+        """Terms averaged over samples, (M,); the KL of the weights in closed form."""
+        draw, output, structure = self._forward(parameters, at.noise, at.x, at.c_temp, at.indices, at.against)
+        log_likelihood = at.factor * self._log_likelihood(parameters, at.y, output, at.row_weights).mean(1)
+        kl = self._weights_kl(parameters, draw, at.x, at.indices, sampled=False)
         none = torch.zeros_like(kl)
         return Terms(
             log_likelihood,
             kl,
             none if structure.log_ratio is None else structure.log_ratio.mean(1),
             none if structure.divergence is None else structure.divergence.mean(1),
-            self.prior.log_hyperprior(parameters, x, indices.groups),
+            self.prior.log_hyperprior(parameters, at.x, at.indices.groups),
         )
 
-    def sample_terms(
-        self,
-        parameters: Parameters,
-        noise: Noise,
-        x: Tensor,
-        y: Tensor,
-        c_temp: Tensor,
-        indices: Indices,
-        row_weights: Tensor | None = None,
-        against: AgainstTensors | None = None,
-        row_weight: float = 1.0,
-    ) -> Terms:
+    def sample_terms(self, parameters: Parameters, at: BoundInputs) -> Terms:
         """Terms of every sample, (M, S), whose means over samples are those of `terms`.
 
         The KLs are log q − log p at the sample, which makes the sum constant where q is the exact posterior; they
-        are closed forms for what is integrated. Every row counts `row_weight` times in the likelihood.
+        are closed forms for what is integrated.
         """
-        draw, output, structure = self._forward(parameters, noise, x, c_temp, indices, against)
-        log_likelihood = row_weight * self._log_likelihood(parameters, y, output, row_weights)
-        kl = self._weights_kl(parameters, draw, x, indices, sampled=True)
+        draw, output, structure = self._forward(parameters, at.noise, at.x, at.c_temp, at.indices, at.against)
+        log_likelihood = at.factor * self._log_likelihood(parameters, at.y, output, at.row_weights)
+        kl = self._weights_kl(parameters, draw, at.x, at.indices, sampled=True)
         kl = kl if kl.ndim == 2 else kl.unsqueeze(1)
         none = torch.zeros_like(kl)
         values = (
@@ -209,17 +212,15 @@ class Bound:
             kl,
             none if structure.log_ratio is None else structure.log_ratio,
             none if structure.divergence is None else structure.divergence,
-            self.prior.log_hyperprior(parameters, x, indices.groups).unsqueeze(1),
+            self.prior.log_hyperprior(parameters, at.x, at.indices.groups).unsqueeze(1),
         )
         shape = torch.broadcast_shapes(*(value.shape for value in values))
         return Terms(*(value.expand(shape) for value in values))
 
-    def row_log_likelihood(
-        self, parameters: Parameters, noise: Noise, x: Tensor, y: Tensor, c_temp: Tensor, indices: Indices
-    ) -> Tensor:
+    def row_log_likelihood(self, parameters: Parameters, at: BoundInputs) -> Tensor:
         """log p(y_i | f_i) of every sample and row, or its expectation over what is integrated: (M, S, rows)."""
-        output = self._forward(parameters, noise, x, c_temp, indices)[1]
-        return self._row_log_likelihood(parameters, y, output)
+        output = self._forward(parameters, at.noise, at.x, at.c_temp, at.indices)[1]
+        return self._row_log_likelihood(parameters, at.y, output)
 
     def log_likelihood_of_outputs(self, parameters: Parameters, y: Tensor, outputs: Tensor) -> Tensor:
         """log p(y_i | f_i), (M, S, rows), of outputs (M, S, rows, *out_shape) for the targets y (rows, …)."""
@@ -227,7 +228,7 @@ class Bound:
 
     def output_curvature(self, parameters: Parameters, y: Tensor, outputs: Tensor) -> Tensor:
         """−∂²log p(y_i | f_i)/∂f_i², (M, rows, out, out), at outputs (M, 1, rows, *out_shape) for targets y."""
-        own, of_y = self.likelihood_parameters(parameters), 0 if self.own_rows else None
+        own, of_y = parameters.theta.likelihood, 0 if self.own_rows else None
 
         def of_part(likelihood: GuardedLikelihood, numbers: Sequence[int] | slice) -> Tensor:
             given = {name: value[numbers] for name, value in own.items()}
@@ -246,23 +247,29 @@ class Bound:
         return self._forward(parameters, noise, x, c_temp, indices)[1]
 
     @cached_property
-    def parameters(self) -> dict[str, Parameter]:
-        """What each parameter is, by name."""
-        return {
-            **self.weights.parameters,
-            **self.prior.parameters,
-            **self.structure.parameters,
-            **{name: Parameter(Role.LIKELIHOOD) for name in self.likelihood_names.values()},
-            **{mask_name(group): Parameter(Role.MASK, number) for number, group in enumerate(self.weights.groups)},
-        }
+    def described(self) -> Tree[Parameter]:
+        """What each parameter is."""
+        names, (of_q, of_temperature, of_prior) = self.likelihood.parameters(self.out_shape), self.structure.described
+        likelihood = {name: Parameter(f"likelihood/{name}", Role.LIKELIHOOD) for name in names}
+        groups = enumerate(self.weights.groups)
+        return Tree(
+            Theta(self.weights.described, of_q, of_temperature, likelihood),
+            Hyper(self.prior.described, of_prior),
+            tuple(Parameter(f"kept/{group.name}", Role.MASK, number) for number, group in groups),
+        )
 
-    def owners(self) -> dict[str, int | None]:
-        """For every parameter the weight group whose slots are its first axis; None where it runs over members."""
-        return {name: parameter.group for name, parameter in self.parameters.items()}
+    @cached_property
+    def by_label(self) -> dict[str, Parameter]:
+        """What each parameter is, by its label."""
+        return by_label(self.described, self.described)
 
-    def likelihood_parameters(self, parameters: Parameters) -> Parameters:
-        """The likelihood's own parameters by their names, (M, …)."""
-        return {name: parameters[held] for name, held in self.likelihood_names.items()}
+    def labelled(self, parameters: Parameters) -> Named:
+        """The parameters by their labels."""
+        return by_label(self.described, parameters)
+
+    def of_labels(self, values: Mapping[str, Tensor]) -> Parameters:
+        """The parameters that are given by label."""
+        return of_labels(self.described, values)
 
     def _forward(
         self,
@@ -290,11 +297,9 @@ class Bound:
         held = parameters if kept is None else kept.masked(parameters)
         precision = self.prior.log_precision(parameters, like, indices.groups)
         of_factors = self.divergence.sampled if sampled else self.divergence.expected
-        total = like.new_zeros(self.population.size)
-        for number, part in enumerate(of_factors(held, precision, draw, kept)):
-            part = to_members(part, indices.groups[self.weights.factors[number].groups[0]])
-            total = part if number == 0 else total + part
-        return total
+        parts = zip(self.weights.factors, of_factors(held, precision, draw, kept), strict=True)
+        found = [to_members(part, indices.groups[factor.groups[0]]) for factor, part in parts]
+        return reduce(torch.add, found) if found else like.new_zeros(self.population.size)
 
     def _linear_variance(self, draw: Draw, gamma: Sequence[Tensor | None], x: Tensor, indices: Indices) -> Tensor:
         """Var f of f linear in weights of covariance C Cᵀ: Σ_k (f(C_k) − f(0))² over the columns of every factor."""
@@ -304,15 +309,13 @@ class Bound:
             return network.forward(weights, none, gamma, x, indices.edges, self.own_rows).mean
 
         zeros = [{name: torch.zeros_like(value) for name, value in weights.items()} for weights in draw.weights]
-        offset, total = output(zeros), None
+        offset, parts = output(zeros), []
         for factor in self.weights.factors:
             columns = [*zeros]
             for number in factor.groups:
                 columns[number] = draw.columns[number] or {}
-            variance = (output(columns) - offset).square().sum(1, keepdim=True)
-            total = variance if total is None else total + variance
-        assert total is not None
-        return total
+            parts.append((output(columns) - offset).square().sum(1, keepdim=True))
+        return reduce(torch.add, parts)
 
     def _log_likelihood(
         self, parameters: Parameters, y: Tensor, output: Output, row_weights: Tensor | None = None
@@ -323,7 +326,7 @@ class Bound:
 
     def _row_log_likelihood(self, parameters: Parameters, y: Tensor, output: Output) -> Tensor:
         """The log likelihood of every row, (M, S, rows)."""
-        own = self.likelihood_parameters(parameters)
+        own = parameters.theta.likelihood
         if len(self.same_density) == 1:
             return self._log_likelihood_of_rows(self.likelihoods[0], own, y, output)
         found = []
@@ -335,9 +338,7 @@ class Bound:
         order = np.argsort(np.concatenate(self.same_density)).tolist()
         return torch.cat(found)[order]
 
-    def _log_likelihood_of_rows(
-        self, likelihood: GuardedLikelihood, own: Parameters, y: Tensor, output: Output
-    ) -> Tensor:
+    def _log_likelihood_of_rows(self, likelihood: GuardedLikelihood, own: Named, y: Tensor, output: Output) -> Tensor:
         """The same under one likelihood."""
         of_y = 0 if self.own_rows else None
         if output.variance is None:

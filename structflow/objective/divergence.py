@@ -19,12 +19,13 @@ one whose edges were, one by one, in others; the mixture's log-sum-exp runs over
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.utils._pytree import tree_map
 
 from ..plugins import Space, metaparameter_at
 from ..spec.models import Against, Spec
@@ -36,9 +37,32 @@ OFS: tuple[Of, ...] = ("prior", "posterior")
 SMOOTHING = 0.05
 """Probability ε that a structure which a regime repels from leaves for other choices, on each edge."""
 
-AgainstTensors = dict[str, Tensor]
-"""Inputs of the compiled program. For relaxed p' `<of>/relaxed/<edge>` log s (P, K) and `<of>/relaxed/temperature`
-(P,), for structures `<of>/rounded/<edge>` their probabilities (P, K); and for both `…/live` (P,) in {0, 1}."""
+
+class RelaxedSet(NamedTuple):
+    """Relaxed p': log s (P, K) by edge, temperatures (P,), and which are `live`, (P,) in {0, 1}."""
+
+    log_concentration: dict[str, Tensor]
+    temperature: Tensor
+    live: Tensor
+
+
+class RoundedSet(NamedTuple):
+    """Structures: the probabilities (P, K) of their functions by edge, and which are `live`, (P,) in {0, 1}."""
+
+    probabilities: dict[str, Tensor]
+    live: Tensor
+
+
+class AgainstTensors(NamedTuple):
+    """The set P as inputs of the compiled program, by whose divergence it is; parts that are empty are left out."""
+
+    relaxed: dict[Of, RelaxedSet]
+    rounded: dict[Of, RoundedSet]
+
+    def to(self, device: torch.device, dtype: torch.dtype) -> AgainstTensors:
+        """The same on a device."""
+        moved: AgainstTensors = tree_map(lambda value: value.to(device, dtype), self)
+        return moved
 
 
 @dataclass(frozen=True)
@@ -82,37 +106,30 @@ class AgainstSet:
         """The structures from which the divergence is that of the prior, or of the posterior."""
         return [entry for entry in self.entries if entry.of == of and entry.structure]
 
-    @property
-    def signature(self) -> str:
-        """What a compiled program depends on."""
-        return repr((self.form, [(places(self.relaxed(of)), places(self.rounded(of))) for of in OFS]))
-
     def tensors(self, edges: Sequence[ChoiceEdge], all_names: Mapping[str, Sequence[str]]) -> AgainstTensors:
         """The distributions as tensors in float64; `all_names` are the functions of every edge in spec order."""
-        found: AgainstTensors = {}
+        found = AgainstTensors({}, {})
         for of in OFS if edges else ():
             relaxed, rounded = filled(self.relaxed(of)), filled(self.rounded(of))
-            for edge in edges:
-                if relaxed:
-                    rows = [log_concentration(entry, edge, all_names[edge.key]) for entry in relaxed]
-                    found[f"{of}/relaxed/{edge.key}"] = torch.tensor(rows, dtype=torch.float64)
-                if rounded:
-                    rows = [rounding_probabilities(entry, edge) for entry in rounded]
-                    found[f"{of}/rounded/{edge.key}"] = torch.tensor(rows, dtype=torch.float64)
             if relaxed:
-                temperatures = [entry.temperature or self.temperature for entry in relaxed]
-                found[f"{of}/relaxed/temperature"] = torch.tensor(temperatures, dtype=torch.float64)
-                found[f"{of}/relaxed/live"] = (torch.arange(len(relaxed)) < len(self.relaxed(of))).double()
+                found.relaxed[of] = RelaxedSet(
+                    {edge.key: rows(log_concentration(each, edge, all_names[edge.key]) for each in relaxed)
+                     for edge in edges},
+                    rows(entry.temperature or self.temperature for entry in relaxed),
+                    rows(float(place < len(self.relaxed(of))) for place in range(len(relaxed))),
+                )  # fmt: skip
             if rounded:
-                found[f"{of}/rounded/live"] = (torch.arange(len(rounded)) < len(self.rounded(of))).double()
+                found.rounded[of] = RoundedSet(
+                    {edge.key: rows(rounding_probabilities(entry, edge) for entry in rounded) for edge in edges},
+                    rows(float(place < len(self.rounded(of))) for place in range(len(rounded))),
+                )
         return found
 
     def relaxed_divergence(
         self,
-        of: Of,
+        relaxed: RelaxedSet,
         family: GuardedDistribution,
         edges: Sequence[ChoiceEdge],
-        tensors: AgainstTensors,
         coordinates: Mapping[str, Tensor],
         log_density: Tensor,
     ) -> Tensor:
@@ -120,22 +137,22 @@ class AgainstSet:
 
         `coordinates` are (M, S, K) for every edge, `log_density` (M, S) is that of the distribution they are from.
         """
-        temperature = tensors[f"{of}/relaxed/temperature"].reshape(-1, 1, 1)
+        temperature = relaxed.temperature.reshape(-1, 1, 1)
         joint = torch.stack(
             [
                 family.log_prob(
                     edge.space,
-                    tensors[f"{of}/relaxed/{edge.key}"].unsqueeze(1).unsqueeze(1),
+                    relaxed.log_concentration[edge.key].unsqueeze(1).unsqueeze(1),
                     temperature,
                     coordinates[edge.key].unsqueeze(0),
                 )
                 for edge in edges
             ]
         ).sum(0)
-        return self._from(log_density, joint, tensors[f"{of}/relaxed/live"].reshape(-1, 1, 1))
+        return self._from(log_density, joint, relaxed.live.reshape(-1, 1, 1))
 
     def rounded_divergence(
-        self, of: Of, edges: Sequence[ChoiceEdge], tensors: AgainstTensors, probabilities: Mapping[str, Tensor]
+        self, rounded: RoundedSet, edges: Sequence[ChoiceEdge], probabilities: Mapping[str, Tensor]
     ) -> Tensor:
         """−H(π) − log Σ_v π(v) p'(v) for the mixture of all p', or its sum over them: (M,).
 
@@ -143,7 +160,7 @@ class AgainstSet:
         """
         overlap, entropy = [], []
         for edge in edges:
-            pi, p = probabilities[edge.key].unsqueeze(0), tensors[f"{of}/rounded/{edge.key}"].unsqueeze(1)
+            pi, p = probabilities[edge.key].unsqueeze(0), rounded.probabilities[edge.key].unsqueeze(1)
             own = torch.special.entr(pi)
             if edge.space == "any":
                 overlap.append((pi * p + (1 - pi) * (1 - p)).log().sum(-1))
@@ -152,7 +169,7 @@ class AgainstSet:
                 overlap.append((pi * p).sum(-1).log())
             entropy.append(own.sum(-1).squeeze(0))
         negative_entropy = -torch.stack(entropy).sum(0)
-        return self._from(negative_entropy, torch.stack(overlap).sum(0), tensors[f"{of}/rounded/live"].reshape(-1, 1))
+        return self._from(negative_entropy, torch.stack(overlap).sum(0), rounded.live.reshape(-1, 1))
 
     def _from(self, own: Tensor, joint: Tensor, live: Tensor) -> Tensor:
         """`own` minus the log of the mean over live p' of exp(joint), or Σ (own − joint); p' is the first axis."""
@@ -160,6 +177,11 @@ class AgainstSet:
             return torch.where(live > 0, own.unsqueeze(0) - joint, torch.zeros_like(joint)).sum(0)
         weighed = torch.where(live > 0, joint, torch.full_like(joint, -math.inf))
         return own - (weighed.logsumexp(0) - live.sum().log())
+
+
+def rows(values: Iterable[float] | Iterable[list[float]]) -> Tensor:
+    """Values of each p', in float64."""
+    return torch.tensor([*values], dtype=torch.float64)
 
 
 def places(entries: Sequence[Against]) -> int:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from ..plugins import Space, StructureDistribution
+from ..plugins import Space, StructureDistribution, StructureOptions
 from ..plugins.calling import Calling, broken_contract
 
 
@@ -53,7 +52,7 @@ class GuardedDistribution:
         leading = torch.broadcast_shapes(log_concentration.shape[:-1], chosen.shape[:-1])
         return self._checked("vertex_log_prob", found, log_concentration, leading)
 
-    def prior_log_concentration(self, space: Space, options: Any, n_functions: int) -> list[float]:
+    def prior_log_concentration(self, space: Space, options: StructureOptions, n_functions: int) -> list[float]:
         """Starting log s of the prior, K numbers."""
         method = "prior_log_concentration"
         with Calling(self.plugin, method):
@@ -62,7 +61,7 @@ class GuardedDistribution:
             raise broken_contract(self.plugin, method, repr(found), f"{n_functions} finite numbers, one a function")
         return found
 
-    def _checked(self, method: str, found: Any, like: Tensor, shape: tuple[int, ...]) -> Tensor:
+    def _checked(self, method: str, found: object, like: Tensor, shape: tuple[int, ...]) -> Tensor:
         """A tensor of this shape, in the dtype and on the device of the arguments."""
         if not isinstance(found, Tensor):
             raise broken_contract(self.plugin, method, type(found).__name__, f"a tensor of shape {tuple(shape)}")

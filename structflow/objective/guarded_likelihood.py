@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from ..plugins import Likelihood, Shape, TargetKind
+from ..plugins import Likelihood, Options, Shape, TargetKind
 from ..plugins.calling import Calling, broken_contract
-
-Parameters = dict[str, Tensor]
+from .parameters import Named
 
 
 class GuardedLikelihood:
@@ -25,7 +23,7 @@ class GuardedLikelihood:
     def __init__(self, plugin: Likelihood):
         self.plugin = plugin
         self.type = plugin.type
-        self.options: Any = plugin.options
+        self.options: Options = plugin.options
         self.target: TargetKind = plugin.target
         self.target_scale: np.ndarray = plugin.target_scale
         self.is_normal: bool = plugin.is_normal
@@ -45,7 +43,7 @@ class GuardedLikelihood:
         """Starting values of the learned parameters by name, in float64."""
         method, expected = "parameters", "finite numbers by the names of the parameters"
         with Calling(type(self.plugin), method):
-            found: Any = self.plugin.parameters(out_shape)
+            found: object = self.plugin.parameters(out_shape)
         if not isinstance(found, Mapping) or not all(isinstance(name, str) for name in found):
             raise self._broken(method, repr(found), expected)
         arrays = {name: numbers(value) for name, value in found.items()}
@@ -54,32 +52,32 @@ class GuardedLikelihood:
             raise self._broken(method, f"{found[wrong[0]]!r} for {wrong[0]!r}", expected)
         return {name: array for name, array in arrays.items() if array is not None}
 
-    def log_prob(self, parameters: Parameters, y: Tensor, f: Tensor) -> Tensor:
+    def log_prob(self, parameters: Named, y: Tensor, f: Tensor) -> Tensor:
         """log p(y_i | f_i), (rows,), of one member."""
         with Calling(type(self.plugin), "log_prob"):
             found = self.plugin.log_prob(parameters, y, f)
         return self._rows("log_prob", found, f)
 
-    def expected_log_prob(self, parameters: Parameters, y: Tensor, mean: Tensor, variance: Tensor) -> Tensor:
+    def expected_log_prob(self, parameters: Named, y: Tensor, mean: Tensor, variance: Tensor) -> Tensor:
         """E log p(y_i | f_i), (rows,), of one member."""
         with Calling(type(self.plugin), "expected_log_prob"):
             found = self.plugin.expected_log_prob(parameters, y, mean, variance)
         return self._rows("expected_log_prob", found, mean)
 
-    def curvature(self, parameters: Parameters, y: Tensor, f: Tensor) -> Tensor:
+    def curvature(self, parameters: Named, y: Tensor, f: Tensor) -> Tensor:
         """−∂²log p(y_i | f_i)/∂f_i², (rows, out, out), of one member."""
         with Calling(type(self.plugin), "curvature"):
-            found: Any = self.plugin.curvature(parameters, y, f)
+            found: object = self.plugin.curvature(parameters, y, f)
         width = f[0].numel()
         if not isinstance(found, Tensor) or tuple(found.shape) != (len(f), width, width) or found.dtype != f.dtype:
             expected = f"{(len(f), width, width)} in {f.dtype}, a matrix a row over the flattened output"
             raise self._broken("curvature", kind_of_value(found), expected)
         return found
 
-    def moments(self, parameters: Parameters, f: Tensor) -> tuple[Tensor, Tensor]:
+    def moments(self, parameters: Named, f: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and variance of y given f, (rows, …) each, of one member."""
         with Calling(type(self.plugin), "moments"):
-            found: Any = self.plugin.moments(parameters, f)
+            found: object = self.plugin.moments(parameters, f)
         expected = "a mean and a variance, tensors of one shape (rows, …) in the dtype and on the device of f"
         if not isinstance(found, tuple | list) or len(found) != 2:
             raise self._broken("moments", kind_of_value(found), expected)
@@ -92,10 +90,10 @@ class GuardedLikelihood:
             raise self._broken("moments", shapes, f"{expected}; there are {len(f)} rows")
         return mean, variance
 
-    def draw(self, parameters: Parameters, f: Tensor, generator: np.random.Generator) -> np.ndarray:
+    def draw(self, parameters: Named, f: Tensor, generator: np.random.Generator) -> np.ndarray:
         """One draw of y given f for every row."""
         with Calling(type(self.plugin), "draw"):
-            found: Any = self.plugin.draw(parameters, f, generator)
+            found: object = self.plugin.draw(parameters, f, generator)
         if not isinstance(found, np.ndarray) or found.dtype.kind not in "biuf" or found.shape[:1] != (len(f),):
             raise self._broken("draw", kind_of_value(found), f"an array of numbers, one row for each of {len(f)} rows")
         return found
@@ -103,7 +101,7 @@ class GuardedLikelihood:
     def metrics(self, y: np.ndarray, prediction: np.ndarray) -> dict[str, float]:
         """Metrics of the mean prediction by name."""
         with Calling(type(self.plugin), "metrics"):
-            found: Any = self.plugin.metrics(y, prediction)
+            found: object = self.plugin.metrics(y, prediction)
         if not isinstance(found, Mapping):
             raise self._broken("metrics", kind_of_value(found), "a dictionary of numbers by their names")
         metrics = {}
@@ -114,7 +112,7 @@ class GuardedLikelihood:
             metrics[name] = float(number)
         return metrics
 
-    def _rows(self, method: str, found: Any, f: Tensor) -> Tensor:
+    def _rows(self, method: str, found: object, f: Tensor) -> Tensor:
         """What is to be one number a row, in the dtype and on the device of f."""
         if not isinstance(found, Tensor):
             raise self._broken(method, kind_of_value(found), "a tensor (rows,)")
@@ -130,7 +128,7 @@ class GuardedLikelihood:
         return broken_contract(type(self.plugin), method, got, expected)
 
 
-def numbers(value: Any, finite: bool = True) -> np.ndarray | None:
+def numbers(value: object, finite: bool = True) -> np.ndarray | None:
     """A value as an array in float64; None where it isn't made of numbers, finite ones unless otherwise said."""
     try:
         array = np.asarray(value.detach().cpu() if isinstance(value, torch.Tensor) else value)
@@ -141,7 +139,7 @@ def numbers(value: Any, finite: bool = True) -> np.ndarray | None:
     return array.astype(np.float64)
 
 
-def kind_of_value(value: Any) -> str:
+def kind_of_value(value: object) -> str:
     """What was got, in a message: of tensors and arrays their shape and dtype."""
     if isinstance(value, Tensor | np.ndarray):
         device = f" on {value.device}" if isinstance(value, Tensor) else ""

@@ -40,7 +40,7 @@ def inherit(fresh: Parameters, bound: Bound, parent: Trained, pairs: Mapping[int
     own, earlier, known = unstack(fresh, bound), unstack(parent.parameters, parent.bound), informed(parent)
     layout, origin = bound.population.layout, parent.bound.population.layout
     shapes, shapes_before = ([(each.name, dict(each.shapes)) for each in one.groups] for one in (layout, origin))
-    of_children, of_parents = bound.parameters, parent.bound.parameters
+    of_children, of_parents = bound.by_label, parent.bound.by_label
     for child, number in pairs.items():
         for name in own[child].keys() & earlier[number].keys():
             of_child, of_parent = of_children[name], of_parents[name]
@@ -49,7 +49,7 @@ def inherit(fresh: Parameters, bound: Bound, parent: Trained, pairs: Mapping[int
                 own[child][name] = with_concentrations(value, before, layout, origin, of_child.edge)
                 continue
             if of_child.group is not None and of_parent.group is not None:
-                may_differ = of_child.role is Role.PRECISION and bound.prior.grouping == "per_function"
+                may_differ = of_child.role is Role.PRECISION and bound.prior.options.grouping == "per_function"
                 fits = may_differ or shapes[of_child.group] == shapes_before[of_parent.group]
                 fits = fits and (of_child.role is not Role.WEIGHTS or bool(known[of_parent.group][number]))
             else:  # parameters of all weights together are those of the same weights, or aren't inherited
@@ -68,7 +68,7 @@ def informed(parent: Trained) -> list[Tensor]:
     if weights.family.plugin.joint:
         return [torch.ones(population.size)] * len(population.groups)
     means, variances = weights.moments(parent.parameters)
-    like = next(iter(parent.parameters.values())).new_zeros(()) if parent.parameters else torch.zeros(())
+    like = torch.zeros((), dtype=torch.float64)
     groups = population.indices.groups
     precisions = parent.bound.prior.log_precision(parent.parameters, like, groups)
     found = []

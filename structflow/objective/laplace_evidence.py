@@ -10,6 +10,7 @@ likelihood's own parameters, is that at fixed w* and J: with Σ = H⁻¹ held,
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -18,7 +19,7 @@ from torch import Tensor
 from ..distributions.curved_normal import CurvedNormal
 from ..distributions.normal import HALF_LOG_TWO_PI
 from .linearised import Linearised
-from .parameters import Parameters
+from .parameters import Parameters, Role
 
 
 @dataclass
@@ -34,22 +35,26 @@ class LaplaceEvidence:
             count = self.linearised.vectors.used.to(self.linearised.counts).sum(1)
             return self._joint(parameters) + count * HALF_LOG_TWO_PI - 0.5 * found.log_determinant
 
-    def gradient(self, parameters: Parameters, of_h: list[str]) -> Parameters:
-        """d/dh of the sum over members of the approximation and log p(h), for the parameters named in `of_h`.
+    def gradient(self, parameters: Parameters, of_h: Sequence[Role]) -> Parameters:
+        """d/dh of the sum over members of the approximation and log p(h), for h of these roles and 0 for the rest.
 
         NaN and infinite numbers are 0.
         """
+        bound = self.linearised.vectors.bound
         with torch.no_grad():
             by_prior, by_outputs = self._of_curvature(parameters)
-        held = {name: value.detach() for name, value in parameters.items()}
-        free = {name: held[name].clone().requires_grad_() for name in of_h}
-        at = {**held, **free}
+        held = {label: value.detach() for label, value in bound.labelled(parameters).items()}
+        free = {
+            label: value.clone().requires_grad_() for label, value in held.items() if bound.by_label[label].role in of_h
+        }
+        at = bound.of_labels({**held, **free})
         with torch.enable_grad():
             log_precision = self.linearised.vectors.with_parameters(at).log_precision
             total = self._joint(at).sum() + self._log_hyperprior(at).sum() - 0.5 * (by_prior * log_precision).sum()
             total = total - 0.5 * self._output_term(at, by_outputs)
             found = torch.autograd.grad(total, list(free.values()), allow_unused=True, materialize_grads=True)
-        return {name: value.nan_to_num(0.0, 0.0, 0.0) for name, value in zip(of_h, found, strict=True)}
+        slopes = {label: value.nan_to_num(0.0, 0.0, 0.0) for label, value in zip(free, found, strict=True)}
+        return bound.of_labels({label: torch.zeros_like(value) for label, value in held.items()} | slopes)
 
     def _joint(self, parameters: Parameters) -> Tensor:
         """log p(y | w*, h) + log p(w* | h), (M,)."""
@@ -73,7 +78,7 @@ class LaplaceEvidence:
         linearised, used = self.linearised, self.linearised.vectors.used
         if linearised.is_fixed:
             found = linearised.determined(parameters)
-            depends = bool(linearised.vectors.bound.likelihood_names)
+            depends = bool(linearised.vectors.bound.described.theta.likelihood)
             return found.by_prior.where(used, 0.0), found.by_outputs if depends else None
         normal, counts = linearised.normal(parameters), linearised.counts[:, :, None, None]
         by_prior = (linearised.precision(parameters) * normal.variance).where(used, 0.0)

@@ -8,17 +8,14 @@ with D the divergence from the set P. All tensors are (M,), the metaparameters 0
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from torch import Tensor
 
 from .bound import Terms
 
-METAPARAMETERS = ("c_reg", "c_train", "c_prior", "c_comb", "c_temp")
 
-
-@dataclass(frozen=True)
-class Metaparameters:
+class Metaparameters(NamedTuple):
     """Their values at one step."""
 
     c_reg: Tensor
@@ -27,10 +24,8 @@ class Metaparameters:
     c_comb: Tensor
     c_temp: Tensor
 
-    @classmethod
-    def of_row(cls, row: Tensor) -> Metaparameters:
-        """From one tensor in the order of `METAPARAMETERS`."""
-        return cls(*row.unbind())
+
+METAPARAMETERS = Metaparameters._fields
 
 
 def inner_level(terms: Terms, at: Metaparameters) -> Tensor:

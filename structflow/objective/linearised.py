@@ -110,7 +110,7 @@ class Linearised:
         all rows, or doesn't depend on h.
         """
         bound = self.vectors.bound
-        return bound.likelihood.is_normal or not bound.likelihood_names
+        return bound.likelihood.is_normal or not bound.described.theta.likelihood
 
     @cached_property
     def outputs(self) -> Tensor:
@@ -162,13 +162,13 @@ class Linearised:
         """The number of the precision (m, n) of each weight of the members of a part, and how many there are."""
         vectors = self.vectors
         prior, places = vectors.bound.prior, vectors.places[part.numbers, : part.size]
-        if prior.learned and prior.grouping == "per_parameter":
+        if prior.learned and prior.options.grouping == "per_parameter":
             return None, 0
         ends = torch.tensor([group.size for group in vectors.bound.population.layout.groups]).cumsum(0)
         of_weight = torch.searchsorted(ends.to(places), places, right=True)
         changes = of_weight[:, 1:] != of_weight[:, :-1]
         numbers = torch.nn.functional.pad(changes.cumsum(1), (1, 0))
-        if prior.grouping == "shared" or not prior.learned:
+        if prior.options.grouping == "shared" or not prior.learned:
             numbers = torch.zeros_like(numbers)
         used = vectors.used[part.numbers, : part.size]
         count = int(numbers.where(used, 0).max()) + 1

@@ -5,18 +5,19 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, cast
+from functools import reduce
+from typing import Literal, cast
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from ..model.population import Population
-from ..plugins import Space
-from .divergence import AgainstSet, AgainstTensors, ChoiceEdge
+from ..plugins import Space, StructureOptions
+from .divergence import AgainstSet, AgainstTensors, ChoiceEdge, RelaxedSet
 from .guarded_distribution import GuardedDistribution
 from .noise import NoiseField
-from .parameters import Parameter, Parameters, Role
+from .parameters import Named, Parameter, Parameters, Role
 
 NOTHING = AgainstSet((), "mixture", 1.0)
 
@@ -35,9 +36,9 @@ class StructureDraw:
 
 @dataclass(frozen=True)
 class StructureSamples:
-    """Samples of q(Γ): coordinates (M, S, K) for every edge, and log q of each sample, (M, S)."""
+    """Samples of q(Γ), or p(Γ): coordinates (M, S, K) for every edge, and the log density of each sample, (M, S)."""
 
-    coordinates: dict[str, Tensor]
+    coordinates: Named
     log_posterior: Tensor
 
 
@@ -45,14 +46,14 @@ class StructureSamples:
 class StructureTerms:
     """The distributions of one population.
 
-    Parameters of q: `structure/<edge>` = log s_q (M, K) and, where learned, `structure_temperature` = log θ_temp
-    (M,). Hyperparameters, where learned: `prior_structure/<edge>` (M, K), whose mean over K is taken away for
-    `one`, because s and t·s are the same prior. K counts the functions that are open.
+    Parameters of q: log s_q (M, K) of every edge and, where learned, log θ_temp (M,). Hyperparameters, where learned:
+    log s (M, K) of every edge, whose mean over K is taken away for `one`, because s and t·s are the same prior. K
+    counts the functions that are open.
     """
 
     population: Population
     family: GuardedDistribution
-    options: Any
+    options: StructureOptions
     temperature: float | Literal["learned"]
     start_temperature: float
     against: AgainstSet = field(default=NOTHING)
@@ -78,39 +79,35 @@ class StructureTerms:
         return self.against.tensors(self.edges(), names)
 
     @property
-    def parameters(self) -> dict[str, Parameter]:
-        """What each parameter is, by name."""
-        edges, found = self.edges(), {}
-        for edge in edges:
-            found[f"structure/{edge.key}"] = Parameter(Role.STRUCTURE, edge=edge.index)
-            if self.options.learned:
-                found[f"prior_structure/{edge.key}"] = Parameter(Role.STRUCTURE_PRIOR, edge=edge.index)
-        if edges and self.temperature == "learned":
-            found["structure_temperature"] = Parameter(Role.STRUCTURE_TEMPERATURE)
-        return found
+    def described(self) -> tuple[dict[str, Parameter], tuple[Parameter, ...], dict[str, Parameter]]:
+        """What each parameter of q is, and its temperature, and each hyperparameter."""
+        edges = self.edges()
+        learned = edges if self.options.learned else []
+        return (
+            {edge.key: Parameter(f"structure/{edge.key}", Role.STRUCTURE, edge=edge.index) for edge in edges},
+            (Parameter("structure_temperature", Role.STRUCTURE_TEMPERATURE),) * self._learns_temperature,
+            {
+                edge.key: Parameter(f"prior_structure/{edge.key}", Role.STRUCTURE_PRIOR, edge=edge.index)
+                for edge in learned
+            },
+        )
 
-    def start(self) -> Parameters:
-        """q starts at the prior."""
-        members = self.population.size
-        parameters: Parameters = {}
-        for edge in self.edges():
-            row = self._prior_row(edge)
-            parameters[f"structure/{edge.key}"] = torch.tensor([row] * members, dtype=torch.float64)
-        if parameters and self.temperature == "learned":
-            value = math.log(self.start_temperature)
-            parameters["structure_temperature"] = torch.full((members,), value, dtype=torch.float64)
-        return parameters
+    @property
+    def _learns_temperature(self) -> bool:
+        return self.temperature == "learned" and bool(self.population.choice_edges)
 
-    def start_hyperparameters(self) -> Parameters:
+    def start(self) -> tuple[Named, tuple[Tensor, ...]]:
+        """q starts at the prior: log s by edge, and log θ_temp where it is learned."""
+        temperature = torch.full((self.population.size,), math.log(self.start_temperature), dtype=torch.float64)
+        return {edge.key: self._prior_rows(edge) for edge in self.edges()}, (temperature,) * self._learns_temperature
+
+    def start_hyperparameters(self) -> Named:
         """log s of the prior, where it is learned."""
-        if not self.options.learned:
-            return {}
-        return {
-            f"prior_structure/{edge.key}": torch.tensor(
-                [self._prior_row(edge)] * self.population.size, dtype=torch.float64
-            )
-            for edge in self.edges()
-        }
+        return {edge.key: self._prior_rows(edge) for edge in self.edges() if self.options.learned}
+
+    def _prior_rows(self, edge: ChoiceEdge) -> Tensor:
+        """log s of the prior for every member, (M, K)."""
+        return torch.tensor([self._prior_row(edge)] * self.population.size, dtype=torch.float64)
 
     def _prior_row(self, edge: ChoiceEdge) -> list[float]:
         """log s of the prior, K numbers: those of the open functions among all of the edge, whose places count."""
@@ -139,88 +136,87 @@ class StructureTerms:
         if not edges:
             return StructureDraw(gamma)
         drawn = self.sample(parameters, noise)
-        log_prior: Tensor | None = None
         for edge in edges:
-            coordinates = drawn.coordinates[edge.key]
-            log_s = self.prior_log_concentration(parameters, edge, coordinates)
-            part = self.family.log_prob(edge.space, log_s, prior_temperature, coordinates)
-            log_prior = part if log_prior is None else log_prior + part
-            gamma[edge.index] = self.family.log_gamma(edge.space, coordinates).exp()
-        assert log_prior is not None
+            gamma[edge.index] = self.family.log_gamma(edge.space, drawn.coordinates[edge.key]).exp()
+        log_s = self._log_s_of_prior(parameters, drawn.coordinates)
+        log_prior = self._log_prob(log_s, dict.fromkeys(log_s, prior_temperature), drawn.coordinates)
         divergence: Tensor | None = None
-        if against:
+        if against is not None and (against.relaxed or against.rounded):
             divergence = torch.zeros_like(log_prior)
-            if self.against.relaxed("posterior"):
+            if "posterior" in against.relaxed:
                 divergence = divergence + self.against.relaxed_divergence(
-                    "posterior", self.family, edges, against, drawn.coordinates, drawn.log_posterior
+                    against.relaxed["posterior"], self.family, edges, drawn.coordinates, drawn.log_posterior
                 )
-            if self.against.relaxed("prior"):
-                divergence = divergence + self._prior_divergence(parameters, edges, noise, prior_temperature, against)
+            if "prior" in against.relaxed:
+                of_prior = self._prior_divergence(parameters, noise, prior_temperature, against.relaxed["prior"])
+                divergence = divergence + of_prior
             divergence = divergence + self._rounded_divergence(parameters, edges, against).unsqueeze(1)
         return StructureDraw(gamma, drawn.log_posterior - log_prior, divergence)
 
     def sample(self, parameters: Parameters, noise: Mapping[str, Tensor]) -> StructureSamples:
         """Samples of q(Γ) from uniforms (M, S, K) an edge; there must be an edge with a choice."""
-        coordinates: dict[str, Tensor] = {}
-        log_posterior: Tensor | None = None
-        for edge in self.edges():
-            log_s = parameters[f"structure/{edge.key}"].unsqueeze(1)
-            temperature = self._temperature(parameters, log_s)
-            coordinates[edge.key] = self.family.sample(edge.space, log_s, temperature, noise[f"structure/{edge.key}"])
-            part = self.family.log_prob(edge.space, log_s, temperature, coordinates[edge.key])
-            log_posterior = part if log_posterior is None else log_posterior + part
-        assert log_posterior is not None
-        return StructureSamples(coordinates, log_posterior)
+        log_s = {key: value.unsqueeze(1) for key, value in parameters.theta.structure.items()}
+        temperatures = {key: self._temperature(parameters, value) for key, value in log_s.items()}
+        return self._sampled(log_s, temperatures, {key: noise[f"structure/{key}"] for key in log_s})
+
+    def _sampled(self, log_s: Named, temperatures: Named, uniforms: Named) -> StructureSamples:
+        """Samples of a relaxed distribution, everything by edge."""
+        coordinates = {
+            edge.key: self.family.sample(edge.space, log_s[edge.key], temperatures[edge.key], uniforms[edge.key])
+            for edge in self.edges()
+        }
+        return StructureSamples(coordinates, self._log_prob(log_s, temperatures, coordinates))
+
+    def _log_prob(self, log_s: Named, temperatures: Named, coordinates: Named) -> Tensor:
+        """The log density of samples, (M, S), everything by edge."""
+        parts = [
+            self.family.log_prob(edge.space, log_s[edge.key], temperatures[edge.key], coordinates[edge.key])
+            for edge in self.edges()
+        ]
+        return reduce(torch.add, parts)
+
+    def _log_s_of_prior(self, parameters: Parameters, like: Named) -> Named:
+        """log s of the prior by edge."""
+        return {edge.key: self.prior_log_concentration(parameters, edge, like[edge.key]) for edge in self.edges()}
 
     def _rounded_divergence(self, parameters: Parameters, edges: list[ChoiceEdge], against: AgainstTensors) -> Tensor:
         """The divergence of the rounded structures of p(Γ | h) and q(Γ) from those of P, (M,)."""
-        total = torch.zeros_like(parameters[f"structure/{edges[0].key}"][:, 0])
-        if self.against.rounded("posterior"):
+        total = torch.zeros_like(parameters.theta.structure[edges[0].key][:, 0])
+        if "posterior" in against.rounded:
             chances = self.rounding_probabilities(parameters)
-            total = total + self.against.rounded_divergence("posterior", edges, against, chances)
-        if self.against.rounded("prior"):
-            log_s = {
-                edge.key: self.prior_log_concentration(
-                    parameters, edge, parameters[f"structure/{edge.key}"].unsqueeze(1)
-                ).squeeze(1)
-                for edge in edges
+            total = total + self.against.rounded_divergence(against.rounded["posterior"], edges, chances)
+        if "prior" in against.rounded:
+            like = {key: value.unsqueeze(1) for key, value in parameters.theta.structure.items()}
+            log_s = self._log_s_of_prior(parameters, like)
+            chances = {
+                edge.key: self.family.rounding_probabilities(edge.space, log_s[edge.key].squeeze(1)) for edge in edges
             }
-            chances = {edge.key: self.family.rounding_probabilities(edge.space, log_s[edge.key]) for edge in edges}
-            total = total + self.against.rounded_divergence("prior", edges, against, chances)
+            total = total + self.against.rounded_divergence(against.rounded["prior"], edges, chances)
         return total
 
     def _prior_divergence(
-        self,
-        parameters: Parameters,
-        edges: list[ChoiceEdge],
-        noise: Mapping[str, Tensor],
-        temperature: Tensor,
-        against: AgainstTensors,
+        self, parameters: Parameters, noise: Mapping[str, Tensor], temperature: Tensor, relaxed: RelaxedSet
     ) -> Tensor:
         """The divergence of p(Γ | h) from the relaxed p' of P at samples of p(Γ | h), (M, S)."""
-        density: Tensor | None = None
-        coordinates: dict[str, Tensor] = {}
-        for edge in edges:
-            uniforms = noise[f"prior_structure/{edge.key}"]
-            log_s = self.prior_log_concentration(parameters, edge, uniforms)
-            at = temperature.expand(log_s.shape[:-1])
-            coordinates[edge.key] = self.family.sample(edge.space, log_s, at, uniforms)
-            part = self.family.log_prob(edge.space, log_s, at, coordinates[edge.key])
-            density = part if density is None else density + part
-        assert density is not None
-        return self.against.relaxed_divergence("prior", self.family, edges, against, coordinates, density)
+        edges = self.edges()
+        uniforms = {edge.key: noise[f"prior_structure/{edge.key}"] for edge in edges}
+        log_s = self._log_s_of_prior(parameters, uniforms)
+        drawn = self._sampled(
+            log_s, {key: temperature.expand(value.shape[:-1]) for key, value in log_s.items()}, uniforms
+        )
+        return self.against.relaxed_divergence(relaxed, self.family, edges, drawn.coordinates, drawn.log_posterior)
 
     def rounding_probabilities(self, parameters: Parameters) -> dict[str, Tensor]:
         """q's probability that each open function is picked when γ is rounded, (M, K) an edge with a choice."""
         return {
-            edge.key: self.family.rounding_probabilities(edge.space, parameters[f"structure/{edge.key}"])
+            edge.key: self.family.rounding_probabilities(edge.space, parameters.theta.structure[edge.key])
             for edge in self.edges()
         }
 
     def _temperature(self, parameters: Parameters, like: Tensor) -> Tensor:
         """θ_temp, (M, 1)."""
         if self.temperature == "learned":
-            return parameters["structure_temperature"].exp().unsqueeze(1)
+            return parameters.theta.log_temperature[0].exp().unsqueeze(1)
         return torch.full_like(like[:, :, 0], self.temperature)
 
     def prior_log_concentration(self, parameters: Parameters, edge: ChoiceEdge, like: Tensor) -> Tensor:
@@ -228,5 +224,5 @@ class StructureTerms:
         if not self.options.learned:
             row = self._prior_row(edge)
             return torch.stack([torch.full_like(like[:1, :1, 0], value) for value in row], dim=-1)
-        log_s = parameters[f"prior_structure/{edge.key}"].unsqueeze(1)
+        log_s = parameters.hyper.structure[edge.key].unsqueeze(1)
         return log_s - log_s.mean(-1, keepdim=True) if edge.space == "one" else log_s

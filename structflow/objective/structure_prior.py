@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 
+from ..plugins import StructureOptions
 from ..plugins.registry import registry
 from ..spec.class_prior import ClassPrior
 from ..spec.models import Spec
@@ -32,7 +32,7 @@ def log_priors(structures: Sequence[Structure], space: StructureSpace, spec: Spe
     return [prior.log_probability(structure) for structure in structures]
 
 
-def log_weights(edge: EdgeChoice, family: GuardedDistribution, options: Any) -> list[float]:
+def log_weights(edge: EdgeChoice, family: GuardedDistribution, options: StructureOptions) -> list[float]:
     """Of every open function of an edge the log probability that it is chosen, for `any` the log odds that it is."""
     assert edge.space != "all"
     whole = edge.whole

@@ -20,6 +20,7 @@ from ..model.start import started
 from .bound import Bound
 from .kept_weights import KeptWeights
 from .noise import NoiseField, NoiseLayout, noise_source
+from .parameters import Parameters
 from .weights_posterior import Factor, GroupValues
 
 PRIOR_SAMPLES = 1024
@@ -34,7 +35,7 @@ class PopulationWeights:
     """
 
     bound: Bound
-    parameters: dict[str, Tensor]
+    parameters: Parameters
     keys: np.ndarray
     x: Tensor
     y: Tensor
@@ -147,7 +148,7 @@ class PopulationWeights:
         """Targets of some of the training rows."""
         return self._rows(self.y, rows)
 
-    def with_parameters(self, parameters: dict[str, Tensor]) -> PopulationWeights:
+    def with_parameters(self, parameters: Parameters) -> PopulationWeights:
         """The same members with other parameters."""
         return replace(self, parameters=parameters)
 
@@ -171,7 +172,7 @@ class PopulationWeights:
 
     def row_log_likelihood_at(self, outputs: Tensor, y: Tensor) -> Tensor:
         """log p(y_i | f_i) of any targets y (rows, …) for outputs (M, S, rows, *out_shape): (M, S, rows)."""
-        own = self.bound.likelihood_parameters(self.parameters)
+        own = self.parameters.theta.likelihood
         log_prob = vmap(vmap(self.bound.likelihood.log_prob, (None, None, 0)), (0, None, 0))
         found: Tensor = log_prob(own, y, outputs)
         return found
@@ -246,7 +247,7 @@ class PopulationWeights:
             total = total + to_members(density, tensors)
         return total
 
-    def _held(self) -> dict[str, Tensor]:
+    def _held(self) -> Parameters:
         """The parameters with weights removed."""
         kept = KeptWeights.of(self.parameters, self.bound.weights)
         return self.parameters if kept is None else kept.masked(self.parameters)

@@ -7,7 +7,7 @@ covariance go through the network instead, because the expectation is known).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,7 +20,7 @@ from ..model.network import Weights
 from ..model.population import Population
 from .guarded_weights import GuardedPosterior
 from .noise import NoiseField
-from .parameters import Parameter, Parameters, Role
+from .parameters import Named, Parameter, Parameters, Role
 
 GroupValues = Sequence[Tensor]
 """For every group a number for each of its weights, laid end to end: (C, size), or what broadcasts against it."""
@@ -30,9 +30,10 @@ GroupValues = Sequence[Tensor]
 class Factor:
     """The weights of `groups` end to end, `size` of them, for each slot; `slots` (C,) are the members of the slots.
 
-    `label` is behind the names of its parameters.
+    `number` is its place among the factors; `label` is behind the names of its parameters where those are stored.
     """
 
+    number: int
     label: str
     groups: tuple[int, ...]
     size: int
@@ -72,35 +73,38 @@ class WeightsPosterior:
         self.names = tuple(family.start(one, one[0])) if self.factors else ()
 
     @property
-    def parameters(self) -> dict[str, Parameter]:
-        """What each parameter is, by name: that of the family and the label of the factor."""
+    def described(self) -> tuple[dict[str, Parameter], ...]:
+        """What each parameter of each factor is."""
         joint = self.family.plugin.joint
-        return {
-            f"{name}{factor.label}": Parameter(Role.WEIGHTS, None if joint else factor.groups[0])
+        return tuple(
+            {
+                name: Parameter(f"{name}{factor.label}", Role.WEIGHTS, None if joint else factor.groups[0])
+                for name in self.names
+            }
             for factor in self.factors
-            for name in self.names
-        }
+        )
 
     def is_integrated(self, factor: Factor) -> bool:
         """Whether a factor isn't sampled; its groups are integrated all or none."""
         return self.integrated[factor.groups[0]]
 
-    def own(self, parameters: Parameters, factor: Factor) -> Parameters:
+    def own(self, parameters: Parameters, factor: Factor) -> Named:
         """The parameters of a factor by the names of the family, (C, …) each."""
-        return {name: parameters[f"{name}{factor.label}"] for name in self.names}
+        return parameters.theta.weights[factor.number]
 
-    def put(self, parameters: Parameters, factor: Factor, own: Parameters) -> None:
-        """Put the parameters of a factor in place of those that are there."""
-        parameters.update({f"{name}{factor.label}": value for name, value in own.items()})
+    def changed(self, parameters: Parameters, change: Callable[[Factor, Named], Named]) -> Parameters:
+        """The parameters with those of every factor changed."""
+        weights = tuple(change(factor, self.own(parameters, factor)) for factor in self.factors)
+        return parameters._replace(theta=parameters.theta._replace(weights=weights))
 
-    def start(self, means: GroupValues) -> Parameters:
-        """Starting parameters around the starting means, (C, size) a group."""
-        parameters: Parameters = {}
+    def start(self, means: GroupValues) -> tuple[Named, ...]:
+        """Starting parameters of each factor around the starting means, (C, size) a group."""
+        started = []
         for factor in self.factors:
             fan_in = torch.cat([fan_in_of(self.groups[number]) for number in factor.groups])
             mean = torch.cat([means[number] for number in factor.groups], dim=1)
-            self.put(parameters, factor, self.family.start(mean, fan_in.to(mean)))
-        return parameters
+            started.append(self.family.start(mean, fan_in.to(mean)))
+        return tuple(started)
 
     def noise_fields(self) -> list[NoiseField]:
         """One row a slot for each sampled factor that takes noise."""
@@ -161,18 +165,14 @@ class WeightsPosterior:
 
     def masked(self, parameters: Parameters, kept: GroupValues) -> Parameters:
         """The parameters with weights removed where `kept` is 0."""
-        changed = dict(parameters)
-        for factor in self.factors:
-            masked = self.family.mask(self.own(parameters, factor), self.of_factor(kept, factor))
-            self.put(changed, factor, masked)
-        return changed
+        return self.changed(parameters, lambda factor, own: self.family.mask(own, self.of_factor(kept, factor)))
 
-    def entropy_of_removed(self, own: Parameters) -> Tensor:
+    def entropy_of_removed(self, own: Named) -> Tensor:
         """−E log q of one removed weight of a factor, (C, 1)."""
         alone = self.family.mask(own, torch.zeros_like(own["mean"]))
         return self.family.entropy(alone).unsqueeze(1) / own["mean"].shape[1]
 
-    def log_prob_of_removed(self, own: Parameters, vectors: Tensor, kept: Tensor) -> Tensor:
+    def log_prob_of_removed(self, own: Named, vectors: Tensor, kept: Tensor) -> Tensor:
         """log q of the weights (C, S, size) of a factor that were removed, where `kept` (C, size) is 0, (C, S).
 
         It is that of a vector of which all were removed, at 0 where they weren't, less what those have there.
@@ -184,11 +184,7 @@ class WeightsPosterior:
 
     def moved(self, parameters: Parameters, by: GroupValues) -> Parameters:
         """The parameters of the distribution of w + `by`."""
-        changed = dict(parameters)
-        for factor in self.factors:
-            own = self.own(parameters, factor)
-            self.put(changed, factor, {**own, "mean": own["mean"] + self.of_factor(by, factor)})
-        return changed
+        return self.changed(parameters, lambda factor, own: {**own, "mean": own["mean"] + self.of_factor(by, factor)})
 
 
 def factors_of(population: Population, joint: bool) -> tuple[Factor, ...]:
@@ -196,7 +192,7 @@ def factors_of(population: Population, joint: bool) -> tuple[Factor, ...]:
     groups = population.layout.groups
     if not joint:
         return tuple(
-            Factor(f"/{group.name}", (number,), group.size, index.slots)
+            Factor(number, f"/{group.name}", (number,), group.size, index.slots)
             for number, (group, index) in enumerate(zip(groups, population.groups, strict=True))
         )
     if not all(index.everyone for index in population.groups):
@@ -205,7 +201,7 @@ def factors_of(population: Population, joint: bool) -> tuple[Factor, ...]:
             "batch of its own, without spare slots"
         )
     size = sum(group.size for group in groups)
-    return (Factor("", tuple(range(len(groups))), size, population.groups[0].slots),) if groups else ()
+    return (Factor(0, "", tuple(range(len(groups))), size, population.groups[0].slots),) if groups else ()
 
 
 def fan_in_of(group: WeightGroup) -> Tensor:

@@ -22,7 +22,7 @@ from .schedule import (
     metaparameter_at,
     shown_metaparameter,
 )
-from .structure_distribution import Space, StructureDistribution
+from .structure_distribution import Space, StructureDistribution, StructureOptions
 from .tracker import TrackedMember, TrackedRun, Tracker, TrainedBatch
 from .weight_posterior import START_SD, WeightPosterior
 from .weight_prior import Grouping, InverseGamma, WeightPrior, WeightPriorOptions
@@ -78,6 +78,7 @@ __all__ = [
     "StandardizeOptions",
     "StreamOptions",
     "StructureDistribution",
+    "StructureOptions",
     "Table",
     "TargetKind",
     "TrackedMember",

@@ -3,15 +3,28 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
 from .options import Options
 from .plugin import Plugin
+from .schedule import Metaparameter
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 Space = Literal["one", "any"]
+
+
+class StructureOptions(Protocol):
+    """Keys that every structure distribution has."""
+
+    @property
+    def temperature(self) -> Metaparameter:
+        """c of the relaxation."""
+
+    @property
+    def learned(self) -> bool:
+        """Whether concentrations of the prior are hyperparameters."""
 
 
 class StructureDistribution(Plugin):

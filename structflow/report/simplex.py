@@ -48,7 +48,7 @@ def _log_concentrations(run: Run, edge: str, setting: int) -> tuple[np.ndarray, 
     rows: list[np.ndarray] = []
     restarts: list[int] = []
     for trained in _relaxed_populations(run, setting):
-        rows.append(trained.parameters[f"structure/{edge}"].cpu().numpy())
+        rows.append(trained.parameters.theta.structure[edge].cpu().numpy())
         restarts += [member.restart for member in trained.bound.population.members]
     return np.concatenate(rows), np.array(restarts)
 

@@ -125,7 +125,7 @@ def module_of(predictor: Predictor, dtype: torch.dtype) -> StructureModule:
             module.weight_names[place, name] = attributes
     for name in ("input_shift", "input_scale", "target_shift", "target_scale"):
         module.register_buffer(name, torch.from_numpy(getattr(scaling, name).copy()))
-    for name, value in trained.bound.likelihood_parameters(trained.parameters).items():
+    for name, value in trained.parameters.theta.likelihood.items():
         (attribute,) = attribute_names([f"likelihood_{name}"], StructureModule).values()
         module.register_buffer(attribute, value[0].cpu().clone())
         module.likelihood_names[name] = attribute

@@ -51,7 +51,7 @@ class TrainedStructure:
     def to(self, device: str) -> TrainedStructure:
         """The same on a device."""
         trained = self.trained
-        parameters = {name: value.to(device) for name, value in trained.parameters.items()}
+        parameters = trained.parameters.map(lambda value: value.to(device))
         fitted = None if trained.fitted is None else trained.fitted.to(device)
         moved = replace(trained, parameters=parameters, x=trained.x.to(device), y=trained.y.to(device), fitted=fitted)
         return replace(self, trained=moved)
@@ -104,10 +104,7 @@ class Predictor:
         draws: list[np.ndarray] = [np.empty(0)] * samples
         for position, part in enumerate(self.parts):
             likelihood = part.trained.bound.likelihood
-            own = {
-                name: value[0]
-                for name, value in part.trained.bound.likelihood_parameters(part.trained.parameters).items()
-            }
+            own = {name: value[0] for name, value in part.trained.parameters.theta.likelihood.items()}
             moments = vmap(likelihood.moments, (None, 0))
             begin = 0
             known = closed_moments(part.trained, x)

@@ -18,9 +18,10 @@ from ..data.training_rows import TrainingRows
 from ..errors import StorageError
 from ..evidence.trained import TrainedPopulation
 from ..model.population import Population, build_population
-from ..objective.bound import Bound
+from ..objective.bound import Bound, Distributions
 from ..objective.divergence import AgainstSet
 from ..objective.noise import member_keys
+from ..objective.parameters import Parameters
 from ..objective.structure import NOTHING
 from ..plan.batching import Batch
 from ..plan.plan import Plan
@@ -39,6 +40,7 @@ from ..store.names import LOCATION, PLAN, RUN, SETTINGS
 from ..store.run_directory import RunDirectory
 from ..train.minibatch_stream import MinibatchStream
 from ..train.stage_inputs import Execution, TrainingData
+from ..train.step import LevelName
 from ..train.stream_order import StreamOrder
 from .shared_records import decision_record
 
@@ -122,9 +124,8 @@ class RunContext:
             divergences = AgainstSet.of_spec(spec, visited, stage, stages)
         units = self.units_of_folds(population.members, spec)
         of_folds = None if units is None else {fold: self.likelihood(spec, each) for fold, each in units.items()}
-        return Bound(
-            population, self.likelihood(spec), family, spec.prior, posterior, start, integrate, divergences, of_folds
-        )
+        distributions = Distributions(self.likelihood(spec), family, spec.prior, posterior, start)
+        return Bound(population, distributions, integrate, divergences, of_folds)
 
     def fold_of_row(self, spec: Spec) -> np.ndarray | None:
         """For every training row the fold from 1 that holds it out, or 0; None where the criterion holds out no row."""
@@ -190,11 +191,11 @@ class RunContext:
         execution, dataset = self.execution, self.study.dataset
         x, y = (values.to(execution.dtype) for values in self.rows(members, spec))
         folds = self.fold_weights(members, spec)
-        learned, held_out = (
-            (None, None) if folds is None else (each.to(execution.dtype) for each in (folds.learned, folds.held_out))
-        )
+        weights: dict[LevelName, torch.Tensor] = {}
+        if folds is not None:
+            weights = {"inner": folds.learned.to(execution.dtype), "outer": folds.held_out.to(execution.dtype)}
         own_rows = self.units_of_folds(members, spec) is not None
-        data = TrainingData(x, y, learned, held_out, dataset.row_weight, own_rows=own_rows)
+        data = TrainingData(x, y, weights, dataset.row_weight, own_rows=own_rows)
         if dataset.stream is None:
             yield data
             return
@@ -224,7 +225,7 @@ class RunContext:
     def trained(
         self,
         bound: Bound,
-        parameters: dict[str, torch.Tensor],
+        parameters: Parameters,
         members: tuple[Candidate, ...],
         setting: int,
         round_index: int,
@@ -238,7 +239,7 @@ class RunContext:
         x, y = self.rows(members, spec)
         steps = spec.optimizer.inner.steps
         c_temp = metaparameter_at(spec.prior.structure.temperature, steps - 1, steps, last, len(stages))
-        moved = {name: value.to(device, torch.float64) for name, value in parameters.items()}
+        moved = parameters.map(lambda value: value.to(device, torch.float64))
         keys, row_weight = self.keys(members, setting, round_index, last), self.study.dataset.row_weight
         return TrainedPopulation(bound, moved, keys, x, y, c_temp, row_weight, self.study.dataset.target_shift)
 

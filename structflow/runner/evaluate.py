@@ -9,7 +9,7 @@ import numpy as np
 from pydantic import JsonValue
 
 from ..evidence.complexity import complexities
-from ..evidence.criterion import compare
+from ..evidence.criterion import compare, final_metaparameters
 from ..evidence.estimates import Estimated, estimators_for
 from ..evidence.metrics import member_metrics
 from ..evidence.robustness import member_robustness
@@ -222,7 +222,8 @@ def final_scores(
     shift = float(np.log(dataset.target_scale).sum())
     fold_of_row = context.fold_of_row(spec)
     if fold_of_row is None:
-        compared = compare(trained, spec, spec.evidence.samples, "score", lambda: sampled)
+        at = final_metaparameters(spec, trained)
+        compared = compare(trained, spec, at, spec.evidence.samples, "score", lambda: sampled)
         score, error = (part.cpu().numpy() for part in (compared.score, compared.standard_error))
         return score - dataset.n_train * shift, error, compared.unsure
     best = derived(context.directory, Task("select", task.setting), SelectRecord, best_scores)
@@ -256,8 +257,12 @@ def pruning(trained: TrainedPopulation, number: int) -> Pruning:
 def hyperparameters(trained: TrainedPopulation, member: int) -> dict[str, JsonValue]:
     """The learned hyperparameters that belong to a member as a whole, such as its shared log precision."""
     roles = (Role.PRECISION, Role.STRUCTURE_TEMPERATURE, Role.LIKELIHOOD)
-    of_members = [name for name, each in trained.bound.parameters.items() if each.role in roles and each.group is None]
-    return {name: trained.parameters[name][member].tolist() for name in of_members if name in trained.parameters}
+    known = trained.bound.by_label
+    return {
+        label: value[member].tolist()
+        for label, value in trained.bound.labelled(trained.parameters).items()
+        if known[label].role in roles and known[label].group is None
+    }
 
 
 @dataclass(frozen=True)

@@ -64,8 +64,8 @@ def part_of(
     context: RunContext, task: Task, trained: TrainedPopulation, numbers: Sequence[int], integrate: bool = True
 ) -> TrainedPopulation:
     """Some members of a population as a population."""
-    parameters = {name: value.cpu() for name, value in trained.parameters.items()}
-    members, own = trained.bound.population.members, unstack(parameters, trained.bound)
+    own = unstack(trained.parameters.map(torch.Tensor.cpu), trained.bound)
+    members = trained.bound.population.members
     return population_of(context, task, {members[number]: own[number] for number in numbers}, integrate)
 
 

@@ -11,8 +11,9 @@ from ..evidence.removal import kept_after, removal_places
 from ..evidence.trained import TrainedPopulation
 from ..model.population import Population
 from ..objective.bound import Bound
-from ..objective.kept_weights import KeptWeights, mask_name
+from ..objective.kept_weights import KeptWeights
 from ..objective.members import stack, unstack
+from ..objective.parameters import Parameters
 from ..plan.tasks import Task
 from ..plugins import Candidate, Removal
 from ..plugins.registry import registry
@@ -20,8 +21,6 @@ from ..store.records import RemovalReport
 from .context import RunContext
 from .parents import parents_of
 from .populations import part_of
-
-Parameters = dict[str, torch.Tensor]
 
 
 def without_removed(context: RunContext, task: Task, bound: Bound, parameters: Parameters) -> Parameters:
@@ -33,32 +32,33 @@ def without_removed(context: RunContext, task: Task, bound: Bound, parameters: P
     population = bound.population
     if all(member.removed is None for member in population.members):
         return parameters
-    masks = unstack(all_kept(population), bound)
+    whole = parameters._replace(kept=all_kept(population))
+    own, masks = unstack(whole, bound), [part.label for part in bound.described.kept]
     for parents in parents_of(context, task.setting, population.members):
         ordered = parents.bound.population.members
         trained = context.trained(parents.bound, parents.parameters, ordered, task.setting, parents.round)
         for removal in {population.members[child].removed for child in parents.pairs}:
             if removal is None:
                 continue
-            left = unstack(weights_left(trained, removal), parents.bound)
+            left = unstack(trained.parameters._replace(kept=weights_left(trained, removal)), parents.bound)
             for child, parent in parents.pairs.items():
                 if population.members[child].removed == removal:
-                    masks[child].update({name: left[parent][name] for name in masks[child]})
-    held = {**parameters, **stack(masks, bound, all_kept(population))}
+                    own[child].update({label: left[parent][label] for label in masks if label in own[child]})
+    held = stack(own, bound, whole)
     kept = KeptWeights.of(held, bound.weights)
     assert kept is not None
     return kept.masked(held)
 
 
-def all_kept(population: Population) -> Parameters:
+def all_kept(population: Population) -> tuple[torch.Tensor, ...]:
     """Masks of 1 for all weights."""
-    return {
-        mask_name(group): torch.ones((len(index.slots), group.size), dtype=torch.float64)
+    return tuple(
+        torch.ones((len(index.slots), group.size), dtype=torch.float64)
         for group, index in zip(population.layout.groups, population.groups, strict=True)
-    }
+    )
 
 
-def weights_left(trained: TrainedPopulation, removal: Removal) -> Parameters:
+def weights_left(trained: TrainedPopulation, removal: Removal) -> tuple[torch.Tensor, ...]:
     """The masks of a parent batch once a share of all weights is removed, the least relevant of those left first."""
     weights = trained.weights
     criterion = registry().of_kind("relevances")[removal.criterion]
@@ -68,8 +68,7 @@ def weights_left(trained: TrainedPopulation, removal: Removal) -> Parameters:
     already = present.sum(1, keepdim=True) - weights.used.sum(1, keepdim=True)
     ordered = torch.where(weights.used, places + already, torch.where(present, 0, places.shape[1]))
     masks = weights.by_group(kept_after(ordered, removal.share).double())
-    groups = trained.bound.population.layout.groups
-    return {mask_name(group): value.cpu() for group, value in zip(groups, masks, strict=True)}
+    return tuple(value.cpu() for value in masks)
 
 
 def removal_report(

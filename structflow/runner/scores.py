@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from ..evidence.complexity import complexities
-from ..evidence.criterion import compare
+from ..evidence.criterion import compare, final_metaparameters
 from ..evidence.trained import TrainedPopulation
 from ..model.population import Population
 from ..plan.batching import make_batches
@@ -71,7 +71,8 @@ def with_scores(
         drawn = context.bound(trained.bound.population, spec, False, against, task.stage, len(stages))
         return replace(trained, bound=drawn)
 
-    compared = compare(trained, spec, samples, "select", sampled, held_out, task.stage, len(stages))
+    at = final_metaparameters(spec, trained, task.stage, len(stages))
+    compared = compare(trained, spec, at, samples, "select", sampled, held_out)
     usable = np.array([member.diverged_at < 0 for member in members])
     log_units = 0.0 if held_out is None else log_units_of_rows(context, candidates, spec, held_out)
     scores, objectives = (

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from torch import Tensor
 
 from ..objective.bound import Bound
 from ..objective.inherit import Trained, inherit
@@ -25,7 +26,7 @@ from ..train.linear_fits import end_at_posterior, start_at_posterior
 from ..train.linear_structures import Level
 from ..train.metaparameters import metaparameter_tables
 from ..train.outer_level import OuterLevel
-from ..train.stage_inputs import Minibatching
+from ..train.stage_inputs import Minibatching, StageSetup
 from ..train.trainer import TrainingResult, train
 from .context import RunContext
 from .parents import parents_of
@@ -83,21 +84,17 @@ def trained_here(
     round_name = context.plan.settings[task.setting].rounds[task.round].name
     name, batch_size = f"{round_name}/{task.stage}", spec.optimizer.inner.batch_size
     with context.training_data(members, spec, name, batch_size) as data:
-        result = train(
-            bound,
-            parameters,
+        setup = StageSetup(
             context.keys(members, task.setting, task.round, task.stage),
             data,
             metaparameter_tables(spec, task.stage, len(stages), execution.dtype, execution.device),
             spec.optimizer.inner.samples,
             Minibatching(batch_size, spec.seed, name),
             execution,
-            on_step,
-            method_of(spec.optimizer.inner),
-            outer,
             largest_log_concentration(spec),
-            checkpoints,
         )
+        inner = method_of(spec)
+        result = train(bound, parameters, setup, inner, outer, on_step, checkpoints)
         if data.stream is None:
             moved = outer is not None or task.stage > 0 or ends[0] != ends[1] or any(each.removed for each in members)
             ended, known = end_at_posterior(bound, parameters, result.parameters, last, moved)
@@ -113,7 +110,7 @@ def trained_here(
 
 def values_of_members(result: TrainingResult, bound: Bound) -> list[MemberValues]:
     """The result of a stage, member by member."""
-    own = unstack({name: value.cpu() for name, value in result.parameters.items()}, bound)
+    own = unstack(result.parameters.map(Tensor.cpu), bound)
     curves = {f"trajectory/{name}": value for name, value in result.trajectory.terms.items()}
     curves.update({f"outer/{name}": value for name, value in result.outer.items() if name != "step"})
     steps = {"trajectory/steps": result.trajectory.steps}
@@ -141,8 +138,7 @@ def fresh_start(context: RunContext, task: Task, bound: Bound) -> Parameters:
         context.keys(each, task.setting, task.round, 0)
         for each in (members, tuple(replace(member, fold=0) for member in members))
     )
-    theta, hyperparameters = bound.start(keys, keys_of_h)
-    return {**theta, **hyperparameters}
+    return bound.start(keys, keys_of_h)
 
 
 def inherited(context: RunContext, task: Task, bound: Bound, fresh: Parameters) -> Parameters:

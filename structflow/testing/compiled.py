@@ -62,8 +62,8 @@ def expect_compiled_equals_eager(subjects: Sequence[CompiledSubject]) -> None:
     def everything(*given: tuple[object, ...]) -> list[tuple[Tensor, Weights]]:
         return [part(*of_part) for part, of_part in zip(parts, given, strict=True)]
 
-    signature = "|".join(["testing", *(subject.about for subject in subjects)])
-    found = program_for(signature, everything, arguments, compiled=True)(*arguments)
+    configuration = ("testing", *(subject.about for subject in subjects))
+    found = program_for(configuration, everything, arguments, compiled=True)(*arguments)
     for subject, (values, slopes), (expected, slopes_expected) in zip(
         subjects, found, everything(*arguments), strict=True
     ):

@@ -13,7 +13,7 @@ from ..evidence.trained import TrainedPopulation
 from ..plugins import Estimate, LevelFactors
 from .check import PROBLEMS, expect, expect_problems, remedy
 from .default_spec import default_spec
-from .numbers import DOUBLE, expect_close, expect_finite, expect_shape
+from .numbers import DOUBLE, copies, expect_close, expect_finite, expect_shape
 from .plugin_tests import PluginTests
 from .relevance import BATCH_MATES, POSTERIORS, RESTARTS, bent_or_constant, only, parameters_of
 from .subject import Subject
@@ -125,12 +125,13 @@ class CriterionTests(PluginTests):
     def test_repeats_itself(self, subject: Subject) -> None:
         """The same members get the same scores, and their parameters stay as they are."""
         for name, trained in populations(subject):
-            before = {key: value.clone() for key, value in trained.parameters.items()}
+            before = copies(trained.bound.labelled(trained.parameters))
             expect_close(
                 score(subject, trained).value, score(subject, trained).value, f"a second score for {name}", 0.0
             )
+            now = trained.bound.labelled(trained.parameters)
             for key, value in before.items():
-                expect_close(trained.parameters[key], value, f"after the score for {name}, parameter {key}", 0.0)
+                expect_close(now[key], value, f"after the score for {name}, parameter {key}", 0.0)
 
     @remedy("compute every member from its own terms: nothing is averaged or normalised over members")
     def test_members_do_not_mix(self, subject: Subject) -> None:

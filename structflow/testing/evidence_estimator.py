@@ -8,11 +8,12 @@ from functools import cache
 import torch
 
 from ..evidence.trained import TrainedPopulation
+from ..objective.parameters import Parameters
 from ..plugins import Estimate
 from ..spec.graph import GraphFunction
 from .check import expect, remedy
 from .evidence_value import EvidenceValueTests
-from .numbers import DOUBLE, Weights, expect_close, expect_finite, expect_shape, normal
+from .numbers import DOUBLE, copies, expect_close, expect_finite, expect_shape, normal
 from .plugin_tests import PluginTests
 from .subject import Subject
 from .tiny_model import Bend, Readout, TinyModel, candidate, chain, tiny_model
@@ -37,15 +38,20 @@ def linear_or_bent(
 
 
 @cache
-def parameters_of(relaxed: bool) -> Weights:
+def parameters_of(relaxed: bool) -> Parameters:
     """The model's parameters after a few steps."""
     return linear_or_bent(RESTARTS, relaxed).trained().parameters
 
 
 @cache
-def parameters_of_bent() -> Weights:
+def parameters_of_bent() -> Parameters:
     """Those of members of one structure."""
     return linear_or_bent(RESTARTS, False, [BENT]).trained().parameters
+
+
+def rows_of(parameters: Parameters, members: slice) -> Parameters:
+    """Those of some members, each of which has every function."""
+    return parameters.map(lambda value: value[members])
 
 
 def populations(subject: Subject) -> Iterator[tuple[str, TrainedPopulation]]:
@@ -104,7 +110,7 @@ class EvidenceEstimatorTests(EvidenceValueTests, PluginTests):
     def test_repeats_itself(self, subject: Subject) -> None:
         """The same members give the same estimate, and their parameters stay as they are."""
         for name, trained in populations(subject):
-            before = {key: value.clone() for key, value in trained.parameters.items()}
+            before = copies(trained.bound.labelled(trained.parameters))
             first, again = estimate(subject, trained), estimate(subject, trained)
             known = first.value.isfinite()
             expect(
@@ -113,8 +119,9 @@ class EvidenceEstimatorTests(EvidenceValueTests, PluginTests):
             expect_close(again.value[known], first.value[known], f"the second value of {name}", 0.0)
             errors = again.standard_error[known].nan_to_num(-1.0), first.standard_error[known].nan_to_num(-1.0)
             expect_close(*errors, f"the second standard error of {name}", 0.0)
+            now = trained.bound.labelled(trained.parameters)
             for key, value in before.items():
-                expect_close(trained.parameters[key], value, f"after the estimate of {name}, parameter {key}", 0.0)
+                expect_close(now[key], value, f"after the estimate of {name}, parameter {key}", 0.0)
 
     @remedy("compute every member from its own parameters and noise: nothing is averaged or normalised over members")
     def test_members_do_not_mix(self, subject: Subject) -> None:
@@ -124,8 +131,8 @@ class EvidenceEstimatorTests(EvidenceValueTests, PluginTests):
         parameters = parameters_of(True) if relaxed else parameters_of_bent()
         whole = estimate(subject, linear_or_bent(RESTARTS, relaxed, functions).evaluated(parameters))
         for place, restart in enumerate(RESTARTS):
-            own = {name: value[place : place + 1] for name, value in parameters.items()}
-            alone = estimate(subject, linear_or_bent([restart], relaxed, functions).evaluated(own))
+            model = linear_or_bent([restart], relaxed, functions)
+            alone = estimate(subject, model.evaluated(rows_of(parameters, slice(place, place + 1))))
             if not bool(alone.value.isfinite()):
                 expect(place in whole.missing, f"a value for member {place} among others, none alone")
                 continue

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..objective.parameters import Parameters
 from ..plugins import Shape
 from ..spec.graph import Graph, GraphEdge
 from .check import expect, remedy
@@ -81,14 +82,12 @@ def log_evidence(model: TinyModel, precisions: Tensor) -> Tensor:
     return found
 
 
-def at_the_posterior(model: TinyModel, precisions: Tensor) -> Weights:
+def at_the_posterior(model: TinyModel, precisions: Tensor) -> Parameters:
     """Parameters with which q(w) is the posterior under these precisions of the prior."""
     mean, precision = posterior(model, precisions)
-    exact = {"mean": mean, "log_sd": -0.5 * precision.log(), "log_precision": precisions.log()}
-    parameters = model.started()
-    for factor in model.bound.weights.factors:
-        model.bound.weights.put(parameters, factor, {name: exact[name].reshape(-1, 1) for name in ("mean", "log_sd")})
-    return {**parameters, "log_precision": exact["log_precision"]}
+    exact = {"mean": mean.reshape(-1, 1), "log_sd": -0.5 * precision.log().reshape(-1, 1)}
+    parameters = model.bound.weights.changed(model.started(), lambda factor, own: exact)
+    return model.bound.of_labels({**model.bound.labelled(parameters), "log_precision": precisions.log()})
 
 
 MEMBERS = 40
@@ -116,14 +115,10 @@ def model() -> TinyModel:
 
 
 @cache
-def parameters() -> Weights:
+def parameters() -> Parameters:
     """Those of q with a wider spread than the posterior."""
     exact = at_the_posterior(model(), torch.full((MEMBERS,), PRECISION, dtype=DOUBLE))
-    weights, wider = model().bound.weights, dict(exact)
-    for factor in weights.factors:
-        own = weights.own(exact, factor)
-        weights.put(wider, factor, {**own, "log_sd": own["log_sd"] + WIDER})
-    return wider
+    return model().bound.weights.changed(exact, lambda factor, own: {**own, "log_sd": own["log_sd"] + WIDER})
 
 
 class EvidenceValueTests:

@@ -12,11 +12,12 @@ from ..errors import CallError, Problem
 from ..evidence.removal import removal_places
 from ..evidence.trained import TrainedPopulation
 from ..objective.members import stack, unstack
+from ..objective.parameters import Parameters
 from ..plugins.registry import registry
 from ..spec.models import Posterior
 from .check import PROBLEMS, expect, expect_problems, expect_refusal, remedy
 from .default_spec import default_spec
-from .numbers import DOUBLE, Weights, copies, expect_all_close, expect_close, expect_finite, expect_shape, normal
+from .numbers import DOUBLE, copies, expect_all_close, expect_close, expect_finite, expect_shape, normal
 from .plugin_tests import PluginTests
 from .subject import Subject
 from .tiny_model import Bend, TinyModel, candidate, chain, tiny_model
@@ -44,7 +45,7 @@ def bent_or_constant(posterior: Posterior, restarts: Sequence[int]) -> TinyModel
 
 
 @cache
-def parameters_of(posterior: Posterior) -> Weights:
+def parameters_of(posterior: Posterior) -> Parameters:
     """The model's parameters after a few steps."""
     return bent_or_constant(posterior, RESTARTS).trained().parameters
 
@@ -69,7 +70,7 @@ def scores(subject: Subject, trained: TrainedPopulation, kept: Tensor | None = N
     return found
 
 
-def only(together: TrainedPopulation, fewer: TinyModel) -> Weights:
+def only(together: TrainedPopulation, fewer: TinyModel) -> Parameters:
     """The parameters of the members that a model has of those of a larger one."""
     members = together.bound.population.members
     own = dict(zip(members, unstack(together.parameters, together.bound), strict=True))
@@ -123,11 +124,12 @@ class RelevanceTests(PluginTests):
     def test_repeats_itself(self, subject: Subject) -> None:
         """The same members give the same scores, and their parameters and `kept` stay as they are."""
         for name, trained in populations(subject):
-            before, kept = copies(trained.parameters), trained.weights.used.clone()
+            before, kept = copies(trained.bound.labelled(trained.parameters)), trained.weights.used.clone()
             first, again = scores(subject, trained, kept), scores(subject, trained, kept)
             expect_close(again[kept], first[kept], f"the second scores for {name}", 0.0)
             expect(bool((kept == trained.weights.used).all()), f"`kept` changed for {name}")
-            expect_all_close(trained.parameters, before, f"after the scores for {name}, parameters")
+            now = trained.bound.labelled(trained.parameters)
+            expect_all_close(now, before, f"after the scores for {name}, parameters")
 
     @remedy("compute every member from its own weights and noise: nothing is averaged or normalised over members")
     def test_members_do_not_mix(self, subject: Subject) -> None:

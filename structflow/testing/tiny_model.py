@@ -14,15 +14,16 @@ from torch import Tensor
 from ..errors import ShapeMismatch
 from ..evidence.trained import TrainedPopulation
 from ..model.population import build_population
-from ..objective.bound import Bound
+from ..objective.bound import Bound, Distributions
 from ..objective.levels import METAPARAMETERS
 from ..objective.noise import member_keys
+from ..objective.parameters import Parameters
 from ..plugins import BasisFunction, BasisOptions, Candidate, Likelihood, Shape
 from ..plugins.registry import registry
 from ..spec.graph import Graph, GraphEdge, GraphFunction
 from ..spec.models import Posterior, Prior
 from ..train.metaparameters import MetaparameterTables
-from ..train.stage_inputs import Execution, Minibatching, TrainingData
+from ..train.stage_inputs import Execution, Minibatching, StageSetup, TrainingData
 from ..train.trainer import TrainingResult, train
 from .check import expect
 from .numbers import DOUBLE, Weights
@@ -95,10 +96,9 @@ class TinyModel:
     x: Tensor
     y: Tensor
 
-    def started(self) -> Weights:
+    def started(self) -> Parameters:
         """Parameters as members start with them."""
-        theta, hyperparameters = self.bound.start(self.keys)
-        return {**theta, **hyperparameters}
+        return self.bound.start(self.keys)
 
     def trained(self, steps: int = STEPS) -> TrainingResult:
         """Members after some steps in float64, without compilation."""
@@ -107,20 +107,13 @@ class TinyModel:
         tables = MetaparameterTables(
             torch.full((steps,), RATE, dtype=DOUBLE), row.repeat(steps, 1), torch.ones(steps, dtype=torch.bool)
         )
-        return train(
-            self.bound,
-            self.started(),
-            self.keys,
-            TrainingData(self.x, self.y),
-            tables,
-            1,
-            Minibatching(None, 0, "testing"),
-            Execution(torch.device("cpu"), DOUBLE, False),
-        )
+        batching, execution = Minibatching(None, 0, "testing"), Execution(torch.device("cpu"), DOUBLE, False)
+        setup = StageSetup(self.keys, TrainingData(self.x, self.y), tables, 1, batching, execution)
+        return train(self.bound, self.started(), setup)
 
-    def evaluated(self, parameters: Weights) -> TrainedPopulation:
+    def evaluated(self, parameters: Parameters) -> TrainedPopulation:
         """The members with these parameters, as estimators of evidence get them."""
-        return TrainedPopulation(self.bound, dict(parameters), self.keys, self.x, self.y, 0.5)
+        return TrainedPopulation(self.bound, parameters, self.keys, self.x, self.y, 0.5)
 
 
 def tiny_model(
@@ -137,7 +130,10 @@ def tiny_model(
     members = [Candidate(structure, restart) for structure in structures for restart in restarts]
     population = build_population(graph, graph.node_shapes(), members)
     family = registry().get("structure_distributions", "gumbel_softmax")
-    bound = Bound(population, likelihood or gaussian(y.shape[1]), family, Prior(), posterior or Posterior(), 0.5)
+    distributions = Distributions(
+        likelihood or gaussian(y.shape[1]), family, Prior(), posterior or Posterior(), start_temperature=0.5
+    )
+    bound = Bound(population, distributions)
     names = [
         f"testing/{'relaxed' if member.structure is None else member.structure.canonical}/{member.restart}"
         for member in members
@@ -160,5 +156,5 @@ def expect_training(model: TinyModel) -> None:
     terms = result.trajectory.terms
     bound = terms["log_likelihood"] - terms["kl_weights"]
     expect(bool(np.isfinite(bound).all()), f"a bound of {bound.min()} to {bound.max()}")
-    lost = [name for name, value in result.parameters.items() if not bool(value.isfinite().all())]
+    lost = [name for name, value in model.bound.labelled(result.parameters).items() if not bool(value.isfinite().all())]
     expect(not lost, f"parameters that aren't finite: {', '.join(lost)}")

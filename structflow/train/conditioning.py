@@ -16,7 +16,8 @@ from torch import Tensor
 
 from ..distributions.cholesky import lower_factor
 from ..objective.bound import Bound
-from ..objective.parameters import Parameters
+from ..objective.parameters import Named, Parameters
+from ..objective.weights_posterior import Factor
 from ..spec.graph import Graph
 from .linear_fits import in_double, key_of
 from .linear_structures import Level, LinearStructure, linear_structures
@@ -46,25 +47,24 @@ class Coordinates:
 
     def whitened(self, parameters: Parameters) -> Parameters:
         """Coordinates of parameters, in their dtype on their device."""
-        if not self.whitening:
-            return parameters
-        like = next(iter(parameters.values()))
-        return self._transformed(parameters, {name: value.to(like) for name, value in self.whitening.items()}, True)
+        return self._transformed(parameters, self.whitening, back=True)
 
     def _transformed(self, values: Parameters, whitening: Mapping[str, Tensor], back: bool) -> Parameters:
         """q(w) in other coordinates: whole factors by the matrix of their own, the means of several by that of all."""
-        weights, changed = self.bound.weights, dict(values)
-        for factor in weights.factors:
+        weights = self.bound.weights
+
+        def by_own(factor: Factor, own: Named) -> Named:
             matrix = whitening.get(factor.name)
-            if matrix is not None:
-                weights.put(changed, factor, weights.family.transform(weights.own(values, factor), matrix, back))
-        if ALL_WEIGHTS in whitening and not weights.family.plugin.joint:
-            matrix, sizes = whitening[ALL_WEIGHTS], [factor.size for factor in weights.factors]
-            mean = torch.cat([weights.own(values, factor)["mean"] for factor in weights.factors], dim=1).unsqueeze(-1)
-            moved = solve(matrix, mean) if back else matrix @ mean
-            for factor, part in zip(weights.factors, moved.squeeze(-1).split(sizes, dim=1), strict=True):
-                weights.put(changed, factor, {**weights.own(values, factor), "mean": part})
-        return changed
+            return own if matrix is None else weights.family.transform(own, matrix.to(own["mean"]), back)
+
+        changed = weights.changed(values, by_own)
+        if ALL_WEIGHTS not in whitening or weights.family.plugin.joint:
+            return changed
+        mean = torch.cat([own["mean"] for own in values.theta.weights], dim=1).unsqueeze(-1)
+        matrix, sizes = whitening[ALL_WEIGHTS].to(mean), [factor.size for factor in weights.factors]
+        moved = torch.linalg.solve_triangular(matrix, mean, upper=False) if back else matrix @ mean
+        means = moved.squeeze(-1).split(sizes, dim=1)
+        return weights.changed(changed, lambda factor, own: {**own, "mean": means[factor.number]})
 
 
 def whitens_together(graph: Graph) -> bool:
@@ -118,9 +118,3 @@ def covariances_of(structure: LinearStructure, parameters: Parameters, members: 
             known[key] = torch.cholesky_inverse(lower_factor(objective.weight_precision(objective.slopes(fit.q))))
         found.append(known[key].unsqueeze(0))
     return torch.cat(found)
-
-
-def solve(lower: Tensor, right: Tensor) -> Tensor:
-    """T⁻¹ B for a lower triangular T."""
-    solution: Tensor = torch.linalg.solve_triangular(lower, right, upper=False)
-    return solution

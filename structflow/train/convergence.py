@@ -15,11 +15,10 @@ import torch
 from scipy.special import stdtrit
 from torch import Tensor
 
-from ..objective.bound import Terms
 from ..objective.levels import Metaparameters, inner_level, one_level
-from ..objective.noise import NoiseSource, noise_source
-from .step import Inputs
-from .stepping import Moving, Stepping
+from .stage_inputs import Sources
+from .step import StepInputs, StepState
+from .stepping import Stepping, begun
 
 PARTS = ((0.25, 0.5), (0.5, 0.75))
 """Shares of the steps over which θ is averaged."""
@@ -137,17 +136,19 @@ def width(pairs: int) -> float:
     return 2.0 if pairs == 0 else float(stdtrit(pairs - 1, 0.5 * (1 + CONFIDENCE)))
 
 
-def measured(stepping: Stepping, keys: np.ndarray, end: Tensor, averages: ThetaAverages) -> Convergence:
-    """The measure at the end (P,) of a stage whose members have Philox `keys` (M, 2)."""
-    tables, exact = stepping.stage.inputs.tables, stepping.stage.objectives.bound.is_exact
+def measured(stepping: Stepping, end: Tensor, averages: ThetaAverages) -> Convergence:
+    """The measure at the end (P,) of a stage, with noise of its own."""
+    setup, bound = stepping.stage.inputs.setup, stepping.stage.objectives.bound
+    tables, exact = setup.tables, bound.is_exact
     pairs = pairs_of(tables.steps, exact and not stepping.stage.inputs.draws_rows)
     early, late = averages.values
     ahead, moved = lines_ahead(stepping, end, late)
     points = [early, late, *(end + each for each in ahead)]
-    values = Values.of(stepping, keys, end)
+    values = Values(stepping, end, begun(end.clone(), stepping.stage.members, stepping.inner))
+    sources = Sources.of(bound, setup.keys, "measure", end.device)
     at_end, gaps = [], []
     for sample in range(max(1, 2 * pairs)):
-        inputs = stepping.stage.inputs.of_measure(values.normals, values.uniforms, sample)
+        inputs = stepping.stage.inputs.of_measure(sources, sample)
         at_end.append(values.at(end, inputs))
         gaps.append(torch.stack([at_end[-1] - values.at(point, inputs) for point in points]))
     size, found = (torch.stack(each).double().cpu().numpy() for each in (at_end, gaps))
@@ -189,10 +190,10 @@ def lines_ahead(stepping: Stepping, end: Tensor, late: Tensor) -> tuple[list[Ten
 
     They are of `STRETCHES`, then of `DISTANCES`, but no shorter than the longest stretch.
     """
-    stage, members = stepping.stage, stepping.stage.objectives.bound.population.size
-    way = end - late if stepping.levels == 1 else torch.where(stage.of_h, torch.zeros_like(end), end - late)
-    owner = stepping.member_of
-    largest = way.new_zeros(members).scatter_reduce_(0, owner, way.abs(), "amax")
+    entries = stepping.stage.entries
+    way = end - late if stepping.levels == 1 else torch.where(entries.of_h, torch.zeros_like(end), end - late)
+    owner = entries.member_of
+    largest = way.new_zeros(stepping.stage.members).scatter_reduce_(0, owner, way.abs(), "amax")
     moved = largest > LEAST_WAY
     far = [(distance / largest.clamp(min=LEAST_WAY)).clamp(min=STRETCHES[-1]) for distance in DISTANCES]
     ways = [*(stretch * way for stretch in STRETCHES), *(each.index_select(0, owner) * way for each in far)]
@@ -235,25 +236,15 @@ class Values:
 
     stepping: Stepping
     end: Tensor
-    normals: NoiseSource
-    uniforms: NoiseSource
-    scratch: Moving
+    scratch: StepState
 
-    @classmethod
-    def of(cls, stepping: Stepping, keys: np.ndarray, end: Tensor) -> Values:
-        """With noise of its own."""
-        bound = stepping.stage.objectives.bound
-        normals, uniforms = (
-            noise_source(each, keys, "measure").to(end.device) for each in (bound.normals, bound.uniforms)
-        )
-        return cls(stepping, end, normals, uniforms, Moving.of(end.clone(), bound.population.size, stepping.inner))
-
-    def at(self, flat: Tensor, point: Inputs) -> Tensor:
+    def at(self, flat: Tensor, inputs: StepInputs) -> Tensor:
         """L, or with one level Q / c_train: what the steps raise."""
         stage, levels = self.stepping.stage, self.stepping.levels
-        self.scratch.state.copy_(flat if levels == 1 else torch.where(stage.of_h, self.end, flat))
-        terms = Terms(*self.stepping(self.scratch, stage.inputs.tables.steps - 1, point, moves=False))
-        at = Metaparameters.of_row(point[0])
+        values = flat if levels == 1 else torch.where(stage.entries.of_h, self.end, flat)
+        self.scratch.optimizer.values.copy_(values)
+        terms = self.stepping(self.scratch, stage.inputs.setup.tables.steps - 1, inputs, moves=False)
+        at = Metaparameters(*inputs.metaparameters)
         return one_level(terms, at) if levels == 1 else inner_level(terms, at)
 
 

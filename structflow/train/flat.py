@@ -3,31 +3,36 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from ..objective.parameters import Parameter, Parameters, Tree, by_label, of_labels
+
 
 @dataclass(frozen=True)
 class FlatLayout:
-    """Names and shapes of the parameters, in the order they stand in the vector."""
+    """The parameters in the order of their labels, which is that of the vector, with their shapes."""
 
-    shapes: tuple[tuple[str, tuple[int, ...]], ...]
+    tree: Tree[Parameter]
+    shapes: tuple[tuple[Parameter, tuple[int, ...]], ...]
 
     @classmethod
-    def of(cls, parameters: Mapping[str, Tensor]) -> FlatLayout:
-        """The layout of these parameters, by name: whatever order they come in, they fit the same program."""
-        return cls(tuple((name, tuple(parameters[name].shape)) for name in sorted(parameters)))
+    def of(cls, described: Tree[Parameter], parameters: Parameters) -> FlatLayout:
+        """The layout of these parameters."""
+        known, values = by_label(described, described), by_label(described, parameters)
+        return cls(described, tuple((known[label], tuple(values[label].shape)) for label in sorted(values)))
 
-    def pack(self, parameters: Mapping[str, Tensor]) -> Tensor:
+    def pack(self, parameters: Parameters) -> Tensor:
         """One vector of all parameters; an empty one where there are none."""
         if not self.shapes:
             return torch.zeros(0)
-        return torch.cat([parameters[name].reshape(-1) for name, _ in self.shapes])
+        values = by_label(self.tree, parameters)
+        return torch.cat([values[parameter.label].reshape(-1) for parameter, _ in self.shapes])
 
-    def unpack(self, flat: Tensor) -> dict[str, Tensor]:
-        """The parameters by name, as views of the vector."""
+    def unpack(self, flat: Tensor) -> Parameters:
+        """The parameters, as views of the vector."""
         parts = flat.split([math.prod(shape) for _, shape in self.shapes])
-        return {name: part.reshape(shape) for (name, shape), part in zip(self.shapes, parts, strict=True)}
+        labelled = zip(self.shapes, parts, strict=True)
+        return of_labels(self.tree, {each.label: part.reshape(shape) for (each, shape), part in labelled})

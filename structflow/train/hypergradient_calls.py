@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from torch import Tensor
 
-from ..plugins import Hypergradient, OuterGradient, TwoLevelPoint
+from ..plugins import Hypergradient, Options, OuterGradient, TwoLevelPoint
 from ..plugins.calling import Calling, broken_contract
 
 
-def hypergradient(method: type[Hypergradient], options: Any, point: TwoLevelPoint, members: int) -> OuterGradient:
+def hypergradient(method: type[Hypergradient], options: Options, point: TwoLevelPoint, members: int) -> OuterGradient:
     """dQ/dh (P,) and reports (M,) at a point; raises `PluginError` where the method gives anything else.
 
     Only shapes and dtypes are looked at, so that a program in which it is traced stays as it was.
     """
     with Calling(method, "gradient"):
-        found: Any = method.gradient(options, point)
+        found: object = method.gradient(options, point)
     if not isinstance(found, OuterGradient) or not isinstance(found.report, Mapping):
         raise broken_contract(method, "gradient", type(found).__name__, "an OuterGradient(gradient, report)")
     like = point.of_theta
@@ -27,7 +26,7 @@ def hypergradient(method: type[Hypergradient], options: Any, point: TwoLevelPoin
     return found
 
 
-def check(method: type[Hypergradient], what: str, value: Any, shape: tuple[int, ...]) -> None:
+def check(method: type[Hypergradient], what: str, value: object, shape: tuple[int, ...]) -> None:
     """Raise `PluginError` unless a value is a tensor of numbers of this shape."""
     if not isinstance(value, Tensor):
         raise broken_contract(method, "gradient", f"{type(value).__name__} as {what}", f"a tensor of shape {shape}")

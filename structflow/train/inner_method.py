@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import NamedTuple, cast
 
 from torch import Tensor
 
@@ -11,9 +11,23 @@ from ..errors import CallError
 from ..plugins import InnerOptimizer, InnerOptions
 from ..plugins.calling import Calling, broken_contract
 from ..plugins.registry import registry
+from ..spec.models import Spec
 
 State = dict[str, Tensor]
 """What an optimiser keeps from step to step, by name."""
+
+
+class OptimizerState(NamedTuple):
+    """Where an optimiser is, (P,), and what it keeps."""
+
+    values: Tensor
+    kept: State
+
+    def move(self, values: Tensor, kept: State) -> None:
+        """Go on to other values, in place; what is kept comes first, because it may hold the values before the step."""
+        for name, value in kept.items():
+            self.kept[name].copy_(value)
+        self.values.copy_(values)
 
 
 @dataclass(frozen=True)
@@ -37,12 +51,7 @@ class InnerMethod:
     """An inner optimiser with its options; see `plugins.InnerOptimizer`."""
 
     plugin: type[InnerOptimizer]
-    options: Any
-
-    @property
-    def type(self) -> str:
-        """The word a spec uses."""
-        return self.plugin.type
+    options: InnerOptions
 
     @property
     def momentum(self) -> float | None:
@@ -59,7 +68,7 @@ class InnerMethod:
     def start(self, parameters: Tensor) -> State:
         """The state before the first step; raises `PluginError` where it isn't tensors by name."""
         with Calling(self.plugin, "start"):
-            found: Any = self.plugin.start(self.options, parameters)
+            found: object = self.plugin.start(self.options, parameters)
         if not isinstance(found, dict) or not all(isinstance(value, Tensor) for value in found.values()):
             raise broken_contract(self.plugin, "start", type(found).__name__, "a dictionary of tensors")
         return found
@@ -79,17 +88,19 @@ class InnerMethod:
     def step_sizes(self, state: State, gradient: Tensor, rate: Tensor, step: Tensor) -> Tensor:
         """How far a number moves in the end for a unit of its gradient, (P,), after `step` steps."""
         if not self.plugin.has_step_sizes:
-            raise CallError(f"optimizer.inner {self.type} has no step sizes, which the outer method asks for")
+            raise CallError(f"optimizer.inner {self.plugin.type} has no step sizes, which the outer method asks for")
         with Calling(self.plugin, "step_sizes"):
             return self.plugin.step_sizes(self.options, state, gradient, rate, step)
 
 
-def inner_method(type_name: str = "adam", **options: Any) -> InnerMethod:
+def inner_method(type_name: str = "adam", **options: object) -> InnerMethod:
     """An installed optimiser with these options, the others by default; raises `PluginError` where there is none."""
     plugin = registry().get("inner_optimizers", type_name)
-    return InnerMethod(plugin, registry().of_kind("inner_optimizers")[type_name].options(**options))
+    chosen = registry().of_kind("inner_optimizers")[type_name].options(**options)
+    return InnerMethod(plugin, cast("InnerOptions", chosen))
 
 
-def method_of(options: Any) -> InnerMethod:
-    """The optimiser that the section `optimizer.inner` of a spec names."""
+def method_of(spec: Spec) -> InnerMethod:
+    """The optimiser that a spec names."""
+    options = spec.optimizer.inner
     return InnerMethod(registry().get("inner_optimizers", options.type), options)

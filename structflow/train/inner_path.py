@@ -33,13 +33,13 @@ class Path:
 
     def rate(self, step: int) -> Tensor:
         """β_τ, a 0-d tensor."""
-        return self.inputs.tables.rate[self.first_step + step]
+        return self.inputs.setup.tables.rate[self.first_step + step]
 
     def gradient(self, step: int, at: Tensor) -> Tensor:
         """∇_θ L_τ, (P,) and zero where nothing moves."""
-        gradient = self.program("path_gradient")(at, *self.inputs.at(self.first_step + step))
+        gradient = self.program("path_gradient")(at, self.inputs.at(self.first_step + step))
         return torch.where(self.moves, gradient, torch.zeros_like(gradient))
 
     def curvature_product(self, step: int, at: Tensor, direction: Tensor) -> Tensor:
         """∇²(−L_τ) · v, (P,)."""
-        return self.program("path_curvature")(at, direction, *self.inputs.at(self.first_step + step))
+        return self.program("path_curvature")(at, direction, self.inputs.at(self.first_step + step))

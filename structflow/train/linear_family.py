@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ..objective.guarded_weights import GuardedPosterior
-from ..objective.parameters import Parameters
+from ..objective.parameters import Named
 from .linear_model import Gaussian
 
 
@@ -35,7 +35,7 @@ class LinearFamily:
         """Whether Σ may be any covariance."""
         return self.posterior.plugin.unrestricted and len(self.sizes) == 1
 
-    def gaussian(self, factors: Sequence[Parameters], like: Tensor) -> Gaussian:
+    def gaussian(self, factors: Sequence[Named], like: Tensor) -> Gaussian:
         """q(w) from the parameters of each factor; `like` gives dtype and device."""
         mean = torch.cat([like.new_zeros(0), *(own["mean"] for own in factors)])
         held = tuple({name: value for name, value in own.items() if name != "mean"} for own in factors)

@@ -109,4 +109,4 @@ def key_of(problem: LinearProblem, given: LinearFit) -> tuple[bytes, ...]:
 
 def in_double(parameters: Parameters, device: torch.device) -> Parameters:
     """A copy of the parameters in float64 on a device."""
-    return {name: value.to(device, torch.float64, copy=True) for name, value in parameters.items()}
+    return parameters.map(lambda value: value.to(device, torch.float64, copy=True))

@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.func import vmap
 
 from ..objective.guarded_likelihood import GuardedLikelihood
-from ..objective.parameters import Parameters
+from ..objective.parameters import Named
 
 QUADRATURE_END = 7.5
 QUADRATURE_POINTS = 61
@@ -43,7 +43,7 @@ class Gaussian:
 
     mean: Tensor
     spread: Tensor | None
-    held: tuple[Parameters, ...] = ()
+    held: tuple[Named, ...] = ()
 
     def at(self, mean: Tensor) -> Gaussian:
         """The same around another mean."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor
@@ -18,9 +19,9 @@ from ..model.layout import FunctionBlock, WeightGroup
 from ..model.network import checked_value, named_function
 from ..objective.bound import Bound
 from ..objective.guarded_weights import GuardedPosterior
-from ..objective.kept_weights import mask_name
 from ..objective.parameters import Parameters
 from ..objective.weights_posterior import Factor
+from ..plugins import Options
 from ..plugins.calling import Calling
 from ..plugins.registry import registry
 from ..spec.graph import OUTPUT
@@ -61,6 +62,19 @@ class Level:
     c_train: float | None = None
 
 
+class Place(NamedTuple):
+    """Where a log precision is: its owner, its key there, the row, and the position within the row."""
+
+    owner: int
+    key: str
+    row: int
+    position: int
+
+    def of(self, parameters: Parameters) -> Tensor:
+        """The tensor that it is in."""
+        return parameters.hyper.log_precision[self.owner][self.key]
+
+
 @dataclass(frozen=True)
 class LinearStructure:
     """A linear structure: its members, features Φ (n, rows, out), outputs at w = 0, targets, and counts (M, rows).
@@ -87,18 +101,18 @@ class LinearStructure:
         """The slot of a member in a weight group."""
         return int(self.bound.population.groups[number].positions[member])
 
-    def precisions(self, member: int) -> tuple[list[tuple[str, int, int]], Tensor]:
-        """Learned log precisions as (name, row, place in the row), and for every weight the number of its own, (n,)."""
-        numbers: dict[tuple[str, int, int], int] = {}
-        owner = []
+    def precisions(self, member: int) -> tuple[list[Place], Tensor]:
+        """Where its learned log precisions are, and for every weight the number of its own, (n,)."""
+        numbers: dict[Place, int] = {}
+        whose, prior = [], self.bound.prior
         for number, group in zip(self.members.groups, self.groups, strict=True):
+            row = member if prior.options.grouping == "shared" else self.slot(number, member)
             for name, shape in group.shapes.items():
-                key, owned = self.bound.prior.parameter_of(group, name)
-                row = self.slot(number, member) if owned else member
-                for place in range(int(torch.Size(shape).numel())):
-                    whose = (key, row, place if self.bound.prior.grouping == "per_parameter" else 0)
-                    owner.append(numbers.setdefault(whose, len(numbers)))
-        return list(numbers), torch.tensor(owner, dtype=torch.int64, device=self.features.device)
+                owner, key = prior.owner_of(number, name)
+                for position in range(int(torch.Size(shape).numel())):
+                    place = Place(owner, key, row, position if prior.options.grouping == "per_parameter" else 0)
+                    whose.append(numbers.setdefault(place, len(numbers)))
+        return list(numbers), torch.tensor(whose, dtype=torch.int64, device=self.features.device)
 
     def problem(self, parameters: Parameters, member: int) -> LinearProblem:
         """The problem of a member; weights that its masks remove have no features."""
@@ -116,26 +130,25 @@ class LinearStructure:
         determined = proper or self.members.size < int((counts > 0).sum()) * features.shape[2]
         return LinearProblem(
             model, kept, level.c_reg, self.family, owner, level.c_train if learned else None,
-            bound.prior.hyperprior, learns_own and determined,
+            bound.prior.options.hyperprior, learns_own and determined,
         )  # fmt: skip
 
     def kept(self, parameters: Parameters, member: int) -> Tensor:
         """1 for weights of a member that are kept, 0 for those that were removed, (n,)."""
         rows = [torch.ones(0, dtype=torch.float64)]
         for number, group in zip(self.members.groups, self.groups, strict=True):
-            mask = parameters.get(mask_name(group))
+            mask = parameters.kept[number] if parameters.kept else None
             rows.append(torch.ones(group.size) if mask is None else mask[self.slot(number, member)])
         return torch.cat([row.to(self.features.device, torch.float64) for row in rows])
 
     def given(self, parameters: Parameters, member: int, problem: LinearProblem) -> LinearFit:
         """What the parameters hold of a member."""
-        own = {name: value[member] for name, value in self.bound.likelihood_parameters(parameters).items()}
+        own = {name: value[member] for name, value in parameters.theta.likelihood.items()}
         if self.bound.prior.learned:
-            numbers = self.precisions(member)[0]
-            values = [parameters[name][row].flatten()[place] for name, row, place in numbers]
+            values = [place.of(parameters)[place.row].flatten()[place.position] for place in self.precisions(member)[0]]
             log_precisions = torch.stack(values) if values else self.features.new_zeros(0)
         else:
-            log_precisions = self.features.new_tensor([self.bound.prior.start_precision]).log()
+            log_precisions = self.features.new_tensor([self.bound.prior.options.start]).log()
         if self.is_exact:
             return problem.best_q(own, log_precisions)
         return problem.fit(self.posterior(parameters, member), own, log_precisions)
@@ -170,22 +183,19 @@ class LinearStructure:
             own.append({name: value[slot] for name, value in weights.own(parameters, factor).items()})
         return self.family.gaussian(own, self.features)
 
-    def put(self, parameters: dict[str, Tensor], member: int, fit: LinearFit) -> None:
+    def put(self, parameters: Parameters, member: int, fit: LinearFit) -> None:
         """Put what was found of a member in place of what is there."""
         for name, value in fit.own.items():
-            put(parameters, self.bound.likelihood_names[name], member, value)
-        if self.bound.prior.learned and len(fit.log_precisions):
-            by_row: dict[tuple[str, int], list[Tensor]] = {}
-            for (name, row, _), value in zip(self.precisions(member)[0], fit.log_precisions, strict=True):
-                by_row.setdefault((name, row), []).append(value)
-            for (name, row), values in by_row.items():
-                put(parameters, name, row, torch.stack(values).reshape(parameters[name].shape[1:]))
+            parameters.theta.likelihood[name][member] = value
+        if self.bound.prior.learned:
+            for place, value in zip(self.precisions(member)[0], fit.log_precisions, strict=True):
+                place.of(parameters)[place.row].view(-1)[place.position] = value
         means = fit.q.mean.split([factor.size for factor in self.factors])
         spreads = [{}] * len(means) if self.is_exact else fit.q.held
         for factor, mean, held in zip(self.factors, means, spreads, strict=True):
             slot = self.slot(factor.groups[0], member)
             for name, value in {"mean": mean, **held}.items():
-                put(parameters, f"{name}{factor.label}", slot, value)
+                parameters.theta.weights[factor.number][name][slot] = value
 
 
 def is_exact(bound: Bound) -> bool:
@@ -197,18 +207,13 @@ def is_exact(bound: Bound) -> bool:
 def whole_family() -> GuardedPosterior:
     """All normal distributions."""
     registration = registry().of_kind("weight_posteriors")[WHOLE]
-    return GuardedPosterior(registration.plugin, registration.options())
-
-
-def put(parameters: dict[str, Tensor], name: str, row: int, value: Tensor) -> None:
-    """Replace a row of a parameter, in place."""
-    parameters[name][row] = value.to(parameters[name])
+    return GuardedPosterior(registration.plugin, cast("Options", registration.options()))
 
 
 def linear_structures(bound: Bound, level: Level, most_weights: int | None = None) -> Iterator[LinearStructure]:
     """The linear structures of a population, one at a time, of `most_weights` weights at most."""
     family = bound.weights.family.plugin
-    if not bound.prior.is_normal or not (family.is_normal or not family.has_density):
+    if not bound.prior.family.plugin.is_normal or not (family.is_normal or not family.has_density):
         return
     out = int(torch.Size(bound.out_shape).numel())
     for members in linear_members(bound):

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import weakref
-from collections.abc import Iterable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
+
+Operation = Callable[..., object]
 
 
 class LiveMemory(TorchDispatchMode):
@@ -35,7 +36,9 @@ class LiveMemory(TorchDispatchMode):
         finally:
             self._is_paused = before
 
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+    def __torch_dispatch__(
+        self, func: Operation, types: object, args: tuple[object, ...] = (), kwargs: Mapping[str, object] | None = None
+    ) -> object:
         """Run an operation and count the storages that it made."""
         result = func(*args, **(kwargs or {}))
         if not self._is_paused:
@@ -60,7 +63,7 @@ class LiveMemory(TorchDispatchMode):
         self.live -= self._sizes.pop(place)
 
 
-def tensors_in(values: Iterable[Any]) -> Iterator[Tensor]:
+def tensors_in(values: Iterable[object]) -> Iterator[Tensor]:
     """The tensors among arguments or results of an operation, also those in its lists and tuples."""
     for value in values:
         if isinstance(value, Tensor):

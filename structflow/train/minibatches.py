@@ -6,15 +6,13 @@ from functools import lru_cache
 
 import numpy as np
 
-from ..distributions.counter_noise import member_key
+from .stream_order import seeded_permutation
 
 
 @lru_cache(maxsize=8)
 def epoch_permutation(seed: int, stage: str, epoch: int, rows: int) -> np.ndarray:
     """The order of the rows in one epoch."""
-    key = member_key(f"minibatches/{seed}/{stage}/{epoch}")
-    generator = np.random.Generator(np.random.Philox(key=np.array(key, dtype=np.uint64)))
-    return generator.permutation(rows)
+    return seeded_permutation(f"minibatches/{seed}/{stage}/{epoch}", rows)
 
 
 def minibatch_rows(seed: int, stage: str, step: int, rows: int, batch_size: int) -> np.ndarray:

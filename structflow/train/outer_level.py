@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
-from typing import Any
+from typing import NamedTuple, cast
 
 import numpy as np
 import torch
@@ -13,17 +13,18 @@ from torch import Tensor
 
 from ..errors import CallError
 from ..objective.bound import Bound
-from ..plugins import Hypergradient
+from ..objective.parameters import Parameter, Role, by_label
+from ..plugins import Hypergradient, TwoLevelOptions
 from .curved import Curved
+from .entries import HYPERPARAMETERS, OF_CURVATURE, Entries, by_row
 from .flat import FlatLayout
 from .hypergradient_calls import hypergradient
-from .inner_method import InnerMethod, NumbersOfMembers, State, inner_method
+from .inner_method import InnerMethod, NumbersOfMembers, OptimizerState, State, inner_method
 from .inner_path import Path
-from .members_of_numbers import members_of
 from .metaparameters import cosine_decay
 from .open_stage import OpenStage
-from .program import program_for
-from .step import HYPERPARAMETER_NAMES, OF_CURVATURE, Inputs
+from .program import Arguments, Configuration, Result, program_for
+from .step import StepInputs
 
 
 @dataclass(frozen=True)
@@ -34,13 +35,13 @@ class OuterLevel:
     """
 
     method: type[Hypergradient]
-    options: Any
+    options: TwoLevelOptions
     tied: tuple[int, ...]
 
     @property
-    def names_of_h(self) -> tuple[str, ...]:
-        """First parts of the names of h."""
-        return OF_CURVATURE if self.method.of_curvature else HYPERPARAMETER_NAMES
+    def roles_of_h(self) -> tuple[Role, ...]:
+        """Roles of h."""
+        return OF_CURVATURE if self.method.of_curvature else HYPERPARAMETERS
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ class Point:
     """A point of the two-level problem; see `plugins.TwoLevelPoint`. `sizes` gives step sizes from ∇L, (P,) each."""
 
     flat: Tensor
-    inputs: Inputs
+    inputs: StepInputs
     iteration: int
     of_theta: Tensor
     sizes: Callable[[Tensor], Tensor]
@@ -95,11 +96,11 @@ class Point:
 
     @cached_property
     def _inner_gradient(self) -> Tensor:
-        return self.program("inner")(self.flat, *self.inputs)
+        return self.program("inner")(self.flat, self.inputs)
 
     def outer_gradient(self) -> Tensor:
         """∇ΣQ."""
-        return self.program("outer")(self.flat, *self.inputs)
+        return self.program("outer")(self.flat, self.inputs)
 
     def evidence_gradient(self) -> Tensor:
         """∂/∂h of the evidence of the curvature; raises `CallError` for a method that isn't of it."""
@@ -109,11 +110,11 @@ class Point:
 
     def curvature_product(self, direction: Tensor) -> Tensor:
         """∇²(−ΣL) · v."""
-        return self.program("curvature")(self.flat, direction, *self.inputs)
+        return self.program("curvature")(self.flat, direction, self.inputs)
 
     def mixed_product(self, direction: Tensor) -> Tensor:
         """(∇²_{θh}(−ΣL))ᵀ v, the part of `curvature_product` along h alone, for v along θ."""
-        return self.program("mixed")(self.flat, direction, *self.inputs)
+        return self.program("mixed")(self.flat, direction, self.inputs)
 
     def dot(self, left: Tensor, right: Tensor) -> Tensor:
         """Every member's inner product."""
@@ -124,6 +125,32 @@ class Point:
         return values.index_select(0, self.member_of)
 
 
+class OuterStep(NamedTuple):
+    """What a step of h takes beside the hypergradient: Adam's state, which of h is `free`, and rate and number, 0-d.
+
+    `representative` is as in `representatives`.
+    """
+
+    state: OptimizerState
+    free: Tensor
+    rate: Tensor
+    number: Tensor
+    entries: Entries
+    representative: Tensor
+
+
+class InnerStep(NamedTuple):
+    """The step of θ before a hypergradient: what the inner method keeps, its rate and number, 0-d, which entries of θ
+    `move`, and where it `came_from`.
+    """
+
+    kept: State
+    rate: Tensor
+    number: Tensor
+    moves: Tensor
+    came_from: Tensor
+
+
 @dataclass
 class OuterAscent:
     """Adam on h, and what it `kept`; `reports` keeps for every hypergradient what the method said, (M,) each."""
@@ -131,8 +158,6 @@ class OuterAscent:
     level: OuterLevel
     stage: OpenStage
     inner: InnerMethod
-    signature: str
-    member_of: Tensor
     representative: Tensor
     in_use: Tensor
     is_boxed: bool
@@ -143,6 +168,7 @@ class OuterAscent:
     begun: Begun | None = None
     last: tuple[int, Tensor] | None = None
     curved: Curved | None = None
+    programs: dict[Configuration, Callable[..., object]] = field(default_factory=dict)
     steps: list[int] = field(default_factory=list)
     reports: list[dict[str, Tensor]] = field(default_factory=list)
 
@@ -158,7 +184,7 @@ class OuterAscent:
     def after(self, step: int, flat: Tensor, inner: State) -> None:
         """Raise h in place where that is due after this step of θ; `inner` is the state of the inner method."""
         method, options = self.level.method, self.level.options
-        steps = self.stage.inputs.tables.steps
+        steps = self.stage.inputs.setup.tables.steps
         if (step + 1) % options.every or step + 1 < method.burn_in(options) * steps:
             return
         self.curved = Curved.at(self.stage, flat) if method.of_curvature else None
@@ -166,102 +192,75 @@ class OuterAscent:
             inputs = self.stage.inputs.of_outer(step, len(self.steps), options.samples)
             self.move(flat, step, inputs, inner)
 
-    def point(self, flat: Tensor, step: int, inputs: Inputs, inner: State) -> Point:
+    def point(self, flat: Tensor, step: int, inputs: StepInputs, inner: State) -> Point:
         """The point of the two-level problem after a step of θ.
 
-        Numbers that are held, and those at the limit that L presses against it, don't respond to h.
+        Entries that are held, and those at the limit that L presses against it, don't respond to h.
         """
-        moves = ~self.stage.of_h & ~self._held(step)
-        rate, number = self.stage.inputs.tables.rate[step], torch.tensor(step, device=flat.device)
-        sizes = partial(self.inner.step_sizes, inner, rate=rate, step=number + 1)
-        members = self.stage.objectives.bound.population.size
-        path = None
+        at, path = self._inner_step(flat, step, inner), None
         if self.begun is not None:
             begun, length = self.begun, step + 1 - self.begun.step
             path = Path(
-                begun.flat,
-                begun.velocity,
-                flat,
-                begun.step,
-                length,
-                moves,
-                self.inner,
-                self.stage.inputs,
+                begun.flat, begun.velocity, flat, begun.step, length, at.moves, self.inner, self.stage.inputs,
                 self._program,
-            )
-        came_from = self._before(step, flat) if self.level.method.looks_back else None
-        point = Point(
-            flat, inputs, len(self.steps), moves, sizes, self.member_of, members, self._program, path, came_from,
-            self.curved,
-        )  # fmt: skip
-        return self._unpressed(point, self.stage.limit)
+            )  # fmt: skip
+        point = replace(self._point(flat, inputs, at, self._program), iteration=len(self.steps), travelled=path)
+        point = replace(point, curved=self.curved, came_from=at.came_from if self.level.method.looks_back else None)
+        return self._unpressed(point, self.stage.entries.limit)
 
-    def move(self, flat: Tensor, step: int, inputs: Inputs, inner: State) -> None:
+    def move(self, flat: Tensor, step: int, inputs: StepInputs, inner: State) -> None:
         """Raise h in place by one step, given the inputs of the objective at this point.
 
         One program does all of it for a method that is `flat`; elsewhere one does what comes after the hypergradient.
         """
-        iteration = len(self.steps)
-        free = self.stage.of_h & ~self._held(step)
+        iteration, entries = len(self.steps), self.stage.entries
+        free = entries.of_h & ~self._held(step)
         number = torch.tensor(iteration, device=flat.device)
-        state = (flat, self.kept, free, self.rates[step], number, self.stage.limit, self.representative)
+        outer = OuterStep(OptimizerState(flat, self.kept), free, self.rates[step], number, entries, self.representative)
         method = self.level.method
         if method.flat and self.begun is None:
-            rate = self.stage.inputs.tables.rate[step]
-            moves = ~self.stage.of_h & ~self._held(step)
-            point = (
-                inner,
-                rate,
-                torch.tensor(step, device=flat.device),
-                moves,
-                self.member_of,
-                self._before(step, flat),
-            )
-            kind = f"{method.type}|{self.level.options!r}|{self.inner.signature}"
-            gradient, size, report = self._run(kind, self._whole, (state, point, inputs))
+            kind = ("whole", method.type, repr(self.level.options), self.inner.signature)
+            gradient, size, report = self._run(kind, self._whole, (outer, self._inner_step(flat, step, inner), inputs))
         else:
-            members = self.stage.objectives.bound.population.size
-            found = hypergradient(method, self.level.options, self.point(flat, step, inputs, inner), members)
-            gradient, size = self._run("raise", self._raise, (found.gradient, self.member_of, *state))
+            found = hypergradient(method, self.level.options, self.point(flat, step, inputs, inner), self.stage.members)
+            gradient, size = self._run(("raise",), self._raise, (found.gradient, outer))
             report = dict(found.report)
         if iteration == 0:
             refuse_without_influence(gradient, free & self.in_use, self.stage.objectives.layout)
         self.steps.append(step)
         self.reports.append({"hypergradient": size, **report})
 
-    def _whole(self, state: tuple[Any, ...], at: tuple[Any, ...], inputs: Inputs) -> tuple[Tensor, Tensor, Any]:
-        """Hypergradient and step of h together."""
-        inner, rate, number, moves, member_of, came_from = at
-        sizes = partial(self.inner.step_sizes, inner, rate=rate, step=number + 1)
-        members = self.stage.objectives.bound.population.size
-        functions = self._functions()
-        point = Point(state[0], inputs, 0, moves, sizes, member_of, members, functions.__getitem__, None, came_from)
-        found = hypergradient(self.level.method, self.level.options, self._unpressed(point, state[5]), members)
-        return *self._raise(found.gradient, member_of, *state), dict(found.report)
+    def _inner_step(self, flat: Tensor, step: int, kept: State) -> InnerStep:
+        """The step of θ that led here."""
+        moves, rate = ~self.stage.entries.of_h & ~self._held(step), self.stage.inputs.setup.tables.rate[step]
+        return InnerStep(kept, rate, torch.tensor(step, device=flat.device), moves, self._before(step, flat))
 
-    def _raise(
-        self,
-        found: Tensor,
-        member_of: Tensor,
-        flat: Tensor,
-        kept: State,
-        free: Tensor,
-        rate: Tensor,
-        number: Tensor,
-        limit: Tensor,
-        representative: Tensor,
-    ) -> tuple[Tensor, Tensor]:
-        """A step of Adam up the hypergradient for h that is `free`, in place; what was climbed, and its length (M,)."""
-        gradient = torch.where(free, found, torch.zeros_like(flat))
+    def _point(
+        self, flat: Tensor, inputs: StepInputs, at: InnerStep, program: Callable[[str], Callable[..., Tensor]]
+    ) -> Point:
+        """A point that a step of θ led to."""
+        sizes = partial(self.inner.step_sizes, at.kept, rate=at.rate, step=at.number + 1)
+        members, member_of = self.stage.members, self.stage.entries.member_of
+        return Point(flat, inputs, 0, at.moves, sizes, member_of, members, program, None, at.came_from)
+
+    def _whole(self, outer: OuterStep, at: InnerStep, inputs: StepInputs) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+        """Hypergradient and step of h together."""
+        point = self._point(outer.state.values, inputs, at, self._functions().__getitem__)
+        point = self._unpressed(replace(point, member_of=outer.entries.member_of), outer.entries.limit)
+        found = hypergradient(self.level.method, self.level.options, point, self.stage.members)
+        return *self._raise(found.gradient, outer), dict(found.report)
+
+    def _raise(self, found: Tensor, outer: OuterStep) -> tuple[Tensor, Tensor]:
+        """A step of Adam up the hypergradient for h that is free, in place; what was climbed, and its length (M,)."""
+        flat, entries = outer.state.values, outer.entries
+        gradient = torch.where(outer.free, found, torch.zeros_like(flat))
         if self.is_tied:
-            gradient = gradient.new_zeros(len(gradient)).index_add(0, representative, gradient)
-            gradient = gradient.index_select(0, representative)
-        members = NumbersOfMembers(member_of, self.stage.objectives.bound.population.size)
-        raised, new = self.of_h.ascend(flat, gradient, kept, rate, number, members)
-        raised = torch.maximum(torch.minimum(raised, limit), -limit)
-        for name, value in new.items():
-            kept[name].copy_(value)
-        flat.copy_(torch.where(free & torch.isfinite(raised), raised, flat))
+            gradient = gradient.new_zeros(len(gradient)).index_add(0, outer.representative, gradient)
+            gradient = gradient.index_select(0, outer.representative)
+        members = NumbersOfMembers(entries.member_of, self.stage.members)
+        raised, kept = self.of_h.ascend(flat, gradient, outer.state.kept, outer.rate, outer.number, members)
+        raised = torch.maximum(torch.minimum(raised, entries.limit), -entries.limit)
+        outer.state.move(torch.where(outer.free & torch.isfinite(raised), raised, flat), kept)
         return gradient, members.sum_by_member(gradient.square()).sqrt()
 
     def _unpressed(self, point: Point, limit: Tensor) -> Point:
@@ -277,7 +276,7 @@ class OuterAscent:
 
     def _held(self, step: int) -> Tensor:
         """Which numbers stay where they are in a step of θ, (P,)."""
-        return self.stage.of_structure & ~self.stage.inputs.tables.structure_moves[step]
+        return self.stage.entries.of_structure & ~self.stage.inputs.setup.tables.structure_moves[step]
 
     def _functions(self) -> dict[str, Callable[..., Tensor]]:
         """What a point asks for, by kind.
@@ -286,42 +285,48 @@ class OuterAscent:
         and its part along h alone (`mixed`).
         """
         objectives = self.stage.objectives
+        inner = torch.func.grad(objectives.total_inner)
 
-        def curvature(flat: Tensor, direction: Tensor, *inputs: Any) -> Tensor:
+        def curvature(flat: Tensor, direction: Tensor, inputs: StepInputs) -> Tensor:
             def slope_along(candidate: Tensor) -> Tensor:
-                slope: Tensor = torch.func.grad(objectives.total_inner)(candidate, *inputs)
+                slope: Tensor = inner(candidate, inputs)
                 return -(slope * direction).sum()
 
             product: Tensor = torch.func.grad(slope_along)(flat)
             return product
 
-        def mixed(flat: Tensor, direction: Tensor, *inputs: Any) -> Tensor:
+        def mixed(flat: Tensor, direction: Tensor, inputs: StepInputs) -> Tensor:
             # a pullback and not the gradient of ∇L · v, whose value would keep the likelihood in the program
-            pullback = torch.func.vjp(lambda hyper: objectives.inner_slope(flat, hyper, *inputs), flat)[1]
+            pullback = torch.func.vjp(lambda hyper: inner(flat, inputs, hyper), flat)[1]
             product: Tensor = pullback(-direction)[0]
             return product
 
         return {
-            "inner": torch.func.grad(objectives.total_inner),
+            "inner": inner,
             "outer": torch.func.grad(objectives.total_outer),
             "curvature": curvature,
             "mixed": mixed,
-            "path_gradient": torch.func.grad(objectives.total_inner),
+            "path_gradient": inner,
             "path_curvature": curvature,
         }
 
     def _program(self, kind: str) -> Callable[..., Tensor]:
         """The program of one of `_functions`."""
-        return lambda *arguments: self._run(kind, self._functions()[kind], arguments)
+        return lambda *arguments: self._run((kind,), self._functions()[kind], arguments)
 
-    def _run(self, kind: str, function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
+    def _run(
+        self, kind: Configuration, function: Callable[[*Arguments], Result], arguments: tuple[*Arguments]
+    ) -> Result:
         """What a function gives, as a program that is traced the first time."""
-        compiled = self.stage.inputs.execution.compiled
+        if kind not in self.programs:
+            configuration = (*kind, self.stage.configuration, self.is_tied, self.is_boxed)
+            compiled = self.stage.inputs.setup.execution.compiled
 
-        def plain(*given: Any) -> Any:  # tracing miscounts the arguments of a bound method
-            return function(*given)
+            def plain(*given: *Arguments) -> Result:  # tracing miscounts the arguments of a bound method
+                return function(*given)
 
-        return program_for(f"{kind}|{self.signature}", plain, arguments, compiled)(*arguments)
+            self.programs[kind] = program_for(configuration, plain, arguments, compiled)
+        return cast("Result", self.programs[kind](*arguments))
 
     def trace(self) -> dict[str, np.ndarray]:
         """What was reported: `step` (T,) and for every name (T, M)."""
@@ -336,21 +341,19 @@ class OuterAscent:
 
 def outer_ascent(level: OuterLevel, stage: OpenStage, inner: InnerMethod) -> OuterAscent:
     """The ascent of h over a stage whose θ moves by the inner method."""
-    bound, layout, inputs = stage.objectives.bound, stage.layout, stage.inputs
-    is_tied = len(set(level.tied)) < len(level.tied)
-    shapes = f"{inputs.data.x.shape}{inputs.data.y.shape}"
-    is_boxed = bool(torch.isfinite(stage.limit).any())
-    sizes = f"{level.options.samples}|{inputs.samples}|{inputs.rows}|{shapes}"
-    signature = f"{stage.setup}|{is_tied}|{is_boxed}|{sizes}"
-    device = stage.start.device
-    rates = (level.options.rate * cosine_decay(inputs.tables.steps)).to(device, stage.start.dtype)
-    member_of = members_of(bound, layout).to(device)
-    representative = representatives(bound, layout, level.tied).to(device)
-    of_h = inner_method("adam")
-    in_use = numbers_in_use(bound, layout).to(device)
-    kept = of_h.start(stage.start)
+    bound, layout, device = stage.objectives.bound, stage.layout, stage.start.device
+    steps, of_h = stage.inputs.setup.tables.steps, inner_method("adam")
     return OuterAscent(
-        level, stage, inner, signature, member_of, representative, in_use, is_boxed, is_tied, of_h, kept, rates
+        level,
+        stage,
+        inner,
+        representatives(bound, layout, level.tied).to(device),
+        numbers_in_use(bound, layout).to(device),
+        is_boxed=bool(torch.isfinite(stage.entries.limit).any()),
+        is_tied=len(set(level.tied)) < len(level.tied),
+        of_h=of_h,
+        kept=of_h.start(stage.start),
+        rates=(level.options.rate * cosine_decay(steps)).to(device, stage.start.dtype),
     )
 
 
@@ -358,10 +361,9 @@ def representatives(bound: Bound, layout: FlatLayout, tied: Sequence[int]) -> Te
     """For each number its place in the first member that has it in common, (P,): itself where nothing is tied."""
     numbers = np.asarray(tied)
     first = np.array([int(np.flatnonzero(numbers == number)[0]) for number in numbers])
-    owners, parts, begin = bound.owners(), [], 0
-    for name, shape in layout.shapes:
-        owner = owners.get(name)
-        rows = first
+    parts, begin = [], 0
+    for parameter, shape in layout.shapes:
+        owner, rows = parameter.group, first
         if owner is not None:
             index = bound.population.groups[owner]
             rows = index.positions[first[index.slots]]
@@ -378,28 +380,25 @@ def numbers_in_use(bound: Bound, layout: FlatLayout) -> Tensor:
 
     Not those of spare slots, nor the common precision of a member without weights.
     """
-    owners, groups = bound.owners(), bound.population.groups
+    groups = bound.population.groups
     has_weights = np.zeros(bound.population.size, dtype=bool)
     for index in groups:
         has_weights |= index.positions < len(index.slots)
-    parts = []
-    for name, shape in layout.shapes:
-        owner = owners.get(name)
-        if owner is not None:
-            rows = groups[owner].positions[groups[owner].slots] == np.arange(shape[0])
-        else:
-            rows = has_weights if name == "log_precision" else np.ones(shape[0], dtype=bool)
-        parts.append(np.broadcast_to(rows.reshape(-1, *(1,) * (len(shape) - 1)), shape).reshape(-1))
-    return torch.from_numpy(np.concatenate(parts))
+
+    def used(parameter: Parameter, rows: int) -> np.ndarray:
+        if parameter.group is not None:
+            index = groups[parameter.group]
+            return np.asarray(index.positions[index.slots] == np.arange(rows))
+        return has_weights if parameter.role is Role.PRECISION else np.ones(rows, dtype=bool)
+
+    return torch.from_numpy(by_row(layout, used))
 
 
 def refuse_without_influence(gradient: Tensor, of_h: Tensor, layout: FlatLayout) -> None:
     """Raise `CallError` for hyperparameters whose hypergradient is exactly zero everywhere: they would never move."""
-    flags = layout.unpack(of_h)
+    flags, values = (by_label(layout.tree, layout.unpack(each)) for each in (of_h, gradient))
     silent = [
-        name
-        for name, value in layout.unpack(gradient).items()
-        if bool(flags[name].any()) and bool((value[flags[name]] == 0).all())
+        label for label, value in values.items() if bool(flags[label].any()) and bool((value[flags[label]] == 0).all())
     ]
     if silent:
         raise CallError(

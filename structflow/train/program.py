@@ -11,41 +11,56 @@ import os
 import shutil
 from collections.abc import Callable
 from functools import cache
-from typing import Any
+from typing import TypeVar, TypeVarTuple, cast
 
 import torch
 from torch._ops import OpOverload
 from torch.fx import GraphModule, Node
 from torch.fx.experimental.proxy_tensor import make_fx
-from torch.utils._pytree import tree_map
+from torch.utils._pytree import tree_flatten, tree_map
 
 from .compiler_cache import compiler_cache
 
-Program = Callable[..., Any]
+Arguments = TypeVarTuple("Arguments")
+Result = TypeVar("Result")
+
+Configuration = tuple[object, ...]
+"""Static values that a program depends on; those are the same that are written the same."""
 
 MOST_PROGRAMS = 256
 """Programs kept at most; beyond that all are dropped, and traced again when they are needed."""
 
-_programs: dict[tuple[str, bool], Program] = {}
-"""Programs of this process by signature and whether they are compiled."""
+_programs: dict[str, Callable[..., object]] = {}
+"""Programs of this process by their keys."""
 
 
-def program_for(signature: str, function: Callable[..., Any], example: tuple[Any, ...], compiled: bool) -> Program:
-    """The program of a signature, traced with copies of the `example` arguments the first time.
+def program_key(configuration: Configuration, arguments: tuple[object, ...], compiled: bool) -> str:
+    """All that a program depends on: static configuration, the tree of its arguments, and what each tensor is like."""
+    tensors, tree = tree_flatten(arguments)
+    return repr((configuration, compiled, tree, [(each.shape, each.dtype, each.device) for each in tensors]))
 
-    `function` takes and returns nested tuples, lists and dictionaries of tensors, and must do the same operations for
-    all arguments of the same shapes. It may change its arguments in place: tracing runs it, hence the copies.
+
+def program_for(
+    configuration: Configuration,
+    function: Callable[[*Arguments], Result],
+    example: tuple[*Arguments],
+    compiled: bool,
+) -> Callable[[*Arguments], Result]:
+    """The program of a function for arguments like the `example`, traced with copies of them the first time.
+
+    `function` takes and returns trees of tensors (tuples, named ones too, lists and dictionaries), and must do the same
+    operations for all arguments of one key. It may change its arguments in place: tracing runs it, hence the copies.
     """
-    key = (signature, compiled)
+    key = program_key(configuration, example, compiled)
     if key not in _programs and len(_programs) >= MOST_PROGRAMS:
         _programs.clear()
     if key not in _programs:
-        traced: Program = without_unused(make_fx(function)(*tree_map(torch.clone, example)))
+        traced: Callable[..., object] = without_unused(make_fx(function)(*tree_map(torch.clone, example)))
         if compiled:
             prepare_compiler()
             traced = torch.compile(traced, dynamic=False, fullgraph=True)
         _programs[key] = traced
-    return _programs[key]
+    return cast("Callable[[*Arguments], Result]", _programs[key])
 
 
 def without_unused(traced: GraphModule) -> GraphModule:

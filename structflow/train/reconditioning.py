@@ -13,8 +13,6 @@ import torch
 from torch import Tensor
 
 from .conditioning import coordinates_for
-from .linear_structures import Level
-from .members_of_numbers import members_of
 from .open_stage import OpenStage
 
 FAR = 1.0
@@ -29,19 +27,18 @@ class Reconditioning:
     """`whitened_at` (P,) holds h of the last whitening; `looked_at` is the step after which h was looked at."""
 
     stage: OpenStage
-    member_of: Tensor
     whitened_at: Tensor
     looked_at: Tensor
 
     @property
     def tensors(self) -> dict[str, Tensor]:
         """What changes on the way, by names of its own: for checkpoints."""
-        whitening = self.stage.coordinates.whitening
+        whitening = self.stage.objectives.coordinates.whitening
         return {
             "whitened_at": self.whitened_at,
             "looked_at": self.looked_at,
             **{f"whitening/{name}": value for name, value in whitening.items()},
-            **{f"inner_whitening/{name}": self.stage.inputs.whitening[name] for name in whitening},
+            **{f"inner_whitening/{name}": self.stage.inputs.constants.whitening[name] for name in whitening},
         }
 
     def after(self, step: int, state: Tensor, others: Tensor) -> None:
@@ -50,29 +47,26 @@ class Reconditioning:
         The parameters, and those of the `others` (…, P), are those of before in other coordinates; the velocity stays
         as it is. Whether a member is whitened anew depends on its own h alone.
         """
-        coordinates = self.stage.coordinates
+        coordinates = self.stage.objectives.coordinates
         if not coordinates.whitening or step + 1 - int(self.looked_at) < LEAST_STEPS:
             return
         self.looked_at.fill_(step + 1)
-        bound, inputs = self.stage.objectives.bound, self.stage.inputs
-        far = self.stage.of_h & ((state - self.whitened_at).abs() > FAR)
+        bound, inputs, entries = self.stage.objectives.bound, self.stage.inputs, self.stage.entries
+        far = entries.of_h & ((state - self.whitened_at).abs() > FAR)
         counts = torch.zeros(bound.population.size, device=state.device)
-        members = counts.index_add(0, self.member_of, far.to(counts.dtype)) > 0
+        members = counts.index_add(0, entries.member_of, far.to(counts.dtype)) > 0
         if not bool(members.any()):
             return
         points = [state, *others]
         plain = [self.stage.parameters(point) for point in points]
-        parameters = plain[0]
-        data, c_reg = inputs.data, float(inputs.tables.column("c_reg")[step])
-        level = Level(data.x, data.y, c_reg, data.inner_weights, data.row_weight)
-        fresh = coordinates_for(bound, parameters, level, members).whitening
+        fresh = coordinates_for(bound, plain[0], inputs.setup.level(step), members).whitening
         slots = {factor.name: factor.slots for factor in bound.weights.factors}
         for name, matrix in coordinates.whitening.items():
             owners = torch.from_numpy(slots[name]).to(state.device) if name in slots else None
             chosen = members if owners is None else members.index_select(0, owners)
             matrix.copy_(torch.where(chosen[:, None, None], fresh[name], matrix))
-            inputs.whitening[name].copy_(matrix)
-        own = members.index_select(0, self.member_of)
+            inputs.constants.whitening[name].copy_(matrix)
+        own = members.index_select(0, entries.member_of)
         for point, values in zip(points, plain, strict=True):
             moved = self.stage.layout.pack(coordinates.whitened(values)).to(state.dtype)
             point.copy_(torch.where(own, moved, point))
@@ -81,5 +75,4 @@ class Reconditioning:
 
 def reconditioning(stage: OpenStage) -> Reconditioning:
     """The coordinates of a stage that begins."""
-    member_of = members_of(stage.objectives.bound, stage.layout).to(stage.start.device)
-    return Reconditioning(stage, member_of, stage.start.clone(), torch.zeros((), dtype=torch.int64))  # on the CPU: read
+    return Reconditioning(stage, stage.start.clone(), torch.zeros((), dtype=torch.int64))  # on the CPU: read

@@ -61,7 +61,7 @@ def problem(
 ) -> StepsProblem:
     """Some steps of the two, by default in minibatches of 10 rows."""
     opened = stage(precision, batch_size)
-    inputs = replace(opened.inputs, tables=tables(steps, values), drawn=-1)
+    inputs = replace(opened.inputs, setup=replace(opened.inputs.setup, tables=tables(steps, values)), drawn=-1)
     return StepsProblem(replace(opened, inputs=inputs), inner, SAMPLES, steps)
 
 
@@ -124,7 +124,7 @@ def optimum() -> OptimumProblem:
 
 def test_at_an_optimum_hoag_is_exact_and_the_direct_derivative_is_not():
     """The bar: hoag within 1e-4 of differences of Q(θ*(h), h) with θ* found anew on both sides."""
-    slope = optimum().point().inner_gradient()[~optimum().stage.of_h]
+    slope = optimum().point().inner_gradient()[~optimum().stage.entries.of_h]
     assert slope.abs().max() < 1e-7
     assert bool(optimum().curvature.is_definite.all())
     found = certify(optimum(), methods("implicit", "hoag", "first_order"), coordinates=5, seed=0)
@@ -249,7 +249,7 @@ def test_a_rate_that_is_safe_is_half_of_one_over_the_largest_curvature():
     of = problem()
     curvature = dense_curvature(of.start_point()).values.abs().max()
     assert float(largest_curvature(of.start_point())) == pytest.approx(float(curvature), rel=0.02)
-    found = safe_rate(of).stage.inputs.tables.rate
+    found = safe_rate(of).stage.inputs.setup.tables.rate
     assert bool((found == found[0]).all())
     at_end = largest_curvature(safe_rate(of).point())
     assert 0.2 / curvature < found[0] <= 0.51 / curvature

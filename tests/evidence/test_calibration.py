@@ -48,7 +48,7 @@ def trained_line(likelihood: str, weight: float, deviation: float, members: int 
     parameters[mean] = torch.full_like(parameters[mean], weight)
     parameters[log_sd] = torch.full_like(parameters[log_sd], math.log(deviation))
     none = torch.zeros((0, 1), dtype=DOUBLE)
-    return TrainedPopulation(bound, parameters, keys_of(built), none, none, 0.7)
+    return TrainedPopulation(bound, bound.of_labels(parameters), keys_of(built), none, none, 0.7)
 
 
 def test_the_expected_calibration_error_is_that_of_a_slow_loop():
@@ -235,7 +235,7 @@ def test_every_built_in_likelihood_has_a_calibration_error():
         x = np.random.default_rng(6).normal(size=(9, 1))
         y = np.ones((9, 1 if bound.likelihood.target == "classes" else 3))
         none = torch.zeros((0, 1), dtype=DOUBLE)
-        trained = TrainedPopulation(bound, start(bound), keys_of(members), none, none, 0.7)
+        trained = TrainedPopulation(bound, bound.of_labels(start(bound)), keys_of(members), none, none, 0.7)
         (found,) = member_metrics(trained, (x, y), 3, "test")
         assert 0 <= found["calibration_error"] <= 1, name
         assert member_metrics(trained, (x[:0], y[:0]), 3, "test") == [{}]

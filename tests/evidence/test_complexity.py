@@ -54,7 +54,7 @@ THETA = 0.7
 
 def trained_at(members, change=perturbed, c_temp: float = 0.7, **settings) -> TrainedPopulation:
     bound = make_bound(members, **settings)
-    return TrainedPopulation(bound, change(start(bound)), keys_of(members), X, Y, c_temp)
+    return TrainedPopulation(bound, bound.of_labels(change(start(bound))), keys_of(members), X, Y, c_temp)
 
 
 def relaxed(c_temp: float, learned: bool = True, **structure) -> TrainedPopulation:
@@ -86,7 +86,7 @@ def test_it_is_the_least_divergence_over_a_learned_prior():
     found = structural_divergence(trained, 300)
     fitted_on, fresh = (trained.structure_samples(300, phase) for phase in ("complexity", "fresh complexity"))
     for member in range(3):
-        own = {key: trained.parameters[f"structure/{key}"][member] for key in ("x->h", "h->y")}
+        own = {key: trained.parameters.theta.structure[key][member] for key in ("x->h", "h->y")}
 
         def loss(flat: np.ndarray, drawn=fitted_on, member=member, own=own) -> float:
             log_s = {"x->h": torch.tensor([*flat[:2], 0.0], dtype=DOUBLE), "h->y": torch.tensor(flat[2:], dtype=DOUBLE)}
@@ -113,7 +113,7 @@ def test_it_is_the_divergence_itself_where_the_prior_is_set():
     found, drawn = structural_divergence(trained, 300), trained.structure_samples(300, "fresh complexity")
     prior = {"x->h": torch.zeros(3, dtype=DOUBLE), "h->y": torch.full((2,), math.log(0.4), dtype=DOUBLE)}
     for member in range(3):
-        own = {key: trained.parameters[f"structure/{key}"][member] for key in prior}
+        own = {key: trained.parameters.theta.structure[key][member] for key in prior}
         ratio = log_densities(trained, member, drawn, own, THETA) - log_densities(trained, member, drawn, prior, 1.3)
         assert float(found[member]) == pytest.approx(float(ratio.mean()), rel=1e-10)
 
@@ -126,7 +126,7 @@ def test_few_samples_are_raised_to_enough_to_fit_on():
 def test_a_member_that_diverged_leaves_the_others():
     """The least divergence of a member doesn't depend on the members beside it, be they not a number."""
     whole, broken = relaxed(1.3), relaxed(1.3)
-    broken.parameters["structure/x->h"][1] = torch.nan
+    broken.parameters.theta.structure["x->h"][1] = torch.nan
     expected, found = structural_divergence(whole, 100), structural_divergence(broken, 100)
     assert bool(found[1].isnan())
     torch.testing.assert_close(found[[0, 2]], expected[[0, 2]], rtol=0, atol=1e-4)
@@ -144,7 +144,7 @@ def test_differential_entropy():
     found = differential_entropy(trained, draws)
     torch.manual_seed(0)
     for member in range(3):
-        log_s = trained.parameters["structure/x->h"][member]
+        log_s = trained.parameters.theta.structure["x->h"][member]
         simplex = RelaxedOneHotCategorical(torch.tensor(THETA, dtype=DOUBLE), logits=log_s)
         values = -simplex.log_prob(simplex.sample((draws,)))
         expected = float(values.mean()) + 2 * (2 - math.log(THETA))
@@ -171,7 +171,8 @@ def own_weights(trained: TrainedPopulation, member: int):
         slot = int(index.positions[member])
         for name in group.shapes if group.name in used else ():
             mean, log_sd = (
-                by_weight(members, trained.parameters, kind, group.name)[name][slot] for kind in ("mean", "log_sd")
+                by_weight(members, trained.bound.labelled(trained.parameters), kind, group.name)[name][slot]
+                for kind in ("mean", "log_sd")
             )
             yield group.name, name, mean, log_sd.exp(), slot
 
@@ -203,7 +204,11 @@ def test_informative_weights(precision):
                 precision, f"log_precision/{group}/{name}"
             )
             at = member if precision == "shared" else slot
-            log_a = torch.tensor(math.log(2.5), dtype=DOUBLE) if precision == 2.5 else trained.parameters[key][at]
+            log_a = (
+                torch.tensor(math.log(2.5), dtype=DOUBLE)
+                if precision == 2.5
+                else trained.bound.labelled(trained.parameters)[key][at]
+            )
             kls.append(kl_divergence(Normal(mean, sd), Normal(torch.zeros_like(mean), (-0.5 * log_a).exp())).flatten())
         of_members.append(torch.cat(kls))
     threshold = float(torch.cat(of_members).median()) + 1e-3

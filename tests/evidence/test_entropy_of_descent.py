@@ -46,7 +46,7 @@ SETTINGS = {"prior": {"weights": {"precision": PRECISION}}, "likelihood_options"
 
 def trained_at(members, x=X, y=Y, **settings) -> TrainedPopulation:
     bound = make_bound(members, **{**SETTINGS, **settings})
-    return TrainedPopulation(bound, perturbed(start(bound)), keys_of(members), x, y, 0.7)
+    return TrainedPopulation(bound, bound.of_labels(perturbed(start(bound))), keys_of(members), x, y, 0.7)
 
 
 def linear(count: int = 1, **settings) -> TrainedPopulation:
@@ -238,8 +238,9 @@ def test_a_start_at_the_posterior_has_no_error():
     trained = linear(posterior={"weights": {"covariance": "full"}})
     covariance = torch.linalg.inv(H)
     factor = torch.linalg.cholesky(covariance)
-    trained.parameters["cholesky"].copy_(torch.tril(factor, -1) + torch.diag(factor.diagonal().log()))
-    trained.parameters["mean"].copy_((covariance @ X.T @ Y / NOISE**2).reshape(1, 3))
+    own = trained.parameters.theta.weights[0]
+    own["cholesky"].copy_(torch.tril(factor, -1) + torch.diag(factor.diagonal().log()))
+    own["mean"].copy_((covariance @ X.T @ Y / NOISE**2).reshape(1, 3))
     found = estimate("sgd_entropy", trained, start="posterior")
     assert float(found.value) == pytest.approx(log_evidence(), abs=0.2)
     begin = descent_start(trained.weights, "posterior", 4, "test")

@@ -38,7 +38,7 @@ def trained_at(members, y=Y, likelihood=None, parameters=None, **settings) -> Tr
         members, likelihood_options={"noise": NOISE} if likelihood is None else likelihood, prior=PRIOR, **settings
     )
     values = perturbed(start(bound)) if parameters is None else parameters(bound)
-    return TrainedPopulation(bound, values, keys_of(members), X, y, 0.7)
+    return TrainedPopulation(bound, bound.of_labels(values), keys_of(members), X, y, 0.7)
 
 
 PRIOR = {"weights": {"precision": PRECISION}}

@@ -58,7 +58,7 @@ def members_at(of, x, y, mean: float, sd: float, count: int = 1, **settings: Any
     bound = make_bound(members, prior=PRIOR, **({"likelihood_options": {"noise": NOISE}} | settings))
     values = {"mean": mean, "log_sd": math.log(sd)}
     parameters = {name: torch.full_like(value, values[name.partition("/")[0]]) for name, value in start(bound).items()}
-    return TrainedPopulation(bound, parameters, keys_of(members), x, y, 0.7)
+    return TrainedPopulation(bound, bound.of_labels(parameters), keys_of(members), x, y, 0.7)
 
 
 def quadrature() -> float:
@@ -106,7 +106,9 @@ def test_the_hessian_is_that_of_finite_differences():
     members = population(rich(), pick(structures(rich()), 5, 3))
     bound = make_bound(members, prior=PRIOR, likelihood_options={"noise": 0.5})
     x, y = normal(6, 3, seed=1), normal(6, 1, seed=2)
-    energy = ScaledEnergy.of(TrainedPopulation(bound, perturbed(start(bound)), keys_of(members), x, y, 0.7).weights)
+    energy = ScaledEnergy.of(
+        TrainedPopulation(bound, bound.of_labels(perturbed(start(bound))), keys_of(members), x, y, 0.7).weights
+    )
     z = energy.start()
     hessian, size = energy.hessian(z), 1e-5
     for place in range(z.shape[1]):
@@ -126,7 +128,7 @@ def test_gauss_newton_of_classes_is_that_of_a_loop(monkeypatch):
     members = population(of, structures(of) * 2, [0, 1])
     bound = make_bound(members, likelihood="categorical", prior={"weights": {"precision": 2.0}})
     x, y = normal(5, 2, seed=3), torch.tensor([[0], [2], [1], [1], [0]])
-    trained = TrainedPopulation(bound, perturbed(start(bound)), keys_of(members), x, y, 0.7)
+    trained = TrainedPopulation(bound, bound.of_labels(perturbed(start(bound))), keys_of(members), x, y, 0.7)
     energy = ScaledEnergy.of(trained.weights)
     n = energy.scale.shape[1]
     monkeypatch.setattr(scaled_energy, "CHUNK_NUMBERS", 2 * 2 * n * 3)
@@ -196,7 +198,9 @@ def test_exact_knows_what_is_not_linear():
     of = graph({"x": (1,), "y": (1,)}, edge("x", "y", "one", fn("linear"), fn("dense"), fn("dense", activation="relu")))
     members = population(of, structures(of))
     bound = make_bound(members, prior=PRIOR, likelihood_options={"noise": NOISE})
-    found = estimated("exact", TrainedPopulation(bound, perturbed(start(bound)), keys_of(members), X, Y, 0.7))
+    found = estimated(
+        "exact", TrainedPopulation(bound, bound.of_labels(perturbed(start(bound))), keys_of(members), X, Y, 0.7)
+    )
     linear = [dict(member.structure.edges)["x->y"] == ("linear",) for member in members.members]
     assert found.value.isfinite().tolist() == linear
     assert sorted(found.missing) == [number for number, is_linear in enumerate(linear) if not is_linear]
@@ -227,7 +231,7 @@ def test_a_member_alone_has_the_same_estimate(name, options):
     def trained(numbers):
         members = population(of, [both[number] for number in numbers], [0] * len(numbers))
         bound = make_bound(members, prior=PRIOR, likelihood_options={"noise": 0.5})
-        return TrainedPopulation(bound, start(bound), keys_of(members), X, Y, 0.7)
+        return TrainedPopulation(bound, bound.of_labels(start(bound)), keys_of(members), X, Y, 0.7)
 
     sizes = trained((0, 1)).weights.used.sum(1).tolist()
     assert sorted(sizes) == [4, 12]

@@ -50,7 +50,7 @@ def with_scales(
     own = parameters["likelihood/log_noise"]
     parameters["likelihood/log_noise"] = noise.reshape(-1, 1).expand_as(own).clone()
     parameters["log_precision"] = precision.reshape(parameters["log_precision"].shape)
-    return TrainedPopulation(bound, parameters, keys_of(members), x, y, 0.7)
+    return TrainedPopulation(bound, bound.of_labels(parameters), keys_of(members), x, y, 0.7)
 
 
 def exact(trained: TrainedPopulation) -> Estimate:
@@ -155,7 +155,7 @@ def test_other_noise_has_no_value(likelihood, targets):
     members = population(linear, structures(linear))
     bound = make_bound(members, likelihood=likelihood, prior={"weights": {"precision": 1.0}})
     y = torch.tensor(targets, dtype=DOUBLE).unsqueeze(1)
-    found = exact(TrainedPopulation(bound, start(bound), keys_of(members), normal(3, 2), y, 0.7))
+    found = exact(TrainedPopulation(bound, bound.of_labels(start(bound)), keys_of(members), normal(3, 2), y, 0.7))
     assert found.missing == {0: "the noise isn't normal, so that the evidence has no closed form"}
 
 
@@ -210,7 +210,7 @@ def test_the_evidence_without_weights_is_the_likelihood(name, posterior):
     nothing = graph({"x": (2,), "y": (1,)}, edge("x", "y", "all", fn("zero")))
     members = population(nothing, structures(nothing))
     bound = make_bound(members, likelihood_options={"noise": 0.5}, posterior={"weights": posterior})
-    trained = TrainedPopulation(bound, start(bound), keys_of(members), x, y, 0.7)
+    trained = TrainedPopulation(bound, bound.of_labels(start(bound)), keys_of(members), x, y, 0.7)
     registration = registry().of_kind("evidence_estimators")[name]
     few = {"ais": {"temperatures": 4, "chains": 2}, "sgd_entropy": {"restarts": 2}}.get(name, {})
     options = registration.options.model_validate(few) if registration.options else None

@@ -43,7 +43,9 @@ def trained(likelihood: str, rows: int, **posterior: Any) -> TrainedPopulation:
     }
     y = normal(rows, WIDTH, seed=2)
     targets = {"gaussian": y, "bernoulli": (y > 0).double(), "poisson": y.abs().floor()}
-    return TrainedPopulation(bound, parameters, keys_of(members), normal(rows, 3, seed=1), targets[likelihood], 0.5)
+    return TrainedPopulation(
+        bound, bound.of_labels(parameters), keys_of(members), normal(rows, 3, seed=1), targets[likelihood], 0.5
+    )
 
 
 def slow_jacobian(members: TrainedPopulation, x: Tensor, member: int) -> Tensor:
@@ -60,7 +62,7 @@ def slow_jacobian(members: TrainedPopulation, x: Tensor, member: int) -> Tensor:
 
 def slow_covariances(members: TrainedPopulation, member: int) -> Tensor:
     """J (Σ_i J_iᵀ Λ J_i + A)⁻¹ Jᵀ at the new rows under normal noise, (rows, out, out)."""
-    precision = (-2 * members.parameters["likelihood/log_noise"][member]).exp()
+    precision = (-2 * members.parameters.theta.likelihood["log_noise"][member]).exp()
     of_data, of_new = slow_jacobian(members, members.x, member), slow_jacobian(members, X_NEW, member)
     h = torch.einsum("ron,o,rok->nk", of_data, precision, of_data)
     h = h + torch.diag(members.weights.log_precision[member].exp())
@@ -76,7 +78,7 @@ def test_under_normal_noise_they_are_in_closed_form(rows: int) -> None:
     assert found.log_prob is not None
     for member in range(2):
         mean = members.weights.outputs_at(members.weights.mean.unsqueeze(1), X_NEW)[member, 0]
-        noise = (2 * members.parameters["likelihood/log_noise"][member]).exp()
+        noise = (2 * members.parameters.theta.likelihood["log_noise"][member]).exp()
         covariance = slow_covariances(members, member) + torch.diag(noise)
         torch.testing.assert_close(found.mean[member], mean)
         expected = covariance.diagonal(dim1=1, dim2=2)
@@ -133,7 +135,7 @@ def test_the_diagonal_predicts_by_its_own_h() -> None:
     members = trained("gaussian", 40, curvature="diagonal")
     _, covariance = members.linear_predictive(X_NEW)
     for member in range(2):
-        precision = (-2 * members.parameters["likelihood/log_noise"][member]).exp()
+        precision = (-2 * members.parameters.theta.likelihood["log_noise"][member]).exp()
         of_data, of_new = slow_jacobian(members, members.x, member), slow_jacobian(members, X_NEW, member)
         h = torch.einsum("ron,o->n", of_data.square(), precision) + members.weights.log_precision[member].exp()
         expected = torch.einsum("ron,n,rpn->rop", of_new, 1 / h, of_new)

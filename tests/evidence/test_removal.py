@@ -33,7 +33,7 @@ X, Y = normal(30, 4, seed=1), normal(30, 1, seed=2)
 def trained_at(of: Any, x: torch.Tensor, restarts: int = 1, **settings: Any) -> TrainedPopulation:
     members = population(of, structures(of) * restarts, list(range(restarts)))
     bound = make_bound(members, **settings)
-    return TrainedPopulation(bound, perturbed(start(bound)), keys_of(members), x, Y, 0.5)
+    return TrainedPopulation(bound, bound.of_labels(perturbed(start(bound))), keys_of(members), x, Y, 0.5)
 
 
 def order(criterion: str, trained: TrainedPopulation) -> list[list[int]]:
@@ -48,7 +48,8 @@ def with_covariance(covariance: torch.Tensor) -> TrainedPopulation:
     trained = trained_at(LINEAR, X, posterior={"weights": {"covariance": "full"}})
     factor = torch.linalg.cholesky(covariance)
     raw = factor.tril(-1) + torch.diag_embed(factor.diagonal().log())
-    trained.parameters["cholesky"], trained.parameters["mean"] = raw.unsqueeze(0), torch.ones(1, 4, dtype=DOUBLE)
+    own = trained.parameters.theta.weights[0]
+    own["cholesky"], own["mean"] = raw.unsqueeze(0), torch.ones(1, 4, dtype=DOUBLE)
     return trained
 
 
@@ -93,9 +94,10 @@ def test_optimal_brain_damage_takes_the_diagonal_of_the_hessian(monkeypatch: pyt
 def test_graves_goes_by_signal_over_spread() -> None:
     """|μ|/√α of 2/1, 0.3/0.1, −1/4 and 0/1 is 2, 3, ¼, 0: the order is 3, 2, 0, 1."""
     trained = trained_at(LINEAR, X)
-    trained.parameters["mean/x->y/linear"] = torch.tensor([[2.0, 0.3, -1.0, 0.0]], dtype=DOUBLE)
+    own = trained.parameters.theta.weights[0]
+    own["mean"] = torch.tensor([[2.0, 0.3, -1.0, 0.0]], dtype=DOUBLE)
     spread = torch.tensor([1.0, 0.1, 4.0, 1.0], dtype=DOUBLE)
-    trained.parameters["log_sd/x->y/linear"] = spread.log().reshape(1, 4)
+    own["log_sd"] = spread.log().reshape(1, 4)
     assert order("graves", trained) == [[3, 2, 0, 1]]
 
 

@@ -36,7 +36,7 @@ def trained_at(members, parameters=None, weights=None, **settings) -> TrainedPop
     bound = make_bound(members, integrate=False, posterior={"weights": weights or {}}, **settings)
     none = torch.zeros((0, 3), dtype=DOUBLE)
     parameters = perturbed(start(bound)) if parameters is None else {**start(bound), **parameters}
-    return TrainedPopulation(bound, parameters, keys_of(members), none, none[:, :1], 0.7)
+    return TrainedPopulation(bound, bound.of_labels(parameters), keys_of(members), none, none[:, :1], 0.7)
 
 
 def plane(scale: float = 1.0) -> TrainedPopulation:
@@ -136,7 +136,7 @@ def test_batch_mates_change_nothing():
         members = population(RICH, picked)
         bound = make_bound(members, integrate=False)
         none = torch.zeros((0, 3), dtype=DOUBLE)
-        trained = TrainedPopulation(bound, start(bound), keys_of(members), none, none[:, :1], 0.7)
+        trained = TrainedPopulation(bound, bound.of_labels(start(bound)), keys_of(members), none, none[:, :1], 0.7)
         return of(trained, rows(8), 3, inputs=[0.4], weights=[0.4], samples=2)
 
     together = found(chosen)

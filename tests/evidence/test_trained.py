@@ -39,7 +39,7 @@ def elbo(trained: TrainedPopulation, samples: int):
 def trained_at(members, change=perturbed, seed: int = 0, **settings) -> TrainedPopulation:
     """Members at their start, changed member by member in the same way wherever they stand."""
     bound = make_bound(members, **settings)
-    return TrainedPopulation(bound, change(start(bound)), keys_of(members, seed), X, Y, 0.7)
+    return TrainedPopulation(bound, bound.of_labels(change(start(bound))), keys_of(members, seed), X, Y, 0.7)
 
 
 @pytest.mark.parametrize("relaxed", [False, True])
@@ -84,7 +84,7 @@ def test_standard_errors_are_calibrated():
     bound = make_bound(members)
     first = perturbed(start(make_bound(population(RICH, [structure]))))
     parameters = {name: value.expand(200, *value.shape[1:]).clone() for name, value in first.items()}
-    found = elbo(TrainedPopulation(bound, parameters, keys_of(members), X, Y, 0.7), 100)
+    found = elbo(TrainedPopulation(bound, bound.of_labels(parameters), keys_of(members), X, Y, 0.7), 100)
     standardised = (found.value - found.value.mean()) / found.standard_error
     assert abs(float(standardised.var()) - 1) < 5 * (2 / 199) ** 0.5
 
@@ -105,7 +105,7 @@ def test_a_model_linear_in_its_weights_has_the_evidence_without_error():
         "mean": (covariance @ X.T @ Y / 0.25).T,
         "cholesky": (L.tril(-1) + L.diagonal().log().diag()).unsqueeze(0),
     }
-    found = elbo(TrainedPopulation(bound, parameters, keys_of(members), X, Y, 0.7), 256)
+    found = elbo(TrainedPopulation(bound, bound.of_labels(parameters), keys_of(members), X, Y, 0.7), 256)
     prior = X @ X.T / 2 + 0.25 * torch.eye(6, dtype=DOUBLE)
     evidence = MultivariateNormal(torch.zeros(6, dtype=DOUBLE), prior).log_prob(Y[:, 0])
     torch.testing.assert_close(found.value, evidence.reshape(1), rtol=0, atol=1e-9)

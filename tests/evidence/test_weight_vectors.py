@@ -29,6 +29,7 @@ from torch.distributions import MultivariateNormal, Normal
 from structflow.distributions.normal import cholesky_factor
 from structflow.errors import CallError
 from structflow.evidence.trained import TrainedPopulation
+from structflow.objective.bound import BoundInputs
 
 RICH = rich_graph()
 X, Y = normal(6, 3, seed=1), normal(6, 1, seed=2)
@@ -39,7 +40,7 @@ PLAIN = graph(
 
 def trained_at(members, **settings) -> TrainedPopulation:
     bound = make_bound(members, **settings)
-    return TrainedPopulation(bound, perturbed(start(bound)), keys_of(members), X, Y, 0.7)
+    return TrainedPopulation(bound, bound.of_labels(perturbed(start(bound))), keys_of(members), X, Y, 0.7)
 
 
 def rich(count: int = 5, **settings) -> TrainedPopulation:
@@ -137,7 +138,9 @@ def test_precisions_are_those_of_the_divergence(grouping):
     bound, parameters = trained.bound, trained.parameters
     noise = noise_of(bound, trained.keys, 1)
     one = torch.ones((), dtype=DOUBLE)
-    expected = bound.terms(parameters, noise, trained.x, trained.y, one, bound.population.indices, one).kl_weights
+    expected = bound.terms(
+        parameters, BoundInputs(noise, trained.x, trained.y, one, bound.population.indices, one)
+    ).kl_weights
     torch.testing.assert_close(kl, expected, rtol=1e-12, atol=1e-12)
 
 
@@ -146,7 +149,7 @@ def test_a_full_covariance():
     full = {"weights": {"covariance": "full"}}
     members = population(PLAIN, structures(PLAIN) * 2, [0, 1])
     trained = trained_at(members, posterior=full)
-    vectors, factor = trained.weights, cholesky_factor(trained.parameters["cholesky"])
+    vectors, factor = trained.weights, cholesky_factor(trained.parameters.theta.weights[0]["cholesky"])
     assert vectors.covariance is not None
     weights = vectors.draws(4_000, "test")
     for number in range(2):

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from structflow.builtin.basis_functions.linear import Linear
 from structflow.errors import PluginError
-from structflow.objective.bound import Bound
+from structflow.objective.bound import Bound, BoundInputs
 from structflow.plugins import BasisFunction
 from structflow.spec.graph import GraphFunction
 
@@ -46,7 +46,9 @@ def evaluate(plugin: type[BasisFunction]) -> Any:
     bound: Bound = make_bound(population(of, structures(of)))
     noise = noise_of(bound, keys_of(bound.population), samples=3)
     x, y = normal(ROWS, 3), normal(ROWS, 2, seed=1)
-    return bound.sample_terms(start(bound), noise, x, y, torch.tensor(0.5), bound.population.indices)
+    return bound.sample_terms(
+        bound.of_labels(start(bound)), BoundInputs(noise, x, y, torch.tensor(0.5), bound.population.indices)
+    )
 
 
 @pytest.mark.parametrize(

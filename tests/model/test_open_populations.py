@@ -7,6 +7,7 @@ import torch
 from handmade import DOUBLE, edge, fn
 
 from structflow.model.population import build_population
+from structflow.objective.bound import BoundInputs
 from structflow.plugins import Candidate
 from structflow.plugins.registry import registry
 from structflow.spec.structures import OpenSet
@@ -47,11 +48,12 @@ def test_it_equals_a_spec_with_fewer_functions():
     for samples in (1, 4):
         found = [
             bound.sample_terms(
-                parameters, handmade.noise_of(bound, keys, samples), x, y, c_temp, bound.population.indices
+                bound.of_labels(parameters),
+                BoundInputs(handmade.noise_of(bound, keys, samples), x, y, c_temp, bound.population.indices),
             )
             for bound in (restricted, written)
         ]
-        for one, other in zip(*(vars(terms).values() for terms in found), strict=True):
+        for one, other in zip(*found, strict=True):
             if torch.is_tensor(one):
                 torch.testing.assert_close(one, other, rtol=0, atol=0)
 

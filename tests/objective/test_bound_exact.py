@@ -26,6 +26,7 @@ from handmade import (
 from torch.distributions import MultivariateNormal
 
 from structflow.errors import CallError
+from structflow.objective.bound import BoundInputs
 from structflow.plugins import BasisFunction, BasisOptions
 from structflow.spec.graph import GraphFunction
 
@@ -76,9 +77,11 @@ def test_the_bound_at_the_exact_posterior_is_the_evidence(cross):
     bound, parameters, x, y, evidence = linear_gaussian(cross)
     assert bound.is_exact
     noise = noise_of(bound, keys_of(bound.population), 1)
-    terms = bound.terms(parameters, noise, x, y, C_TEMP, bound.population.indices, ONE)
+    terms = bound.terms(bound.of_labels(parameters), BoundInputs(noise, x, y, C_TEMP, bound.population.indices, ONE))
     torch.testing.assert_close(terms.bound, evidence, rtol=0, atol=1e-8)
-    by_sample = bound.sample_terms(parameters, noise, x, y, C_TEMP, bound.population.indices)
+    by_sample = bound.sample_terms(
+        bound.of_labels(parameters), BoundInputs(noise, x, y, C_TEMP, bound.population.indices)
+    )
     torch.testing.assert_close(by_sample.bound, evidence.unsqueeze(1), rtol=0, atol=1e-8)
 
 
@@ -93,7 +96,9 @@ def test_every_sample_at_the_exact_posterior_is_the_evidence():
     )
     assert not sampled.is_exact
     noise = noise_of(sampled, keys_of(bound.population), 20)
-    terms = sampled.sample_terms(parameters, noise, x, y, C_TEMP, bound.population.indices)
+    terms = sampled.sample_terms(
+        sampled.of_labels(parameters), BoundInputs(noise, x, y, C_TEMP, bound.population.indices)
+    )
     assert terms.bound.shape == (2, 20)
     torch.testing.assert_close(terms.bound, evidence.unsqueeze(1).expand(2, 20), rtol=0, atol=1e-8)
 
@@ -102,7 +107,7 @@ def test_the_bound_is_below_the_evidence_elsewhere():
     bound, parameters, x, y, evidence = linear_gaussian(True)
     parameters["mean"] = parameters["mean"] + 0.1
     noise = noise_of(bound, keys_of(bound.population), 1)
-    terms = bound.terms(parameters, noise, x, y, C_TEMP, bound.population.indices, ONE)
+    terms = bound.terms(bound.of_labels(parameters), BoundInputs(noise, x, y, C_TEMP, bound.population.indices, ONE))
     assert (terms.bound < evidence - 1e-6).all()
 
 
@@ -120,7 +125,7 @@ def test_diagonal_posterior_of_one_weight_is_exact():
     }
     assert set(start(bound)) == set(parameters)
     noise = noise_of(bound, keys_of(bound.population), 1)
-    terms = bound.terms(parameters, noise, x, y, C_TEMP, bound.population.indices, ONE)
+    terms = bound.terms(bound.of_labels(parameters), BoundInputs(noise, x, y, C_TEMP, bound.population.indices, ONE))
     covariance = x @ x.T / 3 + 0.25 * torch.eye(7, dtype=DOUBLE)
     evidence = MultivariateNormal(torch.zeros(7, dtype=DOUBLE), covariance).log_prob(y[:, 0])
     torch.testing.assert_close(terms.bound, evidence.reshape(1), rtol=0, atol=1e-10)
@@ -136,8 +141,8 @@ def test_samples_average_to_the_closed_form(relaxed):
     x, y, samples = normal(4, 3, seed=1), normal(4, 1, seed=2), 20_000
     arguments = (x, y, C_TEMP, members.indices)
     noise = noise_of(bound, keys_of(members), samples)
-    by_sample = bound.sample_terms(parameters, noise, *arguments)
-    averaged = bound.terms(parameters, noise, *arguments, ONE)
+    by_sample = bound.sample_terms(bound.of_labels(parameters), BoundInputs(noise, *arguments))
+    averaged = bound.terms(bound.of_labels(parameters), BoundInputs(noise, *arguments, ONE))
     kl = by_sample.kl_weights
     error = kl.std(1) / kl.shape[1] ** 0.5
     assert (error > 0).all()
@@ -162,7 +167,9 @@ def test_integrated_weights_have_the_expectation_of_sampled_ones():
         parameters, arguments = perturbed(start(integrated)), (normal(5, 3, seed=1), y, C_TEMP, members.indices)
         keys, samples = keys_of(members), 20_000
         values = [
-            bound.sample_terms(parameters, noise_of(bound, keys, samples, step), *arguments).log_likelihood
+            bound.sample_terms(
+                bound.of_labels(parameters), BoundInputs(noise_of(bound, keys, samples, step), *arguments)
+            ).log_likelihood
             for step, bound in enumerate((integrated, sampled))
         ]
         difference = values[0].mean(1) - values[1].mean(1)
@@ -178,9 +185,9 @@ def test_minibatches_are_unbiased():
     parameters = perturbed(start(bound))
     noise = noise_of(bound, keys_of(bound.population), 2)
     x, y, indices = normal(12, 3, seed=1), normal(12, 1, seed=2), bound.population.indices
-    whole = bound.terms(parameters, noise, x, y, C_TEMP, indices, ONE)
+    whole = bound.terms(bound.of_labels(parameters), BoundInputs(noise, x, y, C_TEMP, indices, ONE))
     parts = [
-        bound.terms(parameters, noise, x[batch], y[batch], C_TEMP, indices, 3 * ONE)
+        bound.terms(bound.of_labels(parameters), BoundInputs(noise, x[batch], y[batch], C_TEMP, indices, 3 * ONE))
         for batch in (slice(0, 4), slice(4, 8), slice(8, 12))
     ]
     mean = torch.stack([part.log_likelihood for part in parts]).mean(0)
@@ -201,7 +208,9 @@ def batches():
 def objective(bound, parameters, member=None):
     x, y = normal(5, 3, seed=1), normal(5, 1, seed=2)
     noise = noise_of(bound, keys_of(bound.population), 2)
-    values = bound.terms(parameters, noise, x, y, C_TEMP, bound.population.indices, 1.5 * ONE).bound
+    values = bound.terms(
+        bound.of_labels(parameters), BoundInputs(noise, x, y, C_TEMP, bound.population.indices, 1.5 * ONE)
+    ).bound
     return values.sum() if member is None else values[member]
 
 
@@ -258,9 +267,9 @@ def test_no_member_is_touched_by_a_spare_slot_that_is_not_finite():
     roomy = population(of, chosen, capacities=[[7] * len(link.functions) for link in of.edges])
     bound = make_bound(roomy)
     parameters = perturbed(start(bound))
-    owners, poisoned = bound.owners(), dict(parameters)
+    poisoned = dict(parameters)
     for name, value in parameters.items():
-        group = owners.get(name)
+        group = bound.by_label[name].group
         if group is not None:
             used = torch.zeros(len(value), dtype=torch.bool)
             positions = torch.from_numpy(roomy.groups[group].positions)
@@ -293,7 +302,9 @@ def test_weights_tied_in_the_spec_do_not_depend_on_who_else_is_in_the_batch():
     values = []
     for bound in (alone, together):
         noise = noise_of(bound, keys_of(bound.population), 3)
-        terms = bound.terms(start(bound), noise, x, y, C_TEMP, bound.population.indices, ONE)
+        terms = bound.terms(
+            bound.of_labels(start(bound)), BoundInputs(noise, x, y, C_TEMP, bound.population.indices, ONE)
+        )
         values.append(terms.bound[-1])
     torch.testing.assert_close(values[0], values[1], rtol=1e-12, atol=1e-12)
 
@@ -343,9 +354,9 @@ def test_scalar_weights_of_a_plugin():
         bound = make_bound(members, posterior={"weights": {"covariance": covariance}})
         parameters = start(bound)
         noise = noise_of(bound, keys_of(members), 2)
-        terms = bound.sample_terms(parameters, noise, x, y, C_TEMP, members.indices)
+        terms = bound.sample_terms(bound.of_labels(parameters), BoundInputs(noise, x, y, C_TEMP, members.indices))
         assert terms.bound.shape == (3, 2)
         assert terms.bound.isfinite().all()
         # q = N(0, 0.01), p = N(0, 1): ½ (0.01 − 1 − ln 0.01)
-        averaged = bound.terms(parameters, noise, x, y, C_TEMP, members.indices, ONE)
+        averaged = bound.terms(bound.of_labels(parameters), BoundInputs(noise, x, y, C_TEMP, members.indices, ONE))
         torch.testing.assert_close(averaged.kl_weights, torch.full((3,), 0.5 * (-0.99 - math.log(0.01))).double())

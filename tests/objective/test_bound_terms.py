@@ -45,7 +45,7 @@ from torch.distributions import (
 from torch.distributions.transforms import AffineTransform, SigmoidTransform
 from torch.func import jacrev
 
-from structflow.objective.bound import Bound, Terms
+from structflow.objective.bound import Bound, BoundInputs, Terms
 
 ROWS, SAMPLES, C_TEMP = 6, 3, torch.tensor(0.7, dtype=DOUBLE)
 RICH = rich_graph()
@@ -64,8 +64,8 @@ def evaluate(bound: Bound, parameters, samples: int = SAMPLES, likelihood: str =
     noise = noise_of(bound, keys_of(bound.population), samples)
     indices, y = bound.population.indices, TARGETS[likelihood]
     one = torch.ones((), dtype=DOUBLE)
-    averaged = bound.terms(parameters, noise, X, y, C_TEMP, indices, one)
-    return averaged, bound.sample_terms(parameters, noise, X, y, C_TEMP, indices)
+    averaged = bound.terms(bound.of_labels(parameters), BoundInputs(noise, X, y, C_TEMP, indices, one))
+    return averaged, bound.sample_terms(bound.of_labels(parameters), BoundInputs(noise, X, y, C_TEMP, indices))
 
 
 def precision_of(bound: Bound, parameters, member: int, group: int, name: str, shape) -> Tensor:
@@ -74,10 +74,10 @@ def precision_of(bound: Bound, parameters, member: int, group: int, name: str, s
     slot = int(index.positions[member])
     prior = bound.prior
     if not prior.learned:
-        return torch.full(shape, prior.start_precision, dtype=DOUBLE)
-    if prior.grouping == "shared":
+        return torch.full(shape, prior.options.start, dtype=DOUBLE)
+    if prior.options.grouping == "shared":
         return parameters["log_precision"][member].exp().expand(shape)
-    if prior.grouping == "per_function":
+    if prior.options.grouping == "per_function":
         return parameters[f"log_precision/{owner.name}"][slot].exp().expand(shape)
     return parameters[f"log_precision/{owner.name}/{name}"][slot].exp()
 
@@ -85,9 +85,8 @@ def precision_of(bound: Bound, parameters, member: int, group: int, name: str, s
 def log_likelihood(bound: Bound, parameters, member: int, kind: str, y: Tensor, f: Tensor, variance: Tensor) -> Tensor:
     """Expectation for f ~ N(f, variance); only the Gaussian and the Poisson are asked with a variance above 0."""
     if kind == "gaussian":
-        own = bound.likelihood_parameters(parameters)
-        if "log_noise" in own:
-            sd = own["log_noise"][member].exp()
+        if "likelihood/log_noise" in parameters:
+            sd = parameters["likelihood/log_noise"][member].exp()
         else:
             sd = torch.tensor(bound.likelihood.options.noise / bound.likelihood.target_scale)
         return (Normal(f, sd).log_prob(y) - variance / (2 * sd**2)).sum()
@@ -315,9 +314,8 @@ def test_a_full_covariance_with_a_fixed_offset():
     of = graph({"x": (3,), "y": (3,)}, edge("x", "y", "all", fn("identity"), fn("linear")))
     bound = make_bound(population(of, structures(of)), posterior={"weights": {"covariance": "full"}})
     parameters = perturbed(start(bound))
-    output = bound.outputs(
-        parameters, noise_of(bound, keys_of(bound.population), 1), X, C_TEMP, bound.population.indices
-    )
+    noise = noise_of(bound, keys_of(bound.population), 1)
+    output = bound.outputs(bound.of_labels(parameters), noise, X, C_TEMP, bound.population.indices)
     mean = parameters["mean"][0]
     torch.testing.assert_close(output.mean[0, 0], X + X @ mean[:9].reshape(3, 3) + mean[9:])
     raw = parameters["cholesky"][0]

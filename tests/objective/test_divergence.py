@@ -16,8 +16,10 @@ import torch
 from handmade import DOUBLE, edge, fn, graph, keys_of, make_bound, noise_of, normal, perturbed, start
 from torch import Tensor
 from torch.distributions import RelaxedOneHotCategorical
+from torch.utils._pytree import tree_map
 
 from structflow.model.population import build_population
+from structflow.objective.bound import BoundInputs
 from structflow.objective.divergence import SMOOTHING, AgainstSet, ChoiceEdge, places
 from structflow.plugins import Candidate
 from structflow.spec.models import Against, Spec
@@ -60,10 +62,15 @@ def bound_of(entries, form: str = "mixture", left: OpenSet | None = None, temper
 
 def terms_at(bound, parameters, against=None, samples: int = SAMPLES, method: str = "sample_terms"):
     noise = noise_of(bound, keys_of(bound.population), samples)
-    given = (parameters, noise, X, Y, torch.tensor(C_TEMP, dtype=DOUBLE), bound.population.indices)
+    given = (noise, X, Y, torch.tensor(C_TEMP, dtype=DOUBLE), bound.population.indices)
     if method == "terms":
-        return bound.terms(*given, torch.ones((), dtype=DOUBLE), against=bound.against if against is None else against)
-    return bound.sample_terms(*given, against=bound.against if against is None else against)
+        return bound.terms(
+            bound.of_labels(parameters),
+            BoundInputs(*given, torch.ones((), dtype=DOUBLE), against=bound.against if against is None else against),
+        )
+    return bound.sample_terms(
+        bound.of_labels(parameters), BoundInputs(*given, against=bound.against if against is None else against)
+    )
 
 
 def density(space: str, log_s: Tensor, temperature: float, gamma: Tensor) -> Tensor:
@@ -194,14 +201,15 @@ def test_places_that_are_spare_count_for_nothing(form, kind):
     bound = bound_of(ENTRIES, form)
     parameters = perturbed(start(bound))
     before = terms_at(bound, parameters).divergence
-    against = {name: value.clone() for name, value in bound.against.items()}
+    against = tree_map(torch.clone, bound.against)
     for of in ("prior", "posterior"):
-        assert against[f"{of}/{kind}/live"].tolist() == [1, 1, 1, 0]
-        assert against[f"{of}/{kind}/x->h"].shape == (4, 3)
-        for name in ("x->h", "h->y", *(["temperature"] if kind == "relaxed" else [])):
-            against[f"{of}/{kind}/{name}"][3] = 0.25
+        part = getattr(against, kind)[of]
+        assert part.live.tolist() == [1, 1, 1, 0]
+        assert part[0]["x->h"].shape == (4, 3)
+        for value in (*part[0].values(), *([part.temperature] if kind == "relaxed" else [])):
+            value[3] = 0.25
     assert torch.equal(terms_at(bound, parameters, against).divergence, before)
-    against[f"prior/{kind}/x->h"][2, 0] = 0.25  # a place that is taken
+    getattr(against, kind)["prior"][0]["x->h"][2, 0] = 0.25  # a place that is taken
     assert not torch.isclose(terms_at(bound, parameters, against).divergence, before).any()
 
 
@@ -209,16 +217,16 @@ def test_probabilities_of_smoothed_structures():
     """ε = 0.1: on the simplex 0.9 and 0.1/(K − 1), K of what is open; on the cube 0.9 where it is as given."""
     entry = Against(structure={"x->h": ("a",), "h->y": ("e",)}, smoothing=0.1)
     for left, simplex, cube in [(None, [0.9, 0.05, 0.05], [0.1, 0.9]), (LEFT, [0.9, 0.1], [0.9])]:
-        tensors = bound_of([entry], left=left).against
-        torch.testing.assert_close(tensors["prior/rounded/x->h"], torch.tensor([simplex], dtype=DOUBLE))
-        torch.testing.assert_close(tensors["prior/rounded/h->y"], torch.tensor([cube], dtype=DOUBLE))
-        assert tensors["prior/rounded/live"].tolist() == [1.0]
+        rounded = bound_of([entry], left=left).against.rounded["prior"]
+        torch.testing.assert_close(rounded.probabilities["x->h"], torch.tensor([simplex], dtype=DOUBLE))
+        torch.testing.assert_close(rounded.probabilities["h->y"], torch.tensor([cube], dtype=DOUBLE))
+        assert rounded.live.tolist() == [1.0]
 
 
 def test_a_structure_whose_function_is_closed_is_as_far_from_all_the_rest():
     """b isn't open any more: every open function gets ε/(K − 1), here with K = 2."""
     tensors = bound_of([Against(structure={"x->h": ("b",)}, smoothing=0.2)], left=LEFT).against
-    assert tensors["prior/rounded/x->h"].tolist() == [pytest.approx([0.2, 0.2])]
+    assert tensors.rounded["prior"].probabilities["x->h"].tolist() == [pytest.approx([0.2, 0.2])]
 
 
 @pytest.mark.parametrize("kind", ["relaxed", "structures"])
@@ -259,7 +267,7 @@ def test_the_sum_ties_where_the_mixture_tells_what_was_visited(edges):
         found[form] = {}
         for chosen in itertools.product(range(3), repeat=edges):
             at = {link.key: torch.eye(3, dtype=DOUBLE)[[choice]] for link, choice in zip(links, chosen, strict=True)}
-            found[form][chosen] = float(of.rounded_divergence("prior", links, tensors, at))
+            found[form][chosen] = float(of.rounded_divergence(tensors.rounded["prior"], links, at))
     for chosen, value in found["sum"].items():
         assert value == pytest.approx(-edges * (math.log(0.95) + 2 * math.log(0.025)), abs=1e-9), chosen
     for chosen, value in found["mixture"].items():
@@ -289,7 +297,7 @@ def test_a_visited_structure_repels_whatever_has_no_effect_in_it():
     for one, other in itertools.product(range(2), repeat=2):
         at = {"x->h": torch.eye(2, dtype=DOUBLE)[[one]], "h->y": torch.eye(2, dtype=DOUBLE)[[other]]}
         expected = -math.log(0.95 * (0.95, 0.05)[other])
-        assert float(against.rounded_divergence("prior", links, tensors, at)) == pytest.approx(expected)
+        assert float(against.rounded_divergence(tensors.rounded["prior"], links, at)) == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("form", ["mixture", "sum"])
@@ -301,8 +309,8 @@ def test_halfway_between_vertices_is_no_refuge_from_repulsion(form):
     tensors = of.tensors(links, {link.key: link.names for link in links})
     rows = torch.from_numpy(np.random.default_rng(0).dirichlet([0.5] * 3, size=(2, 200)))
     fixed = torch.from_numpy(np.random.default_rng(1).dirichlet([0.5] * 3, size=200))
-    ends = [of.rounded_divergence("prior", links, tensors, {"e0": row, "e1": fixed}) for row in rows]
-    middle = of.rounded_divergence("prior", links, tensors, {"e0": rows.mean(0), "e1": fixed})
+    ends = [of.rounded_divergence(tensors.rounded["prior"], links, {"e0": row, "e1": fixed}) for row in rows]
+    middle = of.rounded_divergence(tensors.rounded["prior"], links, {"e0": rows.mean(0), "e1": fixed})
     assert (middle <= torch.stack(ends).mean(0) + 1e-12).all()
 
 
@@ -327,5 +335,6 @@ def test_what_a_spec_lists_and_what_a_regime_adds():
 def test_places_are_powers_of_two(count, expected):
     """Rounds that add one structure each share the program of the next power of two."""
     assert places(ENTRIES[:1] * count) == expected
-    signatures = {AgainstSet(PRIORS[3:4] * number, "mixture", 1.0).signature for number in range(5, 9)}
-    assert len(signatures) == 1
+    links = [ChoiceEdge(0, "x->h", "one", NAMES["x->h"]), ChoiceEdge(1, "h->y", "any", NAMES["h->y"])]
+    sets = (AgainstSet(PRIORS[3:4] * number, "mixture", 1.0).tensors(links, NAMES) for number in range(5, 9))
+    assert {tuple(part.rounded["prior"].live.shape) for part in sets} == {(8,)}

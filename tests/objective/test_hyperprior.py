@@ -25,6 +25,7 @@ from handmade import (
 from scipy.integrate import quad
 from scipy.stats import invgamma
 
+from structflow.objective.bound import BoundInputs
 from structflow.objective.weights_prior import log_inverse_gamma
 from structflow.plugins import InverseGamma
 
@@ -56,9 +57,11 @@ def test_the_density_of_log_v(shape, scale):
 
 def log_hyperprior(bound, parameters):
     noise = noise_of(bound, keys_of(bound.population), 2)
-    given = (parameters, noise, X, Y, torch.tensor(0.7, dtype=DOUBLE), bound.population.indices)
-    averaged = bound.terms(*given, torch.ones((), dtype=DOUBLE)).log_hyperprior
-    by_sample = bound.sample_terms(*given).log_hyperprior
+    given = (noise, X, Y, torch.tensor(0.7, dtype=DOUBLE), bound.population.indices)
+    averaged = bound.terms(
+        bound.of_labels(parameters), BoundInputs(*given, torch.ones((), dtype=DOUBLE))
+    ).log_hyperprior
+    by_sample = bound.sample_terms(bound.of_labels(parameters), BoundInputs(*given)).log_hyperprior
     torch.testing.assert_close(by_sample, averaged.unsqueeze(1).expand_as(by_sample), rtol=0, atol=0)
     return averaged
 

@@ -31,7 +31,12 @@ def bound_of(members, prior=None, posterior=None, graph=GRAPH, shapes=None):
 
 def trained(members, **settings) -> Trained:
     bound = bound_of(members, **settings)
-    return Trained(bound, handmade.perturbed(handmade.start(bound, seed=1), seed=5, scale=1.0))
+    return Trained(bound, bound.of_labels(handmade.perturbed(handmade.start(bound, seed=1), seed=5, scale=1.0)))
+
+
+def inherited(fresh, bound, parent: Trained, pairs):
+    """What members of a bound start with, by label."""
+    return bound.labelled(inherit(bound.of_labels(fresh), bound, parent, pairs))
 
 
 def slot_of(bound, group: str, member: int) -> int:
@@ -57,17 +62,20 @@ def test_discrete_from_discrete(precision):
         prior=prior,
     )
     fresh = handmade.start(children)
-    started = inherit(fresh, children, parent, {0: 1, 2: 0})
+    started = inherited(fresh, children, parent, {0: 1, 2: 0})
     groups = {"x->h/dense:tanh": {0: 1}, "x->y/skip": {0: 1}, "h->y/out": {0: 1, 2: 0}}
     for name, value in started.items():
-        owner = children.owners().get(name)
+        owner = children.by_label[name].group
         expected = fresh[name].clone()
         if owner is None:  # likelihood/…, and the shared precision
-            expected[0], expected[2] = parent.parameters[name][1], parent.parameters[name][0]
+            expected[0], expected[2] = (
+                parent.bound.labelled(parent.parameters)[name][1],
+                parent.bound.labelled(parent.parameters)[name][0],
+            )
         else:
             group = children.population.layout.groups[owner].name
             for child, origin in groups.get(group, {}).items():
-                expected[slot_of(children, group, child)] = parent.parameters[name][
+                expected[slot_of(children, group, child)] = parent.bound.labelled(parent.parameters)[name][
                     slot_of(parent.bound, group, origin)
                 ]
         assert_rows_equal(value, expected)
@@ -82,11 +90,11 @@ def test_other_shapes_start_afresh():
     parent = trained([Candidate(chosen, 0)], graph=graph, shapes={"h": (2,)}, prior=prior)
     child = bound_of([Candidate(chosen, 0)], graph=graph, shapes={"h": (3,)}, prior=prior)
     fresh = handmade.start(child)
-    started = inherit(fresh, child, parent, {0: 0})
+    started = inherited(fresh, child, parent, {0: 0})
     for name, value in started.items():
         weights = name.partition("/")[0] in ("mean", "log_sd")
         kept = not weights or "skip" in name  # a precision has no shape
-        assert_rows_equal(value, parent.parameters[name] if kept else fresh[name])
+        assert_rows_equal(value, parent.bound.labelled(parent.parameters)[name] if kept else fresh[name])
 
 
 def test_relaxed_from_relaxed_with_fewer_functions():
@@ -96,15 +104,15 @@ def test_relaxed_from_relaxed_with_fewer_functions():
     left = OpenSet((("x->h", ("dense:tanh", "dense:relu")), ("h->y", ("out",)), ("x->y", ("curve",))))
     child = bound_of([Candidate(None, restart, left) for restart in range(2)], prior=prior)
     fresh = handmade.start(child)
-    started = inherit(fresh, child, parent, {1: 0})
+    started = inherited(fresh, child, parent, {1: 0})
     for kind in ("structure", "prior_structure"):
-        kept = parent.parameters[f"{kind}/x->h"][0, [0, 2]]
+        kept = parent.bound.labelled(parent.parameters)[f"{kind}/x->h"][0, [0, 2]]
         assert_rows_equal(started[f"{kind}/x->h"][1], kept - kept.mean())
-        assert_rows_equal(started[f"{kind}/x->y"][1], parent.parameters[f"{kind}/x->y"][0, [1]])
+        assert_rows_equal(started[f"{kind}/x->y"][1], parent.bound.labelled(parent.parameters)[f"{kind}/x->y"][0, [1]])
         assert_rows_equal(started[f"{kind}/x->h"][0], fresh[f"{kind}/x->h"][0])
     for name, value in started.items():
         if "structure/" not in name:
-            assert_rows_equal(value[1], parent.parameters[name][0])
+            assert_rows_equal(value[1], parent.bound.labelled(parent.parameters)[name][0])
             assert_rows_equal(value[0], fresh[name][0])
     assert "structure_temperature" in started
 
@@ -114,8 +122,8 @@ def test_relaxed_from_fewer_functions_keeps_the_others_fresh():
     parent = trained([Candidate(None, 0, left)])
     child = bound_of([Candidate(None, 0)])
     fresh = handmade.start(child)
-    started = inherit(fresh, child, parent, {0: 0})
-    kept = parent.parameters["structure/x->h"][0]
+    started = inherited(fresh, child, parent, {0: 0})
+    kept = parent.bound.labelled(parent.parameters)["structure/x->h"][0]
     assert_rows_equal(started["structure/x->h"][0, [1, 2]], kept - kept.mean())
     assert started["structure/x->h"][0, 0] == fresh["structure/x->h"][0, 0]
     assert_rows_equal(started["structure/x->y"], fresh["structure/x->y"])
@@ -125,10 +133,10 @@ def test_discrete_from_relaxed():
     """The weights of the functions chosen, and the precision."""
     parent = trained([Candidate(None, 0), Candidate(None, 1)])
     child = bound_of([Candidate(structure("linear", "curve"), 0)])
-    started = inherit(handmade.start(child), child, parent, {0: 1})
+    started = inherited(handmade.start(child), child, parent, {0: 1})
     assert not any(name.startswith("structure") for name in started)
     for name, value in started.items():
-        assert_rows_equal(value[0], parent.parameters[name][1])
+        assert_rows_equal(value[0], parent.bound.labelled(parent.parameters)[name][1])
 
 
 def test_shared_weights_are_inherited_by_another_user():
@@ -142,9 +150,9 @@ def test_shared_weights_are_inherited_by_another_user():
     parent = trained([Candidate(chosen[0], 0)], graph=graph)
     child = bound_of([Candidate(chosen[0], 1), Candidate(chosen[1], 0)], graph=graph)
     fresh = handmade.start(child)
-    started = inherit(fresh, child, parent, {1: 0})
+    started = inherited(fresh, child, parent, {1: 0})
     for name in ("mean/share/W", "log_sd/share/W"):
-        assert_rows_equal(started[name][1], parent.parameters[name][0])
+        assert_rows_equal(started[name][1], parent.bound.labelled(parent.parameters)[name][0])
         assert_rows_equal(started[name][0], fresh[name][0])
 
 
@@ -153,10 +161,12 @@ def test_a_full_covariance_only_where_all_weights_are_the_same():
     parent = trained([Candidate(structure("linear", "skip"), 0)], posterior=full)
     same = bound_of([Candidate(structure("linear", "skip"), 1)], posterior=full)
     other = bound_of([Candidate(structure("linear", "curve"), 1)], posterior=full)  # as many groups, other names
-    started = inherit(handmade.start(same), same, parent, {0: 0})
+    started = inherited(handmade.start(same), same, parent, {0: 0})
     for name, value in started.items():
-        assert_rows_equal(value, parent.parameters[name])
+        assert_rows_equal(value, parent.bound.labelled(parent.parameters)[name])
     fresh = handmade.start(other)
-    started = inherit(fresh, other, parent, {0: 0})
+    started = inherited(fresh, other, parent, {0: 0})
     for name, value in started.items():
-        assert_rows_equal(value, fresh[name] if name in ("mean", "cholesky") else parent.parameters[name])
+        assert_rows_equal(
+            value, fresh[name] if name in ("mean", "cholesky") else parent.bound.labelled(parent.parameters)[name]
+        )

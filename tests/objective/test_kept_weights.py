@@ -23,9 +23,9 @@ from handmade import (
 
 from structflow.evidence.complexity import complexities, informative_weights
 from structflow.evidence.trained import TrainedPopulation
-from structflow.objective.bound import Bound, Terms
+from structflow.objective.bound import Bound, BoundInputs, Terms
 from structflow.objective.kept_weights import KeptWeights
-from structflow.objective.parameters import Parameters
+from structflow.objective.parameters import Named, Parameters
 
 LEFT = [0, 2]
 X, Y = normal(20, 4, seed=1), normal(20, 1, seed=2)
@@ -47,9 +47,7 @@ def linear(inputs: int, posterior: str, grouping: str = "shared", integrate: boo
     )
 
 
-def pair(
-    posterior: str, grouping: str = "shared", integrate: bool = True
-) -> tuple[Bound, Parameters, Bound, Parameters]:
+def pair(posterior: str, grouping: str = "shared", integrate: bool = True) -> tuple[Bound, Named, Bound, Named]:
     """The model of four inputs with weights 1 and 3 removed, and that of inputs 0 and 2 with the same numbers."""
     whole, part = linear(4, posterior, grouping, integrate), linear(2, posterior, grouping, integrate)
     parameters = perturbed(start(whole))
@@ -65,9 +63,12 @@ def pair(
     return whole, {**parameters, "kept/x->y/linear": kept}, part, smaller
 
 
-def terms(bound: Bound, parameters: Parameters, x: torch.Tensor) -> Terms:
+def terms(bound: Bound, parameters: Named, x: torch.Tensor) -> Terms:
     noise = noise_of(bound, keys_of(bound.population), 3)
-    return bound.terms(parameters, noise, x, Y, C_TEMP, bound.population.indices, torch.tensor(1.0, dtype=DOUBLE))
+    return bound.terms(
+        bound.of_labels(parameters),
+        BoundInputs(noise, x, Y, C_TEMP, bound.population.indices, torch.tensor(1.0, dtype=DOUBLE)),
+    )
 
 
 @pytest.mark.parametrize("posterior", POSTERIORS)
@@ -85,14 +86,15 @@ def test_samples_have_them_at_zero(posterior: str) -> None:
     """log q − log p of every draw has nothing of the removed weights: it is that of the drawn two, by hand."""
     whole, parameters, _, _ = pair(posterior, integrate=False)
     noise = noise_of(whole, keys_of(whole.population), 5)
-    kept = KeptWeights.of(parameters, whole.weights)
+    kept = KeptWeights.of(whole.of_labels(parameters), whole.weights)
     assert kept is not None
-    draw = kept.draw(whole.weights.draw(kept.masked(parameters), whole.normals.unpack(noise.normals)))
+    masked = kept.masked(whole.of_labels(parameters))
+    draw = kept.draw(whole.weights.draw(masked, whole.normals.unpack(noise.normals)))
     w = draw.weights[0]["weight"][0, :, :, 0]
     assert (w[:, [1, 3]] == 0).all()
     indices = whole.population.indices
-    found = whole.sample_terms(parameters, noise, X, Y, C_TEMP, indices)
-    held = kept.masked(parameters)
+    found = whole.sample_terms(whole.of_labels(parameters), BoundInputs(noise, X, Y, C_TEMP, indices))
+    held = whole.labelled(masked)
     if posterior == "full":
         mean, raw = held["mean"][0, LEFT], held["cholesky"][0][LEFT][:, LEFT]
         scale = raw.tril(-1) + torch.diag_embed(raw.diagonal().exp())
@@ -109,7 +111,7 @@ def test_samples_have_them_at_zero(posterior: str) -> None:
 def test_nothing_has_a_gradient_by_them(posterior: str) -> None:
     whole, parameters, _, _ = pair(posterior, "per_parameter", integrate=False)
 
-    def total(given: Parameters) -> torch.Tensor:
+    def total(given: Named) -> torch.Tensor:
         return terms(whole, given, X).bound.sum()
 
     slopes = torch.func.grad(total)(parameters)
@@ -125,13 +127,14 @@ def test_nothing_has_a_gradient_by_them(posterior: str) -> None:
 def test_complexities_don_t_count_them(posterior: str, grouping: str) -> None:
     """C_param and −Σ ln ρ are those of the model of two weights, and so is the number of informed weights."""
     whole, parameters, part, smaller = pair(posterior, grouping)
-    kept = KeptWeights.of(parameters, whole.weights)
+    kept = KeptWeights.of(whole.of_labels(parameters), whole.weights)
     assert kept is not None
 
     def trained(bound: Bound, given: Parameters, x: torch.Tensor) -> TrainedPopulation:
         return TrainedPopulation(bound, given, keys_of(bound.population), x, Y, 0.5)
 
-    one, two = trained(whole, kept.masked(parameters), X), trained(part, smaller, X[:, LEFT])
+    one = trained(whole, kept.masked(whole.of_labels(parameters)), X)
+    two = trained(part, part.of_labels(smaller), X[:, LEFT])
     found, expected = complexities(one, 16), complexities(two, 16)
     for name in ("c_param", "relative_density"):
         torch.testing.assert_close(found[name], expected[name], rtol=1e-12, atol=1e-12)
@@ -141,9 +144,10 @@ def test_complexities_don_t_count_them(posterior: str, grouping: str) -> None:
 def test_vectors_of_weights_leave_them_out() -> None:
     """Of the four places two are used: densities are those of two weights, outputs don't see the others."""
     whole, parameters, part, smaller = pair("full", integrate=False)
-    kept: Any = KeptWeights.of(parameters, whole.weights)
-    one = TrainedPopulation(whole, kept.masked(parameters), keys_of(whole.population), X, Y, 0.5).weights
-    two = TrainedPopulation(part, smaller, keys_of(part.population), X[:, LEFT], Y, 0.5).weights
+    given = whole.of_labels(parameters)
+    kept: Any = KeptWeights.of(given, whole.weights)
+    one = TrainedPopulation(whole, kept.masked(given), keys_of(whole.population), X, Y, 0.5).weights
+    two = TrainedPopulation(part, part.of_labels(smaller), keys_of(part.population), X[:, LEFT], Y, 0.5).weights
     assert one.used.tolist() == [[True, False, True, False]]
     w = normal(1, 3, 4, seed=5)
     for method in ("log_likelihood", "log_prior", "log_posterior", "outputs"):

@@ -14,14 +14,15 @@ from torch.autograd.functional import hessian, jacobian
 from torch.distributions import Bernoulli, Categorical, Normal, Poisson
 
 from structflow.objective import linearised
-from structflow.objective.bound import Bound
-from structflow.objective.kept_weights import mask_name
+from structflow.objective.bound import Bound, Distributions
 from structflow.objective.laplace_evidence import LaplaceEvidence
 from structflow.objective.linearised import Linearised, linearisation
+from structflow.objective.parameters import Parameters
 from structflow.objective.weight_vectors import PopulationWeights
 from structflow.plugins import Likelihood
 from structflow.plugins.registry import registry
 from structflow.spec.models import Posterior, Prior
+from structflow.train.entries import OF_CURVATURE
 
 FEW, MANY = 3, 30
 WIDTH = 2
@@ -52,7 +53,11 @@ def vectors_of(
         posterior={"weights": {"type": "laplace", "curvature": curvature}},
     )
     return PopulationWeights(
-        bound, parameters_of(bound), keys_of(members), normal(rows, 3, seed=1), TARGETS[likelihood](rows)
+        bound,
+        bound.of_labels(parameters_of(bound)),
+        keys_of(members),
+        normal(rows, 3, seed=1),
+        TARGETS[likelihood](rows),
     )
 
 
@@ -63,6 +68,13 @@ def parameters_of(bound: Bound) -> dict[str, Tensor]:
         name: value + 0.3 * torch.sin(7.0 * torch.arange(value[0].numel(), dtype=DOUBLE)).reshape(value[:1].shape)
         for name, value in started.items()
     }
+
+
+def slopes_of(evidence: LaplaceEvidence, parameters: Parameters | None = None) -> dict[str, Tensor]:
+    """The gradient by h, by label."""
+    bound, at = evidence.linearised.vectors.bound, parameters or evidence.linearised.vectors.parameters
+    found = bound.labelled(evidence.gradient(at, OF_CURVATURE))
+    return {name: value for name, value in found.items() if bound.by_label[name].role in OF_CURVATURE}
 
 
 def log_density(likelihood: str, own: dict[str, Tensor], y: Tensor, f: Tensor) -> Tensor:
@@ -80,7 +92,7 @@ def slow_evidence(vectors: PopulationWeights, likelihood: str, member: int, diag
     """log p(y | w) + log p(w) + n/2 log 2π − ½ log|Σ_i J_iᵀ Λ_i J_i + A| with J_i and Λ_i of one row after another."""
     used = vectors.used[member]
     w, precision = vectors.mean[member][used], vectors.log_precision[member][used].exp()
-    own = {name: value[member] for name, value in vectors.bound.likelihood_parameters(vectors.parameters).items()}
+    own = {name: value[member] for name, value in vectors.parameters.theta.likelihood.items()}
 
     def output(weights: Tensor, row: int) -> Tensor:
         whole = vectors.mean.clone()
@@ -124,18 +136,16 @@ def test_the_diagonal_is_that_of_the_dense_matrix() -> None:
 def test_members_in_a_batch_are_as_alone(likelihood: str, rows: int) -> None:
     """Evidence and gradient of each of four structures beside the others and alone: to 1e-10."""
     whole = vectors_of(likelihood, rows)
-    names = [name for name in whole.parameters if name.startswith("log_precision") or name.startswith("likelihood")]
-    value, slopes = LaplaceEvidence(Linearised.of(whole)), {}
-    slopes = value.gradient(whole.parameters, names)
+    value = LaplaceEvidence(Linearised.of(whole))
+    slopes = slopes_of(value)
     for number, structure in enumerate(structures(NETWORK)):
         alone = vectors_of(likelihood, rows, population(NETWORK, [structure]))
         own = LaplaceEvidence(Linearised.of(alone))
         assert own.value(alone.parameters).item() == pytest.approx(
             value.value(whole.parameters)[number].item(), abs=1e-10
         )
-        owners = whole.bound.owners()
-        for name, slope in own.gradient(alone.parameters, [each for each in names if each in alone.parameters]).items():
-            group = owners[name]
+        for name, slope in slopes_of(own).items():
+            group = whole.bound.by_label[name].group
             place = number if group is None else int(whole.bound.population.groups[group].positions[number])
             torch.testing.assert_close(slope[0], slopes[name][place], rtol=1e-10, atol=1e-10)
 
@@ -151,15 +161,15 @@ def test_the_gradient_is_that_of_differences(likelihood: str, precision: str, ro
 
 def compare_with_differences(vectors: PopulationWeights, size: float = 1e-5) -> None:
     evidence = LaplaceEvidence(Linearised.of(vectors))
-    names = [name for name in vectors.parameters if name.startswith("log_precision") or name.startswith("likelihood")]
-    slopes = evidence.gradient(vectors.parameters, names)
-    for name in names:
-        for place in np.ndindex(*vectors.parameters[name].shape):
+    bound, parameters = vectors.bound, vectors.bound.labelled(vectors.parameters)
+    slopes = slopes_of(evidence)
+    for name in slopes:
+        for place in np.ndindex(*parameters[name].shape):
             values = []
             for sign in (1, -1):
-                moved = {**vectors.parameters, name: vectors.parameters[name].clone()}
+                moved = {**parameters, name: parameters[name].clone()}
                 moved[name][place] += sign * size
-                values.append(float(evidence.value(moved).sum()))
+                values.append(float(evidence.value(bound.of_labels(moved)).sum()))
             difference = (values[0] - values[1]) / (2 * size)
             assert slopes[name][place].item() == pytest.approx(difference, rel=1e-6, abs=1e-6)
 
@@ -191,26 +201,25 @@ def test_a_likelihood_of_any_kind_has_its_gradient(rows: int) -> None:
     """One whose curvature depends on its own parameters and on the row, row by row: relative 1e-6 of differences."""
     given = vectors_of("bernoulli", rows)
     members, options = given.bound.population, registry().of_kind("likelihoods")["bernoulli"].options()
-    bound = Bound(
-        members,
+    distributions = Distributions(
         Sharpened(options, np.ones(WIDTH)),
         registry().get("structure_distributions", "gumbel_softmax"),
         Prior.model_validate({"weights": {"precision": "per_function"}}),
         Posterior.model_validate({"weights": {"type": "laplace"}}),
-        0.5,
+        start_temperature=0.5,
     )
-    compare_with_differences(PopulationWeights(bound, parameters_of(bound), keys_of(members), given.x, given.y))
+    bound = Bound(members, distributions)
+    parameters = bound.of_labels(parameters_of(bound))
+    compare_with_differences(PopulationWeights(bound, parameters, keys_of(members), given.x, given.y))
 
 
 @pytest.mark.parametrize("rows", [FEW, MANY])
 def test_removed_weights_have_no_part_in_it(rows: int) -> None:
     """With every third weight removed it is that of the dense matrix over the others, to 1e-8 nats."""
     vectors = vectors_of("gaussian", rows)
-    masks = {}
-    for group in vectors.bound.population.layout.groups:
-        mean = vectors.parameters[f"mean/{group.name}"]
-        masks[mask_name(group)] = (torch.arange(mean.shape[1]) % 3 > 0).double().expand_as(mean).clone()
-    pruned = vectors.with_parameters({**vectors.parameters, **masks})
+    means = [own["mean"] for own in vectors.parameters.theta.weights]
+    masks = tuple((torch.arange(mean.shape[1]) % 3 > 0).double().expand_as(mean).clone() for mean in means)
+    pruned = vectors.with_parameters(vectors.parameters._replace(kept=masks))
     assert int(pruned.used.sum()) < int(vectors.used.sum())
     found = LaplaceEvidence(Linearised.of(pruned)).value(pruned.parameters)
     assert found.tolist() == pytest.approx([slow_evidence(pruned, "gaussian", each) for each in range(4)], abs=1e-8)
@@ -255,16 +264,15 @@ def test_a_candidate_beside_a_diverged_one_keeps_its_gradient() -> None:
     """A weight of NaN makes the evidence of its member NaN, leaves its gradient finite, and changes nothing else."""
     members = population(NETWORK, structures(NETWORK)[:1] * 2, [0, 1])
     vectors = vectors_of("gaussian", MANY, members)
-    names = [name for name in vectors.parameters if name.startswith("log_precision") or name.startswith("likelihood")]
     evidence = LaplaceEvidence(Linearised.of(vectors))
-    before, slopes = evidence.value(vectors.parameters), evidence.gradient(vectors.parameters, names)
-    broken = {name: value.clone() for name, value in vectors.parameters.items()}
-    broken["mean/h->y/linear"][1, 0] = torch.nan
+    before, slopes = evidence.value(vectors.parameters), slopes_of(evidence)
+    broken = vectors.parameters.map(torch.clone)
+    vectors.bound.labelled(broken)["mean/h->y/linear"][1, 0] = torch.nan
     changed = vectors.with_parameters(broken)
     after = LaplaceEvidence(Linearised.of(changed))
-    values, found = after.value(broken), after.gradient(broken, names)
+    values, found = after.value(broken), slopes_of(after, broken)
     assert values[1].isnan()
     assert values[0].item() == before[0].item()
-    for name in names:
+    for name in slopes:
         torch.testing.assert_close(found[name][0], slopes[name][0], rtol=1e-12, atol=1e-12)
         assert found[name].isfinite().all()

@@ -20,7 +20,7 @@ TERMS = Terms(
 
 def at(**values: float) -> Metaparameters:
     names = {"c_reg": 1.0, "c_train": 1.0, "c_prior": 1.0, "c_comb": 0.0, "c_temp": 0.5, **values}
-    return Metaparameters.of_row(torch.tensor([names[name] for name in METAPARAMETERS], dtype=DOUBLE))
+    return Metaparameters(*torch.tensor([names[name] for name in METAPARAMETERS], dtype=DOUBLE))
 
 
 def test_a_row_is_in_the_order_of_the_names():

@@ -10,6 +10,7 @@ from handmade import DOUBLE, edge, fn, graph, keys_of, make_bound, noise_of, nor
 from torch.distributions import LowRankMultivariateNormal
 
 from structflow.builtin.weight_posteriors.low_rank import LowRank, LowRankOptions
+from structflow.objective.bound import BoundInputs
 from structflow.train.linear_fits import end_at_posterior, start_at_posterior
 from structflow.train.linear_structures import Level
 
@@ -91,10 +92,12 @@ def bound_of(posterior: dict[str, object]) -> tuple[float, float]:
     y = x.sum(1, keepdim=True) + 0.5 * normal(20, 1, seed=8)
     bound = linear_bound(posterior)
     level = Level(x, y)
-    found = start_at_posterior(bound, start(bound), level)
+    found = start_at_posterior(bound, bound.of_labels(start(bound)), level)
     _, left = end_at_posterior(bound, found, found, level, moved=False)
     noise = noise_of(bound, keys_of(bound.population), 1)
-    return float(bound.terms(found, noise, x, y, ONE, bound.population.indices, ONE).bound[0]), float(left[0])
+    return float(bound.terms(found, BoundInputs(noise, x, y, ONE, bound.population.indices, ONE)).bound[0]), float(
+        left[0]
+    )
 
 
 def test_the_bound_rises_with_the_rank_to_the_evidence():

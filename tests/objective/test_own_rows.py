@@ -44,7 +44,7 @@ def test_a_member_is_what_it_is_alone_with_its_rows(weights: dict[str, str], noi
     bound = make_bound(members, fold_scales=SCALES, **settings)
     x, y = normal(members.size, ROWS, 3, seed=1), normal(members.size, ROWS, 1, seed=2)
     parameters, keys = perturbed(start(bound)), keys_of(members)
-    together = TrainedPopulation(bound, parameters, keys, x, y, 0.5)
+    together = TrainedPopulation(bound, bound.of_labels(parameters), keys, x, y, 0.5)
     (terms,) = together.sample_terms(4, "here")
     by_row = together.row_log_likelihood(4, "here")
     assert together.rows == ROWS
@@ -52,7 +52,12 @@ def test_a_member_is_what_it_is_alone_with_its_rows(weights: dict[str, str], noi
         alone = members_of([member])
         single = make_bound(alone, target_scale=[SCALES[member.fold]], **settings)
         own = TrainedPopulation(
-            single, stack([unstack(parameters, bound)[number]], single), keys[[number]], x[number], y[number], 0.5
+            single,
+            stack([unstack(bound.of_labels(parameters), bound)[number]], single),
+            keys[[number]],
+            x[number],
+            y[number],
+            0.5,
         )
         (expected,) = own.sample_terms(4, "here")
         torch.testing.assert_close(terms.log_likelihood[number], expected.log_likelihood[0])
@@ -101,18 +106,18 @@ def test_minibatches_are_of_rows() -> None:
     x, y, weights = normal(3, ROWS, 3, seed=1), normal(3, ROWS, 1, seed=2), normal(3, ROWS, seed=3)
     columns = torch.ones(2, 5, dtype=torch.float64)
     tables = MetaparameterTables(columns[:, 0], columns, torch.ones(2).bool())
-    data = TrainingData(x, y, weights, own_rows=True)
+    data = TrainingData(x, y, {"inner": weights}, own_rows=True)
     inputs = stage_by_hand(bound, perturbed(start(bound)), data, tables, 1, batch_size=2).inputs
     chosen = minibatch_rows(0, "stage", 1, ROWS, 2)
     at = inputs.at(1)
-    assert torch.equal(at[3], x[:, chosen])
-    assert torch.equal(at[4], y[:, chosen])
-    assert float(at[5]) == ROWS / 2
-    assert torch.equal(at[6]["inner"], weights[:, chosen])
-    measured = inputs.of_measure(inputs.normals, inputs.uniforms, 0)
+    assert torch.equal(at.x, x[:, chosen])
+    assert torch.equal(at.y, y[:, chosen])
+    assert float(at.factor) == ROWS / 2
+    assert torch.equal(at.row_weights["inner"], weights[:, chosen])
+    measured = inputs.of_measure(inputs.sources, 0)
     of_measure = minibatch_rows(0, "stage/measure", 0, ROWS, 2)
-    assert torch.equal(measured[3], x[:, of_measure])
-    assert torch.equal(measured[4], y[:, of_measure])
+    assert torch.equal(measured.x, x[:, of_measure])
+    assert torch.equal(measured.y, y[:, of_measure])
 
 
 @pytest.mark.parametrize(("noise", "calls"), [("learned", 1), (0.7, 3)])

@@ -28,6 +28,8 @@ from handmade import (
 )
 from scipy.stats import norm
 
+from structflow.objective.bound import BoundInputs
+
 RICH = rich_graph()
 X, Y = normal(6, 3, seed=1), normal(6, 1, seed=2)
 C_TEMP = torch.tensor(0.7, dtype=DOUBLE)
@@ -36,8 +38,10 @@ POINT = {"weights": {"type": "point"}}
 
 def both(bound, parameters, seed: int = 0, samples: int = 1):
     noise = noise_of(bound, keys_of(bound.population, seed), samples)
-    given = (parameters, noise, X, Y, C_TEMP, bound.population.indices)
-    return bound.terms(*given, torch.ones((), dtype=DOUBLE)), bound.sample_terms(*given)
+    given = (noise, X, Y, C_TEMP, bound.population.indices)
+    return bound.terms(
+        bound.of_labels(parameters), BoundInputs(*given, torch.ones((), dtype=DOUBLE))
+    ), bound.sample_terms(bound.of_labels(parameters), BoundInputs(*given))
 
 
 @pytest.mark.parametrize("precision", ["shared", "per_function", "per_parameter", 2.5])
@@ -106,6 +110,6 @@ def test_a_point_is_where_a_narrow_normal_goes(integrate):
     narrow = {name: value - 40 if name.startswith("log_sd") else value for name, value in parameters.items()}
     expected = both(spread, narrow)[0].log_likelihood
     torch.testing.assert_close(both(point, start(point))[0].log_likelihood, expected, rtol=1e-12, atol=0)
-    means, variances = point.weights.moments(start(point))
+    means, variances = point.weights.moments(point.of_labels(start(point)))
     assert torch.equal(means[0], parameters["mean/x->y/linear"])
     assert not any(value.any() for value in variances)

@@ -27,6 +27,7 @@ from scipy.stats import halfcauchy, laplace, norm
 
 from structflow.builtin.weight_priors.double_exponential import DoubleExponential
 from structflow.builtin.weight_priors.horseshoe import Horseshoe, log_scaled_integral
+from structflow.objective.bound import BoundInputs
 
 SCALES = [1e-3, 1e-2, 1.0, 1e2, 1e3]
 X, Y = normal(12, 2, seed=1), normal(12, 1, seed=2)
@@ -120,8 +121,12 @@ def test_the_divergence_is_the_mean_of_its_samples(prior, posterior):
     )
     parameters = perturbed(start(bound))
     keys, indices = keys_of(bound.population), bound.population.indices
-    averaged = bound.terms(parameters, noise_of(bound, keys, 4_000), X, Y, ONE, indices, ONE).kl_weights
-    draws = sampled.sample_terms(parameters, noise_of(sampled, keys, 4_000, step=1), X, Y, ONE, indices).kl_weights
+    averaged = bound.terms(
+        bound.of_labels(parameters), BoundInputs(noise_of(bound, keys, 4_000), X, Y, ONE, indices, ONE)
+    ).kl_weights
+    draws = sampled.sample_terms(
+        sampled.of_labels(parameters), BoundInputs(noise_of(sampled, keys, 4_000, step=1), X, Y, ONE, indices)
+    ).kl_weights
     error = draws.std() / math.sqrt(4_000)
     assert abs(float(draws.mean() - averaged[0])) < 5 * float(error) + (0 if prior != "horseshoe" else 5 * float(error))
 
@@ -130,7 +135,9 @@ def test_a_point_under_a_double_exponential_prior_is_the_lasso():
     """−KL is log p(w) = Σ [½ log A − ½ log 2 − √(2A) |w|] of the three weights, A = 2."""
     bound = bound_under("double_exponential", "point")
     parameters = perturbed(start(bound))
-    found = bound.terms(parameters, noise_of(bound, keys_of(bound.population), 1), X, Y, ONE,
-                        bound.population.indices, ONE).kl_weights  # fmt: skip
+    noise = noise_of(bound, keys_of(bound.population), 1)
+    found = bound.terms(
+        bound.of_labels(parameters), BoundInputs(noise, X, Y, ONE, bound.population.indices, ONE)
+    ).kl_weights
     size = float(parameters["mean/x->y/linear"].abs().sum())
     assert float(found) == pytest.approx(2 * size, rel=1e-12)  # log A = log 2, √(2A) = 2

@@ -22,7 +22,7 @@ from structflow.builtin.structure_distributions.gumbel_softmax import GumbelSoft
 from structflow.data.read import load_dataset
 from structflow.errors import FunctionError, PluginError, SpecError, StructflowError
 from structflow.evidence.estimates import checked_estimate
-from structflow.objective.bound import Bound
+from structflow.objective.bound import Bound, BoundInputs, Distributions
 from structflow.objective.guarded_distribution import GuardedDistribution
 from structflow.plugins import (
     Candidate,
@@ -84,16 +84,18 @@ def bound_of(function: type[Linear], likelihood: Any = None) -> Bound:
     )
     own = Gaussian(Gaussian.Options(noise=0.5), np.ones(2)) if likelihood is None else likelihood
     family = registry().get("structure_distributions", "gumbel_softmax")
-    return Bound(population(of, structures(of)), own, family, Prior(), Posterior(), 0.5)
+    return Bound(population(of, structures(of)), Distributions(own, family, Prior(), Posterior(), 0.5))
 
 
 def terms(bound: Bound) -> Any:
     """Terms of the bound at its start."""
     keys = keys_of(bound.population)
-    theta, hyper = bound.start(keys)
+    started = bound.start(keys)
     x, y = normal(ROWS, 3), normal(ROWS, 2, seed=1)
     noise = noise_of(bound, keys, samples=3)
-    return bound.terms({**theta, **hyper}, noise, x, y, torch.tensor(0.5), bound.population.indices, torch.tensor(1.0))
+    return bound.terms(
+        started, BoundInputs(noise, x, y, torch.tensor(0.5), bound.population.indices, torch.tensor(1.0))
+    )
 
 
 def odd_function(forward: Callable[[dict[str, Tensor], Tensor], Any], **more: Any) -> type[Linear]:

@@ -50,7 +50,7 @@ def predictor_of(of: Graph, structure: Structure, data: Dataset, **settings: Any
     alone = population(of, [structure])
     bound = make_bound(alone, integrate=False, **settings)
     parameters = perturbed(start_of(bound), scale=0.5)
-    trained = TrainedPopulation(bound, parameters, keys_of(alone), normal(0, 1), normal(0, 1), 0.5)
+    trained = TrainedPopulation(bound, bound.of_labels(parameters), keys_of(alone), normal(0, 1), normal(0, 1), 0.5)
     return Predictor(data, 0, (TrainedStructure(structure.as_dict(), 1.0, trained),))
 
 

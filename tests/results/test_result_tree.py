@@ -138,7 +138,7 @@ def test_posteriors_are_the_evaluated_parameters(run, tree):
         for number, member in enumerate(evaluated.trained.bound.population.members):
             group = tree[f"setting_0/posterior/structure_{ranks[json.dumps(member.structure.as_dict())]}"]
             assert group.attrs["restart"] == member.restart
-            parameters = evaluated.trained.parameters
+            parameters = evaluated.trained.bound.labelled(evaluated.trained.parameters)
             population = evaluated.trained.bound.population
             for index, weights in enumerate(population.layout.groups):
                 slot = int(population.groups[index].positions[number])

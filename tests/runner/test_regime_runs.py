@@ -86,12 +86,17 @@ def start_of(run, task: Task) -> tuple[dict[str, torch.Tensor], object]:
     spec = context.round_stages(task.setting, task.round)[0]
     batch = decided_batch(context.directory, task).batch
     bound = context.bound(context.population(batch, spec), spec)
-    return inherited(context, task, bound, fresh_start(context, task, bound)), bound
+    return bound.labelled(inherited(context, task, bound, fresh_start(context, task, bound))), bound
+
+
+def labelled(trained) -> dict[str, torch.Tensor]:
+    """The parameters of a population, by label."""
+    return trained.bound.labelled(trained.parameters)
 
 
 def test_children_start_at_their_parent_s_arrays(grown):
     """To the last bit: the weights into y of children with a parent are those the simplest structure ended with."""
-    parent = next(trained_populations(grown.context, 0, 0)).parameters
+    parent = labelled(next(trained_populations(grown.context, 0, 0)))
     started, bound = start_of(grown, Task("train", 0, 1))
     origin = decisions(grown)[1].candidates[0].parent.restart
     members = bound.population.members
@@ -140,7 +145,7 @@ def test_relaxed_results_are_those_of_the_last_relaxed_round(pruned):
     assert dict(structure.edges)["x->h"] == (kept,)
     task = Task("train", 0, 2)
     started, _ = start_of(pruned, task)
-    parent = next(trained_populations(pruned.context, 0, 1)).parameters
+    parent = labelled(next(trained_populations(pruned.context, 0, 1)))
     torch.testing.assert_close(started["mean/h->y/linear"], parent["mean/h->y/linear"], rtol=0, atol=0)
 
 

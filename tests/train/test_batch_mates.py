@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -23,7 +25,7 @@ from handmade import (
 from structflow.model.population import Population
 from structflow.spec.models import Spec
 from structflow.train.metaparameters import MetaparameterTables, metaparameter_tables
-from structflow.train.stage_inputs import Execution, Minibatching, TrainingData
+from structflow.train.stage_inputs import Execution, Minibatching, StageSetup, TrainingData
 from structflow.train.trainer import TrainingResult, train
 
 CPU = torch.device("cpu")
@@ -54,6 +56,7 @@ def run(
     y: torch.Tensor = Y,
     **settings,
 ) -> TrainingResult:
+    """The result, its parameters by label."""
     bound = make_bound(members, **settings)
     parameters = start(bound)
     if changed is not None:
@@ -61,7 +64,9 @@ def run(
     data = TrainingData(X.to(dtype), y.to(dtype))
     execution = Execution(CPU, dtype, compiled)
     batching = Minibatching(batch_size, 0, "stage")
-    return train(bound, parameters, keys_of(members), data, tables(dtype, lr), samples, batching, execution)
+    setup = StageSetup(keys_of(members), data, tables(dtype, lr), samples, batching, execution)
+    result = train(bound, bound.of_labels(parameters), setup)
+    return replace(result, parameters=bound.labelled(result.parameters))
 
 
 def of_member(members: Population, result: TrainingResult, member: int) -> dict[str, np.ndarray]:

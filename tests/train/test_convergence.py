@@ -12,7 +12,7 @@ from structflow.spec.models import Spec
 from structflow.store import records
 from structflow.train.convergence import Ahead, Convergence, ThetaAverages, Trend, of_gains
 from structflow.train.metaparameters import metaparameter_tables
-from structflow.train.stage_inputs import Execution, Minibatching, TrainingData
+from structflow.train.stage_inputs import Execution, Minibatching, StageSetup, TrainingData
 from structflow.train.trainer import train
 
 CPU = torch.device("cpu")
@@ -63,7 +63,9 @@ def measure(
     )
     tables = metaparameter_tables(spec, 0, 1, torch.float64, CPU)
     execution, batching = Execution(CPU, torch.float64, False), Minibatching(None, 0, "stage")
-    result = train(bound, start(bound), keys_of(members), data, tables, 1, batching, execution)
+    result = train(
+        bound, bound.of_labels(start(bound)), StageSetup(keys_of(members), data, tables, 1, batching, execution)
+    )
     assert result.convergence is not None
     return result.convergence
 

@@ -7,18 +7,30 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
-from handmade import DOUBLE, edge, fn, graph, make_bound, normal, population, stage_by_hand, start, structures
+from handmade import (
+    DOUBLE,
+    best_start,
+    edge,
+    fn,
+    graph,
+    make_bound,
+    normal,
+    population,
+    stage_by_hand,
+    start,
+    structures,
+)
 
 from structflow.errors import CallError
-from structflow.objective.bound import Noise
+from structflow.objective.bound import BoundInputs, Noise
 from structflow.objective.levels import Metaparameters, inner_level, outer_level
 from structflow.plugins.registry import registry
+from structflow.train.entries import entries_of
 from structflow.train.flat import FlatLayout
 from structflow.train.inner_method import inner_method
-from structflow.train.linear_fits import start_at_posterior
 from structflow.train.linear_structures import Level
 from structflow.train.metaparameters import MetaparameterTables
-from structflow.train.outer_level import OuterLevel, Point, members_of, outer_ascent, representatives
+from structflow.train.outer_level import OuterLevel, Point, outer_ascent, representatives
 from structflow.train.stage_inputs import TrainingData
 
 X, Y = normal(30, 3, seed=1), normal(30, 1, seed=2)
@@ -43,21 +55,31 @@ def ascent_of(bound, parameters, name: str = "hoag", values=VALUES, tied=None, s
     level = OuterLevel(plugin, chosen, tuple(range(members)) if tied is None else tied)
     steps = 10
     tables = MetaparameterTables(torch.ones(steps, dtype=DOUBLE), values.repeat(steps, 1), torch.ones(steps).bool())
-    weights = {f"{name}_weights": value for name, value in (rows or {}).items()}
-    stage = stage_by_hand(bound, parameters, TrainingData(X, Y, **weights), tables, samples)
+    stage = stage_by_hand(bound, parameters, TrainingData(X, Y, rows or {}), tables, samples)
     return outer_ascent(level, stage, inner_method()), stage.start, stage.inputs.of_outer(0, 0, samples)
 
 
 def point_of(ascent, flat, inputs) -> Point:
     members = ascent.stage.objectives.bound.population.size
-    return Point(flat, inputs, 0, ~ascent.stage.of_h, torch.ones_like, ascent.member_of, members, ascent._program)
+    return Point(
+        flat,
+        inputs,
+        0,
+        ~ascent.stage.entries.of_h,
+        torch.ones_like,
+        ascent.stage.entries.member_of,
+        members,
+        ascent._program,
+    )
 
 
 def levels_at(bound, parameters, values=VALUES) -> tuple[torch.Tensor, torch.Tensor]:
     """L and Q of every member of a bound where nothing is random."""
     nothing = Noise(torch.zeros(1, 0, dtype=DOUBLE), torch.zeros(1, 0, dtype=DOUBLE))
-    at = Metaparameters.of_row(values)
-    terms = bound.terms(parameters, nothing, X, Y, at.c_temp, bound.population.indices, ONE)
+    at = Metaparameters(*values)
+    terms = bound.terms(
+        bound.of_labels(parameters), BoundInputs(nothing, X, Y, at.c_temp, bound.population.indices, ONE)
+    )
     return inner_level(terms, at), outer_level(terms, at)
 
 
@@ -77,15 +99,15 @@ def test_hoag_is_the_total_derivative_of_a_linear_model(covariance, precision):
         parameters[name] = parameters[name] + normal(*parameters[name].shape, seed=number)
 
     def at_optimum(values):
-        return start_at_posterior(bound, values, Level(X, Y, C_REG))
+        return best_start(bound, values, Level(X, Y, C_REG))
 
     best = at_optimum(parameters)
     ascent, flat, inputs = ascent_of(bound, best, tolerance=1e-9)
     point = point_of(ascent, flat, inputs)
-    assert point.inner_gradient()[~ascent.stage.of_h].abs().max() < 1e-8
+    assert point.inner_gradient()[~ascent.stage.entries.of_h].abs().max() < 1e-8
     found = ascent.level.method.gradient(ascent.level.options, point)
     assert found.report["damping"].tolist() == [0.0, 0.0]
-    gradients = ascent.stage.objectives.layout.unpack(found.gradient)
+    gradients = bound.labelled(ascent.stage.objectives.layout.unpack(found.gradient))
     step = 1e-5
     for name in (name for name in parameters if name.startswith("log_precision")):
         for place in np.ndindex(parameters[name].shape):
@@ -118,14 +140,14 @@ def test_conjugate_gradients_solve_what_dense_algebra_solves():
     found = ascent.level.method.gradient(ascent.level.options, point)
     of_q = point.outer_gradient()
     for member in range(bound.population.size):
-        own = (ascent.member_of == member) & ~ascent.stage.of_h
-        h = (ascent.member_of == member) & ascent.stage.of_h
+        own = (ascent.stage.entries.member_of == member) & ~ascent.stage.entries.of_h
+        h = (ascent.stage.entries.member_of == member) & ascent.stage.entries.of_h
         damping = float(found.report["damping"][member])
         block = hessian[own][:, own]
         response = torch.linalg.solve(block + damping * torch.eye(int(own.sum()), dtype=DOUBLE), of_q[own])
         expected = of_q[h] - hessian[h][:, own] @ response
         torch.testing.assert_close(found.gradient[h], expected, rtol=1e-4, atol=1e-5)
-    other = hessian[ascent.member_of == 0][:, ascent.member_of == 1]
+    other = hessian[ascent.stage.entries.member_of == 0][:, ascent.stage.entries.member_of == 1]
     assert float(other.abs().max()) == 0.0
 
 
@@ -134,7 +156,7 @@ def test_envelope_hoag_is_first_order_where_q_is_a_multiple_of_l():
     of = graph({"x": (3,), "y": (1,)}, edge("x", "y", "all", fn("linear")))
     bound = make_bound(population(of, structures(of)), likelihood_options={"noise": 0.6})
     values = torch.tensor([C_REG, C_TRAIN, C_REG * C_TRAIN, 0.0, 0.5], dtype=DOUBLE)
-    best = start_at_posterior(bound, start(bound), Level(X, Y, C_REG))
+    best = best_start(bound, start(bound), Level(X, Y, C_REG))
     gradients = []
     for name in ("hoag", "first_order"):
         ascent, flat, inputs = ascent_of(bound, best, name, values)
@@ -159,7 +181,7 @@ def test_members_with_h_in_common_add_their_hypergradients_up():
     for number, group in enumerate(bound.population.layout.groups):
         index = bound.population.groups[number]
         name = f"log_precision/{group.name}/{next(iter(group.shapes))}"
-        before, after = layout.unpack(gradient)[name], layout.unpack(summed)[name]
+        before, after = (bound.labelled(layout.unpack(each))[name] for each in (gradient, summed))
         users = [member for member in range(4) if index.positions[member] < len(index.slots)]
         assert len(users) == 2
         total = sum(before[index.positions[member]] for member in users)
@@ -173,12 +195,14 @@ def test_numbers_and_their_members():
     members = population(of, structures(of), [0, 0], capacities=[[2, 2]])
     bound = make_bound(members)
     parameters = start(bound)
-    layout = FlatLayout.of(parameters)
-    owners = layout.unpack(members_of(bound, layout))
+    layout = FlatLayout.of(bound.described, bound.of_labels(parameters))
+    owners = bound.labelled(layout.unpack(entries_of(bound, layout, DOUBLE).member_of))
     for number, group in enumerate(members.layout.groups):
         slots = torch.from_numpy(members.groups[number].slots)
         assert (owners[f"mean/{group.name}"] == slots.unsqueeze(1)).all()
-    assert torch.equal(representatives(bound, layout, (0, 1)), torch.arange(len(layout.pack(parameters))))
+    assert torch.equal(
+        representatives(bound, layout, (0, 1)), torch.arange(len(layout.pack(bound.of_labels(parameters))))
+    )
 
 
 def test_hyperparameters_without_influence_are_refused():
@@ -195,9 +219,9 @@ def test_moving_h_leaves_theta():
     ascent, flat, inputs = ascent_of(bound, start(bound), "first_order", rate=0.1)
     before = flat.clone()
     ascent.move(flat, 0, inputs, ascent.inner.start(flat))
-    assert torch.equal(flat[~ascent.stage.of_h], before[~ascent.stage.of_h])
+    assert torch.equal(flat[~ascent.stage.entries.of_h], before[~ascent.stage.entries.of_h])
     # Adam's first step has the length of the rate
     torch.testing.assert_close(
-        (flat - before)[ascent.stage.of_h].abs(), torch.full((2,), 0.1, dtype=DOUBLE), rtol=1e-5, atol=0
+        (flat - before)[ascent.stage.entries.of_h].abs(), torch.full((2,), 0.1, dtype=DOUBLE), rtol=1e-5, atol=0
     )
     assert dataclasses.asdict(ascent.level)["tied"] == (0, 1)

@@ -9,7 +9,21 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from handmade import DOUBLE, edge, fn, graph, keys_of, make_bound, noise_of, perturbed, population, start, structures
+from handmade import (
+    DOUBLE,
+    best_end,
+    best_start,
+    edge,
+    fn,
+    graph,
+    keys_of,
+    make_bound,
+    noise_of,
+    perturbed,
+    population,
+    start,
+    structures,
+)
 from linear_references import (
     bernoulli_rows,
     best_bound,
@@ -20,9 +34,8 @@ from linear_references import (
 )
 from scipy.optimize import minimize
 
-from structflow.objective.bound import Bound
+from structflow.objective.bound import Bound, BoundInputs
 from structflow.train import linear_structures as linear_structures_module
-from structflow.train.linear_fits import end_at_posterior, start_at_posterior
 from structflow.train.linear_structures import Level, linear_structures
 
 SCALES = [1e-6, 1e-3, 1.0, 1e3, 1e6]
@@ -39,7 +52,7 @@ def fitted(
 ) -> tuple[Mapping[str, torch.Tensor], np.ndarray, np.ndarray]:
     """The parameters after the start, and the means and log standard deviations of q(w), weights before biases."""
     at = Level(torch.from_numpy(x), torch.from_numpy(y.reshape(len(y), -1)), **level)
-    found = start_at_posterior(bound, start(bound), at)
+    found = best_start(bound, start(bound), at)
     group = bound.population.layout.groups[0]
     mean, log_sd = (
         torch.cat(
@@ -55,7 +68,10 @@ def objective_of(bound: Bound, parameters: Mapping[str, torch.Tensor], x: np.nda
     assert bound.is_exact
     noise = noise_of(bound, keys_of(bound.population), 1)
     targets = torch.from_numpy(y.reshape(len(y), -1))
-    terms = bound.terms(dict(parameters), noise, torch.from_numpy(x), targets, ONE, bound.population.indices, ONE)
+    terms = bound.terms(
+        bound.of_labels(parameters),
+        BoundInputs(noise, torch.from_numpy(x), targets, ONE, bound.population.indices, ONE),
+    )
     return float((terms.bound + terms.log_hyperprior)[0])
 
 
@@ -77,7 +93,7 @@ def test_gaussian_noise_and_inputs_of_any_scale(scale, covariance, learned):
         posterior={"weights": {"covariance": covariance}},
     )
     at = Level(torch.from_numpy(x), torch.from_numpy(y[:, None]), c_train=1.0)
-    found = objective_of(bound, start_at_posterior(bound, start(bound), at), x, y)
+    found = objective_of(bound, best_start(bound, start(bound), at), x, y)
     if learned:
         expected = best_gaussian_bound(design, y, covariance == "diagonal", None, None)
     else:
@@ -124,7 +140,7 @@ def test_two_classes_over_inputs_of_any_scale(scale):
     precision = math.log(0.1 * scale**2)
     bound = linear_bound("categorical", 1, outputs=2, bias=False, prior={"weights": {"precision": math.exp(precision)}})
     at = Level(torch.from_numpy(x), torch.from_numpy(y[:, None]))
-    parameters = start_at_posterior(bound, start(bound), at)
+    parameters = best_start(bound, start(bound), at)
     mean, log_sd = (parameters[f"{kind}/x->y/linear"].flatten().numpy() for kind in ("mean", "log_sd"))
     found = bound_at(np.hstack([-x, x]), bernoulli_rows(y), precision, mean, log_sd)
     expected = best_bound(np.hstack([-x, x]), bernoulli_rows(y), precision)
@@ -151,17 +167,18 @@ def test_what_was_better_stays(monkeypatch):
     x, y = rng.normal(size=(20, 1)), rng.poisson(4.0, size=20).astype(float)
     bound = linear_bound("poisson", 1)
     level = Level(torch.from_numpy(x), torch.from_numpy(y[:, None]), c_train=1.0)
-    best = start_at_posterior(bound, start(bound), level)
+    best = best_start(bound, start(bound), level)
     worse = perturbed(best, seed=1)
     monkeypatch.setattr("structflow.train.linear_fits.best_fit", lambda problem, given: given_of(bound, worse, level))
-    kept = start_at_posterior(bound, best, level)
+    kept = best_start(bound, best, level)
     assert all(torch.equal(kept[name], best[name]) for name in best)
 
 
 def given_of(bound: Bound, parameters: Mapping[str, torch.Tensor], level: Level) -> Any:
     """What parameters hold of the only member."""
     (structure,) = linear_structures(bound, level)
-    return structure.given(dict(parameters), 0, structure.problem(dict(parameters), 0))
+    tree = bound.of_labels(parameters)
+    return structure.given(tree, 0, structure.problem(tree, 0))
 
 
 @pytest.mark.parametrize("covariance", ["diagonal", "full"])
@@ -191,15 +208,15 @@ def test_training_ends_no_worse_than_it_started():
     y = 1e9 * (1 + x[:, 0]) + rng.normal(size=20)
     bound = linear_bound("gaussian", 1, likelihood_options={"noise": 1.0}, prior={"weights": {"precision": 1e-18}})
     level = Level(torch.from_numpy(x), torch.from_numpy(y[:, None]))
-    best = start_at_posterior(bound, start(bound), level)
+    best = best_start(bound, start(bound), level)
     rounded = {name: value.float().double() for name, value in best.items()}
     assert objective_of(bound, rounded, x, y) < objective_of(bound, best, x, y) - 1
-    ended, left = end_at_posterior(bound, best, rounded, level, moved=False)
+    ended, left = best_end(bound, best, rounded, level, moved=False)
     assert float(left[0]) < 1e-3
     assert objective_of(bound, ended, x, y) == objective_of(bound, best, x, y)
-    ended, _ = end_at_posterior(bound, rounded, best, level, moved=False)
+    ended, _ = best_end(bound, rounded, best, level, moved=False)
     assert objective_of(bound, ended, x, y) == objective_of(bound, best, x, y)
-    ended, _ = end_at_posterior(bound, rounded, rounded, level, moved=True)
+    ended, _ = best_end(bound, rounded, rounded, level, moved=True)
     assert objective_of(bound, ended, x, y) == pytest.approx(objective_of(bound, best, x, y), abs=1e-3)
 
 
@@ -210,9 +227,9 @@ def test_what_is_left_to_gain_is_known():
     settings = {"likelihood_options": {"noise": 1.0}, "prior": {"weights": {"precision": 1.0}}}
     bound = linear_bound("gaussian", 1, bias=False, **settings)
     level = Level(torch.from_numpy(x), torch.from_numpy(y[:, None]))
-    best = start_at_posterior(bound, start(bound), level)
+    best = best_start(bound, start(bound), level)
     off = {name: value + (0.1 if name.startswith("mean") else 0.0) for name, value in best.items()}
-    _, left = end_at_posterior(bound, off, off, level, moved=False)
+    _, left = best_end(bound, off, off, level, moved=False)
     gap = objective_of(bound, best, x, y) - objective_of(bound, off, x, y)
     assert float(left[0]) == pytest.approx(gap, rel=1e-6)
     assert gap > 0.05
@@ -224,7 +241,7 @@ def test_a_model_without_weights_learns_its_noise():
     bound = make_bound(population(of, structures(of)))
     rng = np.random.default_rng(8)
     y = torch.from_numpy(1e5 + rng.normal(size=(20, 1)))
-    parameters = start_at_posterior(bound, start(bound), Level(torch.zeros(20, 1, dtype=DOUBLE), y, c_train=1.0))
+    parameters = best_start(bound, start(bound), Level(torch.zeros(20, 1, dtype=DOUBLE), y, c_train=1.0))
     noise = parameters["likelihood/log_noise"]
     assert float(noise[0, 0]) == pytest.approx(0.5 * math.log(float(y.square().mean())), abs=1e-4)
 
@@ -236,12 +253,12 @@ def test_rows_beyond_the_memory_for_features_are_thinned(monkeypatch):
     bound = linear_bound("gaussian", 1, likelihood_options={"noise": 1.0}, prior={"weights": {"precision": 1.0}})
     whole = Level(torch.from_numpy(x), torch.from_numpy(y[:, None]))
     half = Level(torch.from_numpy(x[::2]), torch.from_numpy(y[::2, None]), row_weight=2.0)
-    expected = start_at_posterior(bound, start(bound), half)
+    expected = best_start(bound, start(bound), half)
     monkeypatch.setattr(linear_structures_module, "MOST_FEATURES", 20)
-    found = start_at_posterior(bound, start(bound), whole)
+    found = best_start(bound, start(bound), whole)
     for name, value in expected.items():
         torch.testing.assert_close(found[name], value, rtol=1e-12, atol=1e-12)
-    ended, left = end_at_posterior(bound, found, start(bound), whole, moved=True)
+    ended, left = best_end(bound, found, start(bound), whole, moved=True)
     assert bool(left.isnan().all())
     assert all(torch.equal(ended[name], value) for name, value in start(bound).items())
 
@@ -256,7 +273,10 @@ def likelihood_of(bound: Bound, parameters: Mapping[str, torch.Tensor], x: np.nd
     """E_q log p(y | w)."""
     noise = noise_of(bound, keys_of(bound.population), 1)
     targets = torch.from_numpy(y.reshape(len(y), -1))
-    terms = bound.terms(dict(parameters), noise, torch.from_numpy(x), targets, ONE, bound.population.indices, ONE)
+    terms = bound.terms(
+        bound.of_labels(parameters),
+        BoundInputs(noise, torch.from_numpy(x), targets, ONE, bound.population.indices, ONE),
+    )
     return float(terms.log_likelihood[0])
 
 
@@ -276,7 +296,7 @@ def test_maximum_likelihood_has_no_penalty(precision, posterior, offset, scale, 
     y = offset + scale * (x @ [1.0 / inputs[0], 0.5 / inputs[1]] + 0.5 * rng.normal(size=30))
     bound = linear_bound("gaussian", 2, prior={"weights": {"precision": precision}}, posterior=posterior)
     level = Level(torch.from_numpy(x), torch.from_numpy(y[:, None]), c_reg=0.0)
-    found = start_at_posterior(bound, start(bound), level)
+    found = best_start(bound, start(bound), level)
     expected = greatest_log_likelihood(np.column_stack([x, np.ones(30)]), y)
     assert likelihood_of(bound, found, x, y) == pytest.approx(expected, abs=1e-4)
 
@@ -288,14 +308,14 @@ def test_maximum_likelihood_keeps_what_was_trained_to_be_better():
     y = 40000 + 1000 * (x[:, 0] + 0.5 * rng.normal(size=30))
     bound = linear_bound("gaussian", 1, prior={"weights": {"precision": 1.0}}, posterior=POINT)
     level = Level(torch.from_numpy(x), torch.from_numpy(y[:, None]), c_reg=0.0)
-    ridge = start_at_posterior(bound, start(bound), Level(level.x, level.y, c_reg=1e-6))
-    best = start_at_posterior(bound, start(bound), level)
+    ridge = best_start(bound, start(bound), Level(level.x, level.y, c_reg=1e-6))
+    best = best_start(bound, start(bound), level)
     assert likelihood_of(bound, ridge, x, y) == pytest.approx(-359.90, abs=0.05)
     for before, after in [(ridge, best), (best, ridge)]:
-        ended, left = end_at_posterior(bound, before, after, level, moved=False)
+        ended, left = best_end(bound, before, after, level, moved=False)
         assert likelihood_of(bound, ended, x, y) == pytest.approx(-225.28544, abs=1e-4)
         assert float(left[0]) < 1e-4
-    _, left = end_at_posterior(bound, ridge, ridge, level, moved=False)
+    _, left = best_end(bound, ridge, ridge, level, moved=False)
     assert float(left[0]) > 1
 
 
@@ -309,7 +329,7 @@ def test_weights_that_the_data_leave_open_are_the_shortest(rows, columns):
     options = {"likelihood_options": {"noise": 1.0}, "prior": {"weights": {"precision": 1e6}}, "posterior": POINT}
     bound = linear_bound("gaussian", columns, bias=False, **options)
     level = Level(torch.from_numpy(x), torch.from_numpy(y[:, None]), c_reg=0.0)
-    found = start_at_posterior(bound, start(bound), level)
+    found = best_start(bound, start(bound), level)
     mean = found["mean/x->y/linear"].flatten().numpy()
     np.testing.assert_allclose(mean, np.linalg.lstsq(x, y, rcond=None)[0], atol=1e-9)
 
@@ -322,7 +342,7 @@ def test_labels_by_maximum_likelihood(c_reg):
     y = (rng.random(40) < 1 / (1 + np.exp(-2e-3 * x[:, 0] - 0.5))).astype(float)
     bound = linear_bound("bernoulli", 1, prior={"weights": {"precision": 1e6}}, posterior=POINT)
     level = Level(torch.from_numpy(x), torch.from_numpy(y[:, None]), c_reg=c_reg)
-    found = start_at_posterior(bound, start(bound), level)
+    found = best_start(bound, start(bound), level)
     design, signs = np.column_stack([x / 1e3, np.ones(40)]), 2 * y - 1
 
     def loss(w: np.ndarray) -> float:
@@ -347,7 +367,7 @@ def test_points_start_at_their_maximum_with_a_learned_noise(weight):
     y = (y - y.mean()) / of_y
     bound = linear_bound("gaussian", 3, prior={"weights": {"precision": 30.0}}, posterior=POINT)
     level = Level(torch.from_numpy(x), torch.from_numpy(y[:, None]), row_weight=weight)
-    found = start_at_posterior(bound, start(bound), level)
+    found = best_start(bound, start(bound), level)
     design, noise = np.column_stack([x, np.ones(40)]), 0.1
     for _ in range(200):
         w = np.linalg.solve(weight * design.T @ design / noise**2 + 30 * np.eye(4), weight * design.T @ y / noise**2)
@@ -368,5 +388,5 @@ def test_counts_by_maximum_likelihood():
     x = np.zeros((40, 1))
     bound = linear_bound("poisson", 1, prior={"weights": {"precision": 1e6}}, posterior=POINT)
     level = Level(torch.from_numpy(x), torch.from_numpy(y[:, None]), c_reg=0.0)
-    found = start_at_posterior(bound, start(bound), level)
+    found = best_start(bound, start(bound), level)
     assert float(found["mean/x->y/linear"][0, -1]) == pytest.approx(math.log(y.mean()), abs=1e-6)

@@ -12,14 +12,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from handmade import edge, fn, graph, make_bound, population, start, structures
+from handmade import best_end, best_start, edge, fn, graph, make_bound, population, start, structures
 from linear_references import best_poisson_bound_of_relevance, best_tempered_bound, tempered_bound
 
 import structflow
 from structflow.objective.bound import Bound
 from structflow.train import linear_curvature, linear_starts
 from structflow.train.linear_curvature import upward
-from structflow.train.linear_fits import AT_SADDLE, end_at_posterior, start_at_posterior
+from structflow.train.linear_fits import AT_SADDLE
 from structflow.train.linear_hyperparameters import LinearFit, LinearProblem, around
 from structflow.train.linear_structures import Level, linear_structures
 
@@ -63,13 +63,14 @@ def level_of(x: np.ndarray, y: np.ndarray, c: float = 1.0) -> Level:
 def held(bound: Bound, level: Level, parameters: Mapping[str, torch.Tensor]) -> tuple[LinearProblem, LinearFit]:
     """The problem of the only member, and what parameters hold of it."""
     (structure,) = linear_structures(bound, level)
-    problem = structure.problem(dict(parameters), 0)
-    return problem, structure.given(dict(parameters), 0, problem)
+    tree = bound.of_labels(parameters)
+    problem = structure.problem(tree, 0)
+    return problem, structure.given(tree, 0, problem)
 
 
 def found(bound: Bound, level: Level) -> tuple[LinearProblem, LinearFit]:
     """The problem of the only member, and the fit that it starts from."""
-    return held(bound, level, start_at_posterior(bound, start(bound), level))
+    return held(bound, level, best_start(bound, start(bound), level))
 
 
 def design_of(problem: LinearProblem) -> np.ndarray:
@@ -176,9 +177,9 @@ def test_a_saddle_is_no_maximum(monkeypatch):
     bound, level = bound_of(TWO_DEGREES), level_of(x, y)
     best = found(bound, level)[1].value
     at_saddle(monkeypatch)
-    saddle = start_at_posterior(bound, start(bound), level)
+    saddle = best_start(bound, start(bound), level)
     assert held(bound, level, saddle)[1].value < best - 2
-    _, left = end_at_posterior(bound, saddle, saddle, level, moved=False)
+    _, left = best_end(bound, saddle, saddle, level, moved=False)
     assert float(left[0]) >= AT_SADDLE
 
 
@@ -188,14 +189,14 @@ def test_training_that_leaves_a_saddle_is_followed():
     bound, level = bound_of(SAME_TWICE, "per_function"), level_of(x, y)
     with pytest.MonkeyPatch.context() as patched:
         at_saddle(patched)
-        saddle = start_at_posterior(bound, start(bound), level)
+        saddle = best_start(bound, start(bound), level)
     problem, fit = held(bound, level, saddle)
     (structure,) = linear_structures(bound, level)
     beside = problem.at(fit, fit.log_precisions + torch.tensor([0.3, -0.3], dtype=torch.float64))
     assert beside.value > fit.value + 0.01
     trained = {name: value.clone() for name, value in saddle.items()}
-    structure.put(trained, 0, beside)
-    ended, left = end_at_posterior(bound, saddle, trained, level, moved=False)
+    structure.put(bound.of_labels(trained), 0, beside)
+    ended, left = best_end(bound, saddle, trained, level, moved=False)
     assert held(bound, level, ended)[1].value == pytest.approx(found(bound, level)[1].value, abs=CLOSE)
     assert float(left[0]) < 1e-3
 

@@ -33,34 +33,34 @@ class Problem:
     def inner_slope(self, at: Tensor, step: int, differentiable: bool) -> Tensor:
         inputs = self.ascent.stage.inputs.at(step)
         if differentiable:
-            value = self.ascent.stage.objectives.total_inner(at, *inputs)
+            value = self.ascent.stage.objectives.total_inner(at, inputs)
             (slope,) = torch.autograd.grad(value, at, create_graph=True)
         else:
-            slope = torch.func.grad(self.ascent.stage.objectives.total_inner)(at, *inputs)
-        return torch.where(self.ascent.stage.of_h, torch.zeros_like(slope), slope)
+            slope = torch.func.grad(self.ascent.stage.objectives.total_inner)(at, inputs)
+        return torch.where(self.ascent.stage.entries.of_h, torch.zeros_like(slope), slope)
 
     def states(self, flat: Tensor, differentiable: bool = False) -> list[Tensor]:
         """θ and h after 0, …, η steps."""
         at, velocity, visited = flat, torch.zeros_like(flat), [flat]
         for step in range(self.steps):
             velocity = (self.ascent.inner.momentum or 0.0) * velocity + self.inner_slope(at, step, differentiable)
-            at = at + self.ascent.stage.inputs.tables.rate[step] * velocity
+            at = at + self.ascent.stage.inputs.setup.tables.rate[step] * velocity
             visited.append(at)
         return visited
 
     def outer(self, at: Tensor) -> Tensor:
-        return self.ascent.stage.objectives.total_outer(at, *self.ascent.stage.inputs.of_outer(self.steps - 1, 0, 2))
+        return self.ascent.stage.objectives.total_outer(at, self.ascent.stage.inputs.of_outer(self.steps - 1, 0, 2))
 
     def unrolled(self) -> Tensor:
         """dQ/dh by reverse mode through all steps."""
         flat = self.flat.clone().requires_grad_()
         (slope,) = torch.autograd.grad(self.outer(self.states(flat, differentiable=True)[-1]), flat)
-        return slope[self.ascent.stage.of_h]
+        return slope[self.ascent.stage.entries.of_h]
 
     def differences(self, size: float = 1e-5) -> Tensor:
         """dQ/dh by central differences."""
         found = []
-        for place in torch.nonzero(self.ascent.stage.of_h).flatten():
+        for place in torch.nonzero(self.ascent.stage.entries.of_h).flatten():
             unit = torch.zeros_like(self.flat)
             unit[place] = size
             high, low = (float(self.outer(self.states(self.flat + sign * unit)[-1])) for sign in (1, -1))
@@ -77,7 +77,7 @@ class Problem:
 
     def found(self) -> Tensor:
         level = self.ascent.level
-        return level.method.gradient(level.options, self.point()).gradient[self.ascent.stage.of_h]
+        return level.method.gradient(level.options, self.point()).gradient[self.ascent.stage.entries.of_h]
 
 
 def problem(
@@ -138,7 +138,7 @@ def test_drmad_given_the_true_path_is_the_unroll(momentum):
     point, states = of.point(), of.states(of.flat)
     path = point.path
     visited = [Visited(step, states[step], path.rate(step), path.momentum) for step in reversed(range(STEPS))]
-    found = through_steps(point, visited)[of.ascent.stage.of_h]
+    found = through_steps(point, visited)[of.ascent.stage.entries.of_h]
     torch.testing.assert_close(found, of.unrolled(), rtol=1e-9, atol=1e-10)
 
 
@@ -175,12 +175,12 @@ def test_greedy_is_exact_through_the_last_step(steps):
     inputs = of.ascent.stage.inputs.of_outer(steps - 1, 0, 2)
     point = of.ascent.point(states[-1], steps - 1, inputs, of.ascent.inner.start(of.flat))
     found = of.ascent.level.method.gradient(of.ascent.level.options, point).gradient
-    assert (found[~of.ascent.stage.of_h] == 0).all()
+    assert (found[~of.ascent.stage.entries.of_h] == 0).all()
     start = states[-2].clone().requires_grad_()
     slope = of.inner_slope(start, steps - 1, differentiable=True)
-    end = start + of.ascent.stage.inputs.tables.rate[steps - 1] * slope
+    end = start + of.ascent.stage.inputs.setup.tables.rate[steps - 1] * slope
     (expected,) = torch.autograd.grad(of.outer(end), start)
-    of_h = of.ascent.stage.of_h
+    of_h = of.ascent.stage.entries.of_h
     torch.testing.assert_close(found[of_h], expected[of_h], rtol=1e-9, atol=1e-10)
     if steps == 1:
         torch.testing.assert_close(found[of_h], of.unrolled(), rtol=1e-9, atol=1e-10)
@@ -200,13 +200,13 @@ def test_one_program_for_all_of_a_step_does_the_same(name, monkeypatch):
         ends.append(at)
         assert [report["hypergradient"].shape for report in of.ascent.reports] == [(2,)] * 3
     torch.testing.assert_close(*ends, rtol=1e-12, atol=1e-14)
-    assert float((ends[0] - of.flat)[of.ascent.stage.of_h].abs().min()) > 1e-3
+    assert float((ends[0] - of.flat)[of.ascent.stage.entries.of_h].abs().min()) > 1e-3
 
 
 def test_step_sizes_are_those_of_the_inner_method():
     """β/(1 − μ) of gradient steps; Adam's rate over √v̂, v̂ = (0.999 v + 0.001 g²) / (1 − 0.999^t) after t steps."""
     sgd = problem("greedy", momentum=0.75)
-    rate = float(sgd.ascent.stage.inputs.tables.rate[STEPS - 1])
+    rate = float(sgd.ascent.stage.inputs.setup.tables.rate[STEPS - 1])
     assert sgd.point().step_sizes.tolist() == pytest.approx([4 * rate] * len(sgd.flat))
     adam = problem("greedy", inner=inner_method())
     second = torch.full_like(adam.flat, 0.04)
@@ -221,7 +221,7 @@ def test_a_number_that_stood_still_is_not_sent_away():
     kept = of.ascent.inner.start(of.flat)
     of.ascent.before(0, of.flat, kept)
     point = of.ascent.point(of.flat, 0, of.ascent.stage.inputs.of_outer(0, 0, 2), kept)
-    rate = float(of.ascent.stage.inputs.tables.rate[0])
+    rate = float(of.ascent.stage.inputs.setup.tables.rate[0])
     moved = (point.step_sizes * point.inner_gradient()).abs()
     # v̂ = 0.001 g² / (1 − 0.999²) after two steps, of which the first had no gradient
     assert float(moved.max()) == pytest.approx(rate * (0.001999 / 0.001) ** 0.5, rel=1e-6)
@@ -230,9 +230,9 @@ def test_a_number_that_stood_still_is_not_sent_away():
 def test_the_mixed_product_is_the_part_of_the_curvature_along_h():
     of = problem("greedy")
     point = of.point()
-    direction = torch.where(of.ascent.stage.of_h, 0.0, normal(len(of.flat), seed=5))
+    direction = torch.where(of.ascent.stage.entries.of_h, 0.0, normal(len(of.flat), seed=5))
     whole = point.curvature_product(direction)
-    expected = torch.where(of.ascent.stage.of_h, whole, torch.zeros_like(whole))
+    expected = torch.where(of.ascent.stage.entries.of_h, whole, torch.zeros_like(whole))
     torch.testing.assert_close(point.mixed_product(direction), expected, rtol=1e-9, atol=1e-12)
     assert float(expected.abs().max()) > 0.01
 

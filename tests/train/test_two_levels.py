@@ -14,7 +14,7 @@ from structflow.train.linear_fits import start_at_posterior
 from structflow.train.linear_structures import Level
 from structflow.train.metaparameters import metaparameter_tables
 from structflow.train.outer_level import OuterLevel
-from structflow.train.stage_inputs import Execution, Minibatching, TrainingData
+from structflow.train.stage_inputs import Execution, Minibatching, StageSetup, TrainingData
 from structflow.train.trainer import TrainingResult, train
 
 CPU = torch.device("cpu")
@@ -42,19 +42,17 @@ def level(name: str, members: int, **options) -> OuterLevel:
 
 def trained(bound, of: Spec, outer: OuterLevel | None, largest: float | None = None) -> TrainingResult:
     objective = of.objective
-    parameters = start_at_posterior(bound, start(bound), Level(X, Y, objective.c_reg))
-    return train(
-        bound,
-        parameters,
+    parameters = start_at_posterior(bound, bound.of_labels(start(bound)), Level(X, Y, objective.c_reg))
+    setup = StageSetup(
         keys_of(bound.population),
         TrainingData(X, Y),
         metaparameter_tables(of, 0, 1, DOUBLE, CPU),
         2,
         Minibatching(None, 0, "stage"),
         Execution(CPU, DOUBLE, False),
-        outer=outer,
-        largest_log_concentration=largest,
+        largest,
     )
+    return train(bound, parameters, setup, outer=outer)
 
 
 def linear_bound(**keys):
@@ -94,7 +92,7 @@ def test_hoag_ends_where_the_upper_level_is_highest(c_reg, c_train, c_prior):
         linear_bound(), spec(objective, 500), level("hoag", 1, every=5, rate=0.2, tolerance=1e-6)
     )  # fmt: skip
     best = best_of_grid(c_reg, c_train, c_prior)
-    assert float(found.parameters["log_precision"][0]) == pytest.approx(best, abs=0.03)
+    assert float(found.parameters.hyper.log_precision[0]["whole"][0]) == pytest.approx(best, abs=0.03)
     assert found.outer["step"].tolist() == list(range(4, 500, 5))
     assert found.outer["damping"].max() == 0  # −L of a linear model is convex
     assert found.outer["hypergradient"].shape == (100, 1)
@@ -114,7 +112,7 @@ def test_first_order_has_one_answer_for_every_c_prior(name):
         float(
             trained(
                 linear_bound(), spec({"c_prior": c_prior}, 300), level(name, 1, every=5, rate=0.2, **options)
-            ).parameters["log_precision"][0]
+            ).parameters.hyper.log_precision[0]["whole"][0]
         )
         for c_prior in (0.1, 4.0)
     ]
@@ -134,7 +132,7 @@ def test_both_levels_follow_a_hyperprior():
     hyperprior = {"shape": 40.0, "scale": 20.0}
     for outer in (None, level("hoag", 1, every=5, rate=0.2, tolerance=1e-6)):
         result = trained(linear_bound(hyperprior=hyperprior), spec({}, 300), outer)
-        assert float(result.parameters["log_precision"][0]) == pytest.approx(best, abs=0.02)
+        assert float(result.parameters.hyper.log_precision[0]["whole"][0]) == pytest.approx(best, abs=0.02)
 
 
 CHOICE = graph(
@@ -166,11 +164,12 @@ def test_the_box_holds_log_s(method):
     largest = {}
     for limit in (0.3, None):
         result = trained(bound, steps, outer, limit)
+        found = bound.labelled(result.parameters)
         for kind in KINDS:
-            values = [value.abs().max() for name, value in result.parameters.items() if name.startswith(kind)]
+            values = [value.abs().max() for name, value in found.items() if name.startswith(kind)]
             assert len(values) == 2
             largest[limit, kind] = float(torch.stack(values).max())
-        others = [value.abs().max() for name, value in result.parameters.items() if not name.startswith(KINDS)]
+        others = [value.abs().max() for name, value in found.items() if not name.startswith(KINDS)]
         assert float(torch.stack(others).max()) > 0.3
         assert (result.diverged_at == -1).all()
     for kind in KINDS:

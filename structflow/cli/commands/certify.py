@@ -3,10 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal, TypedDict, Unpack
 
 import click
 
 from ..options import json_option, print_json, set_option, spec_argument
+
+
+class Options(TypedDict):
+    """What is asked for; see `certify.study.Wanted`."""
+
+    methods: tuple[str, ...]
+    at: Literal["steps", "optimum"]
+    steps: int | None
+    members: int
+    coordinates: int
 
 
 @click.command()
@@ -22,15 +33,7 @@ from ..options import json_option, print_json, set_option, spec_argument
 @click.option("--store", type=click.Path(path_type=Path), metavar="RUN", help="Keep it in a run of SPEC.")
 @json_option
 def command(
-    spec: Path,
-    methods: tuple[str, ...],
-    at: str,
-    steps: int | None,
-    members: int,
-    coordinates: int,
-    overrides: tuple[str, ...],
-    store: Path | None,
-    as_json: bool,
+    spec: Path, overrides: tuple[str, ...], store: Path | None, as_json: bool, **wanted: Unpack[Options]
 ) -> None:
     """Compare every hypergradient of SPEC with finite differences."""
     from ...certify.study import Wanted, certify_study, refuse_another_run
@@ -41,7 +44,7 @@ def command(
     study = load_study(spec, overrides)
     if store is not None:
         refuse_another_run(study, store)
-    certificate = certify_study(study, Wanted(methods, steps, members, coordinates, at))  # type: ignore[arg-type]
+    certificate = certify_study(study, Wanted(**wanted))
     if store is not None:
         write_certificate(RunDirectory(store), certificate)
     if as_json:
