@@ -11,6 +11,8 @@ from typing import Literal
 from pydantic import Field, JsonValue
 
 from ..store.records import (
+    NATS,
+    SCORE,
     Metrics,
     Number,
     Pruning,
@@ -27,20 +29,27 @@ from ..store.records import (
 class ConvergenceReport(SummaryPart):
     """Whether more steps would hardly raise the objective; see `convergence.judged_alone`."""
 
-    converged: bool | None = Field(description="Null where it isn't known.")
-    converged_unknown: str | None = Field(description="Why it isn't known.")
-    still_gaining: Number = Field(description="What the objective would gain in as many steps again, in nats.")
-    still_gaining_se: Number = Field(description="Half the distance from that to its upper bound.")
-    left_to_gain: Number = Field(description="Extrapolation of all that is left; null where no limit is in sight.")
+    converged: bool | None = Field(description="whether it has converged (in arrays 1 or 0); null or NaN: not known")
+    converged_unknown: str | None = Field(description="why it isn't known")
+    still_gaining: Number = Field(
+        description="what the objective would gain in as many steps again", json_schema_extra=NATS
+    )
+    still_gaining_se: Number = Field(
+        description="half the distance from that to its upper bound", json_schema_extra=NATS
+    )
+    left_to_gain: Number = Field(
+        description="extrapolation of what all steps to come would gain; null or NaN: no limit in sight",
+        json_schema_extra=NATS,
+    )
 
 
 class BestRestart(Scored):
     """What was found of the best restart of a structure, how many there were and what share of them agreed."""
 
     structure: StructureJson
-    score: float
-    restarts: int
-    restart_agreement: float
+    score: float = Field(description=SCORE, json_schema_extra=NATS)
+    restarts: int = Field(description="restarts trained")
+    restart_agreement: float = Field(description="share of restarts that agree")
 
 
 class OfRank(SummaryPart):
@@ -52,9 +61,9 @@ class OfRank(SummaryPart):
 class RankingEntry(ConvergenceReport, BestRestart, OfRank):
     """A structure of the ranking."""
 
-    log_prior: float = Field(description="Log prior probability of the structure.")
-    probability: float = Field(description="Posterior probability: proportional to exp(score + log_prior).")
-    tied_with_best: bool | None = Field(description="Null where the error of a score isn't known.")
+    log_prior: float = Field(description="log prior probability of the structure", json_schema_extra=NATS)
+    probability: float = Field(description="posterior probability of the structure")
+    tied_with_best: bool | None = Field(description="whether the gap to the best is within two standard errors of it")
 
 
 class PrunedPlace(SummaryPart):

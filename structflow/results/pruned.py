@@ -10,7 +10,7 @@ import xarray
 
 from ..runner.context import RunContext
 from ..runner.select import agreement, canonical, trained_restarts
-from .columns import Column, numbers
+from .columns import columns
 from .convergence import judged_alone
 from .evaluations import Found, best_restart
 from .models import PrunedNetwork
@@ -62,22 +62,9 @@ def scores_of_restarts(context: RunContext, setting: int) -> dict[tuple[str, flo
 def pruned_dataset(entries: Sequence[PrunedNetwork]) -> xarray.Dataset:
     """One row a pruned network, in the order of the table."""
     names = [structure_name(entry.structure) for entry in entries]
-    data: dict[str, Column] = {
-        key: ("structure", numbers(getattr(entry, key) for entry in entries), {"description": text})
-        for key, text in (
-            ("score", f"score that they are ordered by, in nats: {CONDITIONAL}"),
-            ("score_se", "its standard error"),
-        )
-    }
-    for key in ("weights", "left"):
+    data = columns(entries, PrunedNetwork, ("score", "score_se"))
+    data["score"][2]["description"] = f"score that they are ordered by: {CONDITIONAL}"
+    for key, text in (("weights", "weights before pruning"), ("left", "weights kept")):
         counts = np.array([getattr(entry.pruned, key) for entry in entries])
-        data[key] = (
-            "structure",
-            counts,
-            {"description": {"weights": "weights before pruning", "left": "weights kept"}[key]},
-        )
-    for rows in ("train", "test"):
-        for metric in entries[0].metrics[rows] if entries else {}:
-            values = numbers(entry.metrics[rows][metric] for entry in entries)
-            data[f"{rows}_{metric}"] = ("structure", values, {"description": f"{metric} on the {rows} rows"})
+        data[key] = ("structure", counts, {"description": text})
     return xarray.Dataset(data, coords={"structure": np.array(names, dtype=object)})

@@ -11,8 +11,8 @@ from ..evidence.weight_names import weight_names
 from ..runner.context import RunContext
 from ..runner.evaluate import load_evaluated
 from ..runner.select import canonical
-from ..store.records import Evaluation, RemovalCurve
-from .columns import NATS, Column, numbers
+from ..store.records import NATS, Evaluation, RemovalCurve
+from .columns import Column, numbers
 from .models import RankingEntry, StructureCurves
 from .read import structure_name
 
@@ -63,7 +63,7 @@ def relevance_datasets(
 def curve_columns(criteria: Mapping[str, RemovalCurve]) -> dict[str, Column]:
     """Values (criterion, share): weights removed, bound, metrics."""
     curves, dims = list(criteria.values()), ("criterion", "share")
-    texts: dict[str, tuple[str, dict[str, str]]] = {
+    texts: dict[str, tuple[str, Mapping[str, object]]] = {
         "removed": ("weights removed", {}),
         "bound": ("evidence bound of the model that is left, in the target's units", NATS),
         "bound_se": ("Monte Carlo standard error", NATS),

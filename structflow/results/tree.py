@@ -20,16 +20,23 @@ from ..runner.evaluate import load_evaluated
 from ..runner.select import RELAXED, canonical
 from ..runner.tracking import trained_batch
 from ..store.names import RESULT
-from ..store.records import SelectRecord, TrainRecord
+from ..store.records import NATS, SelectRecord, TrainRecord
 from ..store.removal import is_of_zarr, refuse_others, remove_own
 from ..store.run_directory import RunDirectory
-from .columns import NATS, Column, numbers
+from .columns import Column, columns, numbers
 from .marginals import choice_label
 from .models import RankingEntry, RelaxedResult, SettingResults, Summary
 from .pruned import pruned_dataset
 from .read import structure_name
 from .relevance import relevance_datasets
 from .summary import COMPLEXITIES
+
+SHOWN = (
+    *("score", "score_se", "log_evidence", "log_evidence_se", "log_prior", "probability"),
+    *("c_param", "c_struct", "relative_density", "converged", "still_gaining", "still_gaining_se", "left_to_gain"),
+    *("restart_agreement", "restarts"),
+)
+"""Keys of the ranking that are arrays."""
 
 MOST_POSTERIORS = 20
 """Structures whose posterior arrays are part of the results; the records of the run keep all of them."""
@@ -58,34 +65,7 @@ def build_tree(context: RunContext, summary: Summary) -> xarray.DataTree:
 def ranking_dataset(ranking: Sequence[RankingEntry]) -> xarray.Dataset:
     """One row a structure, best first; a choice of every edge and node as text."""
     names = [structure_name(entry.structure) for entry in ranking]
-    columns: dict[str, tuple[str, dict[str, str]]] = {
-        "score": ("what ranks, by the spec's criterion, in the target's units", NATS),
-        "score_se": ("Monte Carlo standard error of it", NATS),
-        "log_evidence": ("log evidence in the target's units, all c = 1", NATS),
-        "log_evidence_se": ("Monte Carlo standard error", NATS),
-        "log_prior": ("log prior probability of the structure", NATS),
-        "probability": ("posterior probability of the structure", {}),
-        "c_param": ("parametric complexity", NATS),
-        "c_struct": ("entropy of the rounded structure", NATS),
-        "relative_density": ("−Σ ln ρ over the weights, ρ = exp(−μ²/(2α))", NATS),
-        "converged": ("1: converged; 0: not; NaN: not known", {}),
-        "still_gaining": ("what the objective would gain in as many steps again", NATS),
-        "still_gaining_se": ("half the distance from that to its upper bound", NATS),
-        "left_to_gain": ("extrapolation of what all steps to come would gain; NaN: no limit in sight", NATS),
-        "restart_agreement": ("share of restarts that agree", {}),
-        "restarts": ("restarts trained", {}),
-    }
-    data: dict[str, Column] = {
-        key: ("structure", numbers([getattr(entry, key) for entry in ranking]), {"description": text, **attributes})
-        for key, (text, attributes) in columns.items()
-    }
-    for rows in ("train", "test"):
-        for metric in ranking[0].metrics[rows] if ranking else {}:
-            data[f"{rows}_{metric}"] = (
-                "structure",
-                numbers([entry.metrics[rows][metric] for entry in ranking]),
-                {"description": f"{metric} on the {rows} rows, in the target's units"},
-            )
+    data = columns(ranking, RankingEntry, SHOWN)
     for key in ranking[0].structure if ranking else {}:
         labels = [choice_label(key, entry.structure[key]) for entry in ranking]
         data[f"choice {key}"] = ("structure", np.array(labels, dtype=object), {"description": f"what {key} chose"})
@@ -95,9 +75,9 @@ def ranking_dataset(ranking: Sequence[RankingEntry]) -> xarray.Dataset:
     if ranking:
         table = numbers([[entry.evidence[name] for name in estimators] for entry in ranking])
         errors = numbers([[entry.evidence_se[name] for name in estimators] for entry in ranking])
-        dims = ("structure", "estimator")
-        data["evidence"] = (dims, table, {"description": "log evidence by estimator", **NATS})
-        data["evidence_se"] = (dims, errors, {"description": "Monte Carlo standard error, NaN if unknown", **NATS})
+        for key, values in (("evidence", table), ("evidence_se", errors)):
+            text = RankingEntry.model_fields[key].description
+            data[key] = (("structure", "estimator"), values, {"description": text, **NATS})
     coordinates = {
         "structure": np.array(names, dtype=object), "estimator": np.array(estimators, dtype=object), **deviations
     }  # fmt: skip
@@ -106,7 +86,7 @@ def ranking_dataset(ranking: Sequence[RankingEntry]) -> xarray.Dataset:
 
 def robustness_columns(ranking: Sequence[RankingEntry]) -> tuple[dict[str, Column], dict[str, np.ndarray]]:
     """Metrics under noise, such as `test_rmse_input_noise` (structure, input_noise), and the standard deviations."""
-    columns: dict[str, Column] = {}
+    found: dict[str, Column] = {}
     coordinates: dict[str, np.ndarray] = {}
     for rows, by_place in ranking[0].robustness.items() if ranking else ():
         for place, by_deviation in by_place.items():
@@ -116,11 +96,11 @@ def robustness_columns(ranking: Sequence[RankingEntry]) -> tuple[dict[str, Colum
             coordinates[noise] = np.array([float(label) for label in by_deviation])
             for metric in next(iter(by_deviation.values())):
                 table = numbers(
-                    [[found[metric] for found in entry.robustness[rows][place].values()] for entry in ranking]
+                    [[noisy[metric] for noisy in entry.robustness[rows][place].values()] for entry in ranking]
                 )
                 text = f"{metric} on the {rows} rows under noise on the {place}, in its standard deviation"
-                columns[f"{rows}_{metric}_{noise}"] = (("structure", noise), table, {"description": text})
-    return columns, coordinates
+                found[f"{rows}_{metric}_{noise}"] = (("structure", noise), table, {"description": text})
+    return found, coordinates
 
 
 def restarts_dataset(context: RunContext, setting: int) -> xarray.Dataset:

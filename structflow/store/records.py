@@ -9,7 +9,7 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, NamedTuple, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, JsonValue
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue
 
 from ..plugins import Removal
 
@@ -27,6 +27,10 @@ Chance = Annotated[float, BeforeValidator(lambda value: math.nan if value is Non
 
 StructureJson = dict[str, list[str] | list[int]]
 """A structure: functions chosen on every edge and shapes chosen for nodes, {"x->h": ["dense:tanh"], "h": [20]}."""
+
+NATS: dict[str, JsonValue] = {"units": "nats"}
+
+SCORE = "what ranks, by the spec's criterion, in the target's units"
 
 Metrics = dict[str, Number]
 """Metrics by name."""
@@ -255,20 +259,20 @@ class Scored(SummaryPart):
     """
 
     structure: StructureJson | None
-    score: Number
-    score_se: Number
-    log_evidence: Number
-    log_evidence_se: Number
-    evidence: dict[str, Number]
-    evidence_se: dict[str, Number]
-    evidence_missing: dict[str, str]
-    evidence_unsure: dict[str, str]
-    c_param: Number
-    c_struct: Number
-    relative_density: Number
-    hyperparameters: dict[str, JsonValue]
-    metrics: dict[str, Metrics]
-    robustness: Robustness
+    score: Number = Field(description=SCORE, json_schema_extra=NATS)
+    score_se: Number = Field(description="Monte Carlo standard error of it", json_schema_extra=NATS)
+    log_evidence: Number = Field(description="log evidence in the target's units, all c = 1", json_schema_extra=NATS)
+    log_evidence_se: Number = Field(description="Monte Carlo standard error", json_schema_extra=NATS)
+    evidence: dict[str, Number] = Field(description="log evidence by estimator", json_schema_extra=NATS)
+    evidence_se: dict[str, Number] = Field(description="standard error; null or NaN: unknown", json_schema_extra=NATS)
+    evidence_missing: dict[str, str] = Field(description="why an estimator has no value")
+    evidence_unsure: dict[str, str] = Field(description="why an estimator, or the criterion, has no standard error")
+    c_param: Number = Field(description="parametric complexity", json_schema_extra=NATS)
+    c_struct: Number = Field(description="entropy of the rounded structure", json_schema_extra=NATS)
+    relative_density: Number = Field(description="−Σ ln ρ over the weights, ρ = exp(−μ²/(2α))", json_schema_extra=NATS)
+    hyperparameters: dict[str, JsonValue] = Field(description="learned hyperparameters, in standardised units")
+    metrics: dict[str, Metrics] = Field(description="metrics on the rows of `train` and of `test`")
+    robustness: Robustness = Field(description="metrics under noise on the inputs or the weights")
 
 
 class Evaluation(Scored):
