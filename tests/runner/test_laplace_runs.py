@@ -31,12 +31,21 @@ def test_precisions_and_noise_are_learned_by_the_evidence(tmp_path: Path) -> Non
         assert entry["log_evidence"] == entry["evidence"]["laplace"]
         assert entry["log_evidence_se"] == 0
         of_h = entry["hyperparameters"]
-        assert abs(of_h["log_precision"]) > 0.05
+        assert abs(of_h["log_precision"]) > 0.01
         assert of_h["likelihood/log_noise"][0] < -0.05
         assert math.isfinite(entry["metrics"]["test"]["log_likelihood"])
     found = run.predict(np.zeros((3, 2)))
     assert found.mean.shape == (3, 1)
     assert (found.standard_deviation > 0).all()
+
+
+def test_steps_of_the_weights_leave_the_noise_where_it_is(tmp_path: Path) -> None:
+    """Where h isn't raised once, noise and precision are as they started, 1: the evidence is to choose them."""
+    outer = {"type": "laplace", "every": 20, "burn_in": 0.9}
+    optimizer = {**OPTIMIZER, "inner": {"steps": 30, "lr": 0.03}, "outer": outer}
+    run = structflow.run(document(optimizer=optimizer, prior={"weights": {"precision": "shared"}}), tmp_path / "run")
+    for entry in run.ranking:
+        assert entry["hyperparameters"] == {"log_precision": 0.0, "likelihood/log_noise": [0.0]}
 
 
 def test_a_batch_of_its_own_changes_nothing(tmp_path: Path) -> None:
