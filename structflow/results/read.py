@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from ..errors import CallError, StorageError
 from ..store.certificate_file import read_certificate
 from ..store.names import PLAN, SUMMARY
@@ -24,8 +26,21 @@ def read_summary(path: Path) -> Summary:
     directory = RunDirectory(path)
     if not directory.has(SUMMARY):
         raise CallError(f"the run in {path} isn't finished; continue it with: structflow resume {path}")
-    summary = Summary.model_validate(directory.read_summary())
+    summary = stored_summary(directory)
     return summary.model_copy(update={"run": directory.name, "certificate": read_certificate(directory)})
+
+
+def stored_summary(directory: RunDirectory) -> Summary:
+    """The summary as it was written; raises `StorageError` where it has other keys than this version of structflow."""
+    try:
+        return Summary.model_validate(directory.read_summary())
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(map(str, first["loc"]))
+        raise StorageError(
+            f"{directory.path / SUMMARY} isn't what this version of structflow writes: {key}: {first['msg']}; "
+            f"remove it, and build it from the records with: structflow resume {directory.path}"
+        ) from error
 
 
 def refuse_no_run(path: Path) -> None:
@@ -58,7 +73,7 @@ def list_runs(folder: Path) -> list[RunRow]:
             if not path.is_dir() or not directory.has(PLAN):
                 continue
             n_structures = directory.read_start_file(PLAN)["n_structures"]
-            summary = Summary.model_validate(directory.read_summary()) if directory.has(SUMMARY) else None
+            summary = stored_summary(directory) if directory.has(SUMMARY) else None
         except StorageError as error:
             rows.append(RunRow(path.name, "damaged", problem=str(error)))
             continue

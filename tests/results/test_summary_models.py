@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Mapping
 
 import pytest
 import studies
 import summaries
 
+import structflow
 from structflow.results.models import Summary
+from structflow.results.read import list_runs
 from structflow.results.run import Run
+from structflow.store.inspection import publish_summary
+from structflow.store.run_directory import RunDirectory
 
 
 @pytest.fixture(scope="module")
@@ -56,3 +61,17 @@ def test_nothing_is_changed_by_reading():
     """A made-up summary with an empty ranking, written and read again."""
     summary = summaries.summary(status="failed", warnings=["a"])
     assert Summary.model_validate_json(summary.model_dump_json()) == summary
+
+
+def test_a_summary_with_other_keys_is_damage(run, tmp_path, cli):
+    """As of a version to come: exit code 3 and one sentence, and `list` goes on; what is said to do helps."""
+    copied = tmp_path / "copied"
+    shutil.copytree(run.path, copied)
+    publish_summary(RunDirectory(copied), {**run.summary.model_dump(mode="json"), "mood": "good"})
+    shown = cli("show", copied)
+    assert shown.code == 3
+    assert "summary.json isn't what this version of structflow writes: mood: Extra inputs" in shown.err
+    assert [row.status for row in list_runs(tmp_path)] == ["damaged"]
+    (copied / "summary.json").unlink()
+    assert cli("resume", copied, "--quiet").code == 0
+    assert structflow.Run(copied).ranking == run.ranking
