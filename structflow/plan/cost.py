@@ -99,6 +99,10 @@ def selection_samples(spec: Spec) -> int:
     return max(LEAST_SAMPLES, spec.evidence.samples // SELECTION_SHARE)
 
 
+PARAMETER_NUMBERS = 6
+"""Numbers that a step makes of a parameter of q: its gradient, the optimiser's moments, its share of a draw."""
+
+
 @dataclass(frozen=True)
 class MemberCost:
     """What one member holds while it trains: values of nodes and weights."""
@@ -155,12 +159,19 @@ def batch_work(graph: Graph, spec: Spec, rows: int, members: float, relaxed: boo
     assignments = [dict(chosen) for chosen in graph.structure_space().shape_assignments()]
     works = [assignment_work(graph, graph.node_shapes(chosen), relaxed, alone) for chosen in assignments]
     evaluated = members * step_rows(spec, rows) * spec.optimizer.inner.samples
+    parameters = members * fmean(more_parameters(spec, round(work.weights)) for work in works)
     return StepWork(
         fmean(work.operations for work in works),
-        evaluated * fmean(work.numbers for work in works),
+        evaluated * fmean(work.numbers for work in works) + PARAMETER_NUMBERS * parameters,
         evaluated * fmean(work.multiplications for work in works),
         members * fmean(work.weights for work in works),
     )
+
+
+def more_parameters(spec: Spec, weights: int) -> int:
+    """How many parameters more q(w) has than a mean and a deviation for each weight."""
+    count: int = weight_family(spec).parameter_count(posterior_of(spec).weights, weights)
+    return max(0, count - 2 * weights)
 
 
 def assignment_work(graph: Graph, shapes: Mapping[str, Shape], relaxed: bool, alone: bool) -> StepWork:

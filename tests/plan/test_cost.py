@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import studies
 
-from structflow.plan.cost import EVALUATION_SHARE, StepWork, batch_work, evaluation_work, steps_worth
+from structflow.plan.cost import EVALUATION_SHARE, PARAMETER_NUMBERS, StepWork, batch_work, evaluation_work, steps_worth
 from structflow.plan.function_work import FunctionWork, function_work
 from structflow.plan.plan import make_plan
 from structflow.plugins.registry import registry
@@ -58,6 +58,16 @@ def test_a_function_that_cannot_be_evaluated_counts_as_its_output():
 def test_two_layers_multiply_most_between_them(width):
     """13 w + w² + w for each of 8 members and 400 rows; counting values of nodes alone, it would be 2 w + 1."""
     assert work_of(two_layers(width), 8).multiplications == 8 * 400 * (13 * width + width**2 + width)
+
+
+def test_parameters_of_the_posterior_count():
+    """A full covariance of n weights is kept as n × n numbers, where the diagonal one has n."""
+    weights = (13 + 1) * 20 + (20 + 1) * 20 + 20 + 1
+    diagonal, full = (
+        work_of({**two_layers(20), "posterior": {"weights": {"type": kind}}}, 8) for kind in ("diagonal", "full")
+    )
+    more = weights**2 - weights
+    assert full.numbers - diagonal.numbers == pytest.approx(8 * PARAMETER_NUMBERS * more)
 
 
 def test_minibatches_and_samples_count():
