@@ -132,12 +132,13 @@ class RowSums(CurvatureSums):
             return Determined(precision * normal.variance, by_outputs(normal.factor, width))
         sizes = torch.zeros_like(precision[:, : self.count + 1]).scatter_add(1, self.groups, torch.ones_like(precision))
         totals = torch.zeros_like(sizes).scatter_add(1, self.groups, 1 / precision)
-        inverse_precision = (totals / sizes.clamp(min=1))[:, : self.count, None, None]
+        weights = (totals / sizes.clamp(min=1))[:, : self.count].unsqueeze(1)
         root = factors.sqrt().repeat(1, self.rows.shape[1])
-        scaled = root[:, None, :, None] * self.kernels * root[:, None, None, :] * inverse_precision
-        factor = factor_of_one_more(scaled.sum(1))
-        inverse = torch.cholesky_inverse(factor)
-        shares = (inverse.unsqueeze(1) * scaled).flatten(2).sum(2) / sizes[:, : self.count].clamp(min=1)
+        both = root.unsqueeze(2) * root.unsqueeze(1)
+        kernels = self.kernels.flatten(2)
+        inverse = torch.cholesky_inverse(factor_of_one_more((weights @ kernels).reshape(both.shape) * both))
+        along = (kernels @ (both * inverse).flatten(1).unsqueeze(2)).squeeze(2)
+        shares = along * weights.squeeze(1) / sizes[:, : self.count].clamp(min=1)
         shares = torch.nn.functional.pad(shares, (0, 1))
         of_outputs = (1 - inverse.diagonal(dim1=1, dim2=2)).unflatten(1, (-1, width)).sum(1)
         return Determined(1 - shares.gather(1, self.groups), of_outputs)

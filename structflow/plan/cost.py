@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from ..plugins import Shape
 from ..plugins.registry import registry
 from ..spec.criterion_calls import fold_count, posterior_of, weight_family
-from ..spec.graph import INPUT, Graph, GraphEdge
+from ..spec.graph import INPUT, OUTPUT, Graph, GraphEdge
 from ..spec.models import Spec
 
 if TYPE_CHECKING:
@@ -24,6 +24,10 @@ MOST_MEMBERS = 512
 
 COPIES = 6
 """Values of a node that a step holds at once: forward, gradients and what the activation keeps."""
+
+
+MATRICES = 6
+"""Matrices that a look at the curvature of a member holds: sums over rows, H, its factor and its inverse."""
 
 
 @dataclass(frozen=True)
@@ -105,17 +109,27 @@ PARAMETER_NUMBERS = 6
 
 @dataclass(frozen=True)
 class MemberCost:
-    """What one member holds while it trains: values of nodes and weights."""
+    """What one member holds while it trains: values of nodes, weights, and numbers of output over all rows."""
 
     values: int
     weights: int
+    outputs: int = 0
 
     def bytes(self, spec: Spec) -> int:
         """Memory of one member while it trains: values, and parameters with their moments and gradients."""
         width = 8 if spec.compute.dtype == "float64" else 4
         weights = posterior_of(spec).weights
         parameters = weight_family(spec).parameter_count(weights, self.weights)
-        return width * (COPIES * self.values + 5 * parameters)
+        return width * (COPIES * self.values + 5 * parameters) + 8 * self.curvature_numbers(spec)
+
+    def curvature_numbers(self, spec: Spec) -> int:
+        """Numbers, in double precision, of the matrices of a curvature that is fitted to a member."""
+        family, options = weight_family(spec), posterior_of(spec).weights
+        if not self.outputs or not family.fits_curvature or family.curvature(options) == "diagonal":
+            return 0
+        if self.weights <= self.outputs:
+            return MATRICES * self.weights**2
+        return MATRICES * self.outputs**2 + 2 * self.outputs * self.weights
 
 
 def member_cost(graph: Graph, shapes: Mapping[str, Shape], spec: Spec, rows: int, relaxed: bool) -> MemberCost:
@@ -129,7 +143,8 @@ def member_cost(graph: Graph, shapes: Mapping[str, Shape], spec: Spec, rows: int
         used = len(edge.functions) if relaxed or edge.space != "one" else 1
         values += used * product(shapes[edge.target])
         weights += sum(sorted(weight_counts(edge, shapes))[-used:])
-    return MemberCost(values * step_rows(spec, rows) * spec.optimizer.inner.samples, weights)
+    outputs = 0 if relaxed else rows * product(shapes[OUTPUT])
+    return MemberCost(values * step_rows(spec, rows) * spec.optimizer.inner.samples, weights, outputs)
 
 
 def weight_counts(edge: GraphEdge, shapes: Mapping[str, Shape]) -> list[int]:
