@@ -43,6 +43,8 @@ class TrainedPopulation:
     row_weight: float = 1.0
     target_shift: np.ndarray | float = 0.0
     """What was taken off the targets before they were divided by their scale."""
+    learned: Tensor | None = None
+    """How often each row counts in what members learned, (M, rows); None for once."""
     fitted: CurvedNormal | None = None
     """N(0, H⁻¹) around the weights, where it is known already: it doesn't need the rows."""
 
@@ -74,7 +76,7 @@ class TrainedPopulation:
     @cached_property
     def linearised(self) -> Linearised:
         """The network of every member linearised at its weights."""
-        return Linearised.of(self.weights)
+        return Linearised.of(self.weights, self.learned)
 
     @cached_property
     def curved(self) -> CurvedNormal | None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from ..plugins import Shape
 from ..plugins.registry import registry
-from ..spec.criterion_calls import fold_count, posterior_of, weight_family
+from ..spec.criterion_calls import holds_rows_out, posterior_of, weight_family
 from ..spec.graph import INPUT, OUTPUT, Graph, GraphEdge
 from ..spec.models import Spec
 
@@ -137,7 +137,7 @@ def member_cost(graph: Graph, shapes: Mapping[str, Shape], spec: Spec, rows: int
 
     Where rows are held out in turn a member has inputs of its own, in the units of what it learns from.
     """
-    values = product(shapes[INPUT]) if fold_count(spec) else 0
+    values = product(shapes[INPUT]) if holds_rows_out(spec) else 0
     weights = 0
     for edge in graph.edges:
         used = len(edge.functions) if relaxed or edge.space != "one" else 1

@@ -73,13 +73,15 @@ class Criterion(Plugin):
     `label` is what tables call its score. One that `trains_point` trains one value of the weights, whatever
     `posterior.weights` says; one that `needs_density` is refused where `posterior.weights` is a point. The score of
     one that ranks `by_estimator` only chooses between restarts: structures are ranked by the first of
-    `evidence.estimators`.
+    `evidence.estimators`. Under one `of_parts` the members of a fold are trained and scored as if there were no other
+    rows than those that they learn from, in the units of all rows and with an h of their own.
     """
 
     label: ClassVar[str]
     trains_point: ClassVar[bool] = False
     needs_density: ClassVar[bool] = False
     by_estimator: ClassVar[bool] = False
+    of_parts: ClassVar[bool] = False
 
     @staticmethod
     def factors(options: Any, given: LevelFactors, is_point: bool) -> LevelFactors:
@@ -110,6 +112,14 @@ class Criterion(Plugin):
     def fold_problems(options: Any, rows: int) -> list[Problem]:
         """What is wrong with holding out so many of so few training rows."""
         return []
+
+    @staticmethod
+    def combined(options: Any, whole: float, parts: Sequence[float]) -> float:
+        """The score of a structure from that of all rows and those of the K folds, of one `of_parts`.
+
+        It is linear in them: numbers of rows in place of scores give that of the rows that it is a log density of.
+        """
+        raise NotImplementedError("a criterion of parts says how their scores are combined")
 
     @staticmethod
     def conflicts(spec: Any) -> list[Problem]:

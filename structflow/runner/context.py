@@ -29,7 +29,7 @@ from ..plugins import Candidate, Likelihood, metaparameter_at
 from ..plugins.calling import Calling
 from ..plugins.registry import registry
 from ..spec.build_graph import build_graph
-from ..spec.criterion_calls import fold_count, fold_of_row, posterior_of
+from ..spec.criterion_calls import criterion_of, fold_count, fold_of_row, posterior_of
 from ..spec.load import output_shape
 from ..spec.models import Spec
 from ..spec.round_spec import for_round
@@ -49,7 +49,7 @@ DTYPES = {"float32": torch.float32, "float64": torch.float64}
 
 @dataclass(frozen=True)
 class FoldWeights:
-    """Weights of the training rows for each member, (M, rows) in float64: in L, and in Q and the score."""
+    """Weights of the training rows for each member, (M, rows) in float64: in L, and in Q and the score (`held_out`)."""
 
     learned: torch.Tensor
     held_out: torch.Tensor
@@ -138,7 +138,8 @@ class RunContext:
         """How the training rows weigh for members where rows are held out; None where none are.
 
         A member of fold k ≥ 1 learns from the other folds, whose m_k rows count m / m_k times, and is judged by fold k;
-        fold 0 learns from all rows and is judged by none.
+        fold 0 learns from all rows and is judged by none. Under a criterion of parts rows count once, and members are
+        judged by those that they learn from.
         """
         fold_of_row = self.fold_of_row(spec)
         if fold_of_row is None:
@@ -146,8 +147,11 @@ class RunContext:
         folds = np.array([member.fold for member in members]).reshape(-1, 1)
         held_out = (folds == fold_of_row) & (folds > 0)
         learned = ~held_out
-        scale = len(fold_of_row) / learned.sum(axis=1, keepdims=True)
         device = self.execution.device
+        if criterion_of(spec).of_parts:
+            once = torch.from_numpy(learned.astype(float)).to(device)
+            return FoldWeights(once, once)
+        scale = len(fold_of_row) / learned.sum(axis=1, keepdims=True)
         return FoldWeights(
             torch.from_numpy(learned * scale).to(device), torch.from_numpy(held_out.astype(float)).to(device)
         )
@@ -159,7 +163,9 @@ class RunContext:
         """
         fold_of_row, standardize = self.fold_of_row(spec), self.study.spec.data_options.standardize
         folds = sorted({member.fold for member in members})
-        if fold_of_row is None or not any(folds) or not (standardize.inputs or standardize.targets):
+        if fold_of_row is None or not any(folds) or criterion_of(spec).of_parts:
+            return None
+        if not (standardize.inputs or standardize.targets):
             return None
         dataset = self.study.dataset
         shape, targets = dataset.input_shape, dataset.n_targets
@@ -241,7 +247,9 @@ class RunContext:
         c_temp = metaparameter_at(spec.prior.structure.temperature, steps - 1, steps, last, len(stages))
         moved = parameters.map(lambda value: value.to(device, torch.float64))
         keys, row_weight = self.keys(members, setting, round_index, last), self.study.dataset.row_weight
-        return TrainedPopulation(bound, moved, keys, x, y, c_temp, row_weight, self.study.dataset.target_shift)
+        folds, shift = self.fold_weights(tuple(members), spec), self.study.dataset.target_shift
+        learned = None if folds is None else folds.learned
+        return TrainedPopulation(bound, moved, keys, x, y, c_temp, row_weight, shift, learned=learned)
 
 
 def open_context(path: str) -> RunContext:

@@ -19,6 +19,7 @@ from ..spec.structures import Structure, StructureSpace
 from ..store.records import DecideRecord, TrainRecord
 from .context import RunContext
 from .decided import decided_batch, trainings
+from .fold_scores import Judged, of_all_rows
 from .training_keys import keys_after_stages
 
 
@@ -65,26 +66,27 @@ def member_records(context: RunContext, setting: int, before_round: int) -> list
     it in KL(q(Γ) ‖ p(Γ | h)).
     """
     space, spec = context.study.space, context.stages(setting)[-1]
-    records = []
+    judged, priors = [], dict[Structure | None, float]()
     for task in trainings(context.plan, setting, before_round=before_round):
         decided = decided_batch(context.directory, task)
         if decided is None:
             continue
-        priors = priors_of(decided.members, space, spec)
+        priors.update(priors_of(decided.members, space, spec))
         trained = context.directory.read(task.name, TrainRecord).members
-        for member, found in zip(decided.members, trained, strict=True):
-            if member.fold == 0:
-                known = found.score is not None
-                records.append(
-                    MemberRecord(
-                        member,
-                        task.round,
-                        -math.inf if found.score is None else found.score + priors.get(member.structure, 0.0),
-                        -math.inf if not known or found.objective is None else found.objective,
-                        structure_of(found.rounded) if known else None,
-                        found.probabilities,
-                    )
-                )
+        judged += [Judged(task.round, *each) for each in zip(decided.members, trained, strict=True)]
+    records = []
+    for number, member, found in of_all_rows(spec, judged):
+        known = found.score is not None
+        records.append(
+            MemberRecord(
+                member,
+                number,
+                -math.inf if found.score is None else found.score + priors.get(member.structure, 0.0),
+                -math.inf if not known or found.objective is None else found.objective,
+                structure_of(found.rounded) if known else None,
+                found.probabilities,
+            )
+        )
     return records
 
 

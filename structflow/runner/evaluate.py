@@ -19,7 +19,7 @@ from ..objective.members import Own
 from ..objective.parameters import Role
 from ..plan.tasks import Task
 from ..plugins import Candidate
-from ..spec.criterion_calls import criterion_of
+from ..spec.criterion_calls import combined_score, criterion_of, fold_count
 from ..spec.models import Spec
 from ..store.digest import digest_of_arrays, digest_of_json
 from ..store.entries import EvaluationEntry
@@ -227,7 +227,7 @@ def final_scores(
         score, error = (part.cpu().numpy() for part in (compared.score, compared.standard_error))
         return score - dataset.n_train * shift, error, compared.unsure
     best = derived(context.directory, Task("select", task.setting), SelectRecord, best_scores)
-    judged = int((fold_of_row > 0).sum())
+    judged = rows_of_score(spec, fold_of_row)
     members = trained.bound.population.members
     scores = [
         best[canonical(member.structure.as_dict(), member.is_pruned)]
@@ -235,6 +235,15 @@ def final_scores(
         if member.structure is not None
     ]
     return np.array(scores) - judged * shift, np.zeros(len(scores)), {}
+
+
+def rows_of_score(spec: Spec, fold_of_row: np.ndarray) -> float:
+    """How many rows the score is a log density of."""
+    if not criterion_of(spec).of_parts:
+        return float((fold_of_row > 0).sum())
+    rows = len(fold_of_row)
+    parts = [rows - float((fold_of_row == fold + 1).sum()) for fold in range(fold_count(spec))]
+    return combined_score(spec, float(rows), parts)
 
 
 def best_scores(selection: SelectRecord) -> dict[str, float]:

@@ -16,6 +16,7 @@ from ..plan.batching import make_batches
 from ..plan.cost import selection_samples
 from ..plan.tasks import Task
 from ..plugins import Candidate
+from ..spec.criterion_calls import criterion_of
 from ..spec.models import Spec
 from ..spec.searched import searched_space
 from ..store.digest import digest_of_arrays
@@ -76,9 +77,10 @@ def with_scores(
     usable = np.array([member.diverged_at < 0 for member in members])
     log_units = 0.0 if held_out is None else log_units_of_rows(context, candidates, spec, held_out)
     scores, objectives = (
-        over_folds(candidates, numbers_or_none(values - log_units, usable))
-        for values in (compared.score, compared.objective)
+        numbers_or_none(values - log_units, usable) for values in (compared.score, compared.objective)
     )
+    if not criterion_of(spec).of_parts:  # else parts are put together over restarts, some of which are elsewhere
+        scores, objectives = over_folds(candidates, scores), over_folds(candidates, objectives)
     probabilities = open_probabilities(context, trained)
     rounded = rounded_structures(context, task, trained.bound.population, probabilities)
     reports = removal_report(context, trained, task, samples)

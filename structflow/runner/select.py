@@ -12,6 +12,7 @@ from ..spec.structures import Structure
 from ..store.records import FailedMember, SelectedStructure, SelectRecord, StructureJson, TrainedMember, TrainRecord
 from .context import RunContext
 from .decided import decided_batch, trainings
+from .fold_scores import Judged, of_all_rows
 
 NEAR = 1.0
 """Restarts within this many nats of the best agree with it."""
@@ -98,14 +99,14 @@ def of_last_round(restarts: Sequence[Restart]) -> list[Restart]:
 
 def trained_restarts(context: RunContext, setting: int) -> Iterator[Restart]:
     """The members of a setting that learn from all rows, after their last stage, in order."""
+    judged = []
     for task in trainings(context.plan, setting):
         decided = decided_batch(context.directory, task)
-        if decided is None:
-            continue
-        found = context.directory.read(task.name, TrainRecord).members
-        for member, trained in zip(decided.members, found, strict=True):
-            if member.fold == 0:
-                yield Restart(task.round, member, trained)
+        if decided is not None:
+            found = context.directory.read(task.name, TrainRecord).members
+            judged += [Judged(task.round, *each) for each in zip(decided.members, found, strict=True)]
+    for each in of_all_rows(context.stages(setting)[-1], judged):
+        yield Restart(*each)
 
 
 def named(structure: Structure | None) -> StructureJson | None:

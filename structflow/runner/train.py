@@ -17,7 +17,7 @@ from ..plan.batching import Batch
 from ..plan.tasks import Task
 from ..plugins import Candidate, Schedule, metaparameter_at
 from ..plugins.registry import registry
-from ..spec.criterion_calls import level_factors
+from ..spec.criterion_calls import criterion_of, level_factors
 from ..spec.models import Spec
 from ..store.records import Convergence
 from ..train.checkpoints import Checkpoints
@@ -162,12 +162,13 @@ def ends_of_stage(spec: Spec, stage: int, stages: int) -> list[tuple[float, floa
 
 
 def outer_level(spec: Spec, members: Sequence[Candidate]) -> OuterLevel | None:
-    """How h is raised, None where it rises with θ; the folds of one start have their h in common."""
+    """How h is raised, None where it rises with θ; the folds of one start have their h in common, unless of parts."""
     options = spec.optimizer.outer
     method = registry().get("hypergradients", options.type)
     if method.levels == 1:
         return None
-    starts = [(member.structure, member.restart) for member in members]
+    of_parts = criterion_of(spec).of_parts
+    starts = [(member.structure, member.restart, member.fold if of_parts else 0) for member in members]
     numbers = {start: number for number, start in enumerate(dict.fromkeys(starts))}
     return OuterLevel(method, options, tuple(numbers[start] for start in starts))
 

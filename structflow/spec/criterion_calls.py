@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
@@ -81,6 +81,21 @@ def fold_count(spec: Spec) -> int:
         found: Any = criterion.fold_count(spec.criterion)
     if type(found) is not int or found < 0:
         raise broken_contract(criterion, method, repr(found), "a whole number of folds, 0 for none")
+    return found
+
+
+def holds_rows_out(spec: Spec) -> bool:
+    """Whether Q and the score are of rows that members don't learn from."""
+    return fold_count(spec) > 0 and not criterion_of(spec).of_parts
+
+
+def combined_score(spec: Spec, whole: float, parts: Sequence[float]) -> float:
+    """The score of a structure from those of all rows and of parts of them; raises `PluginError` for no number."""
+    criterion = criterion_of(spec)
+    with Calling(criterion, "combined"):
+        found: Any = criterion.combined(spec.criterion, whole, parts)
+    if not isinstance(found, float):
+        raise broken_contract(criterion, "combined", repr(found), "a number")
     return found
 
 

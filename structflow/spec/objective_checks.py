@@ -5,7 +5,15 @@ from __future__ import annotations
 from ..errors import Problem
 from ..plugins import Schedule, shown_metaparameter
 from ..plugins.registry import registry
-from .criterion_calls import criterion_of, fold_count, given_family, is_point, level_factors, weight_family
+from .criterion_calls import (
+    criterion_of,
+    fold_count,
+    given_family,
+    holds_rows_out,
+    is_point,
+    level_factors,
+    weight_family,
+)
 from .models import Against, Spec
 from .round_spec import numbers_of_steps
 from .structures import EdgeChoice, StructureSpace
@@ -76,7 +84,7 @@ def point_problems(spec: Spec) -> list[Problem]:
         message = f"got {spec.posterior.weights.type}, but criterion is {criterion.type}, and a point has none"
         remedy = "set criterion to map to rank by log p(y, w), or posterior.weights.type to diagonal"
         return [*problems, Problem("posterior.weights.type", message, remedy)]
-    if not is_point(spec) or not prior.is_learned or fold_count(spec):
+    if not is_point(spec) or not prior.is_learned or holds_rows_out(spec):
         return problems
     what = f"criterion {criterion.type}" if criterion.trains_point else "posterior.weights.type point"
     if is_zero(level_factors(spec).c_reg):
@@ -95,7 +103,7 @@ def point_problems(spec: Spec) -> list[Problem]:
 def curvature_problems(spec: Spec) -> list[Problem]:
     """Problems of weights whose evidence is that of the curvature at their mode: h has to be learned from it."""
     problems, kind, criterion = [], spec.posterior.weights.type, criterion_of(spec)
-    if criterion.needs_density and not criterion.by_estimator:
+    if criterion.needs_density and not (criterion.by_estimator or criterion.of_parts):
         message = f"got {kind}, but criterion is {criterion.type}, which needs a density while weights are trained"
         problems.append(Problem("posterior.weights.type", message, "set criterion to evidence, or it to diagonal"))
     outer = registry().get("hypergradients", spec.optimizer.outer.type)
@@ -120,7 +128,7 @@ def hyperprior_problems(spec: Spec) -> list[Problem]:
     """A problem for a hyperprior of a precision that isn't learned, or where Q is the held-out likelihood alone."""
     if spec.prior.weights.hyperprior is None:
         return []
-    if fold_count(spec):
+    if holds_rows_out(spec):
         message = f"got one, but under criterion {spec.criterion.type} Q is the held-out log likelihood alone"
         return [Problem("prior.weights.hyperprior", message, "leave it out")]
     if spec.prior.weights.is_learned:

@@ -36,12 +36,12 @@ class FirstOrder(Hypergradient):
 
     @staticmethod
     def conflicts(spec: Any) -> list[Problem]:
-        from ...spec.criterion_calls import fold_count, level_factors  # the spec's models load the plugins
+        from ...spec.criterion_calls import holds_rows_out, level_factors  # the spec's models load the plugins
 
         objective, outer = spec.objective, spec.optimizer.outer
         advice = "set optimizer.outer to hoag, which follows θ*"
         problems = []
-        if fold_count(spec):
+        if holds_rows_out(spec):
             problems.append(
                 Problem(
                     "criterion",

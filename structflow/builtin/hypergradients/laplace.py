@@ -38,7 +38,7 @@ class Laplace(Hypergradient):
 
     @staticmethod
     def conflicts(spec: Any) -> list[Problem]:
-        from ...spec.criterion_calls import fold_count, level_factors, weight_family, weight_prior
+        from ...spec.criterion_calls import holds_rows_out, level_factors, weight_family, weight_prior
 
         problems = []
         if not weight_family(spec).fits_curvature:
@@ -54,7 +54,7 @@ class Laplace(Hypergradient):
         if not weight_prior(spec).is_normal:
             message = f"got {spec.prior.weights.type}; Laplace's evidence needs a normal prior of the weights"
             problems.append(Problem("prior.weights.type", message, "set it to normal"))
-        if fold_count(spec):
+        if holds_rows_out(spec):
             message = f"got {spec.criterion.type}, under which Q is of rows held out; optimizer.outer laplace raises "
             problems.append(Problem("criterion", f"{message}the evidence of those learned from", "set it to evidence"))
         factors = level_factors(spec)

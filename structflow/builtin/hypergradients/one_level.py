@@ -20,7 +20,7 @@ class OneLevel(Hypergradient):
 
     @staticmethod
     def conflicts(spec: Any) -> list[Problem]:
-        from ...spec.criterion_calls import fold_count, level_factors  # the spec's models load the plugins
+        from ...spec.criterion_calls import holds_rows_out, level_factors  # the spec's models load the plugins
 
         objective = spec.objective
         advice = "set optimizer.outer to hoag"
@@ -33,7 +33,7 @@ class OneLevel(Hypergradient):
             for index, entry in enumerate(objective.against)
             if entry.of == "posterior" and objective.c_comb != 0
         ]
-        holds_out = fold_count(spec) > 0
+        holds_out = holds_rows_out(spec)
         if holds_out and spec.prior.weights.is_learned:
             problems.append(
                 Problem(
