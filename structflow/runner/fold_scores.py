@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple
+from dataclasses import replace
+from typing import NamedTuple
 
 from ..plugins import Candidate
 from ..spec.criterion_calls import combined_score, criterion_of, fold_count
@@ -29,7 +30,7 @@ def of_all_rows(spec: Spec, judged: Iterable[Judged]) -> list[Judged]:
     whole = [each for each in everyone if each.member.fold == 0]
     if not criterion_of(spec).of_parts:
         return whole
-    best: dict[tuple[Any, ...], dict[int, float]] = {}
+    best: dict[tuple[int, Candidate], dict[int, float]] = {}
     for each in everyone:
         score, fold = each.found.score, each.member.fold
         if fold > 0 and score is not None:
@@ -46,6 +47,6 @@ def with_parts(spec: Spec, each: Judged, parts: Sequence[float]) -> Judged:
     return each._replace(found=each.found.model_copy(update={"score": score}))
 
 
-def key_of(each: Judged) -> tuple[Any, ...]:
-    """What restarts have in common."""
-    return each.round, each.member.structure, each.member.open, each.member.removed
+def key_of(each: Judged) -> tuple[int, Candidate]:
+    """What the restarts and folds of a structure in a round have in common."""
+    return each.round, replace(each.member, restart=0, fold=0, parent=None)
