@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ..errors import CallError
-from ..train.outer_level import Point
+from ..train.two_level_point import Point
 
 MOST_NUMBERS = 2000
 """Numbers of θ of a member up to which its curvature is written out."""

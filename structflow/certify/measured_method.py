@@ -16,7 +16,8 @@ from ..plugins import Hypergradient, OuterGradient
 from ..train.hypergradient_calls import hypergradient
 from ..train.live_memory import LiveMemory
 from ..train.open_stage import OpenStage
-from ..train.outer_level import OuterLevel, Point
+from ..train.outer_level import OuterLevel
+from ..train.two_level_point import Point
 
 LATE = 10_000
 """Hypergradients before this one: methods whose tolerance tightens from one to the next are judged at the tightest."""

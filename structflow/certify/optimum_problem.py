@@ -15,7 +15,8 @@ from ..plugins import OuterGradient
 from ..train.inner_method import inner_method
 from ..train.live_memory import LiveMemory
 from ..train.open_stage import OpenStage
-from ..train.outer_level import OuterLevel, Point
+from ..train.outer_level import OuterLevel
+from ..train.two_level_point import Point
 from .dense_curvature import DenseCurvature, dense_curvature
 from .steps_problem import SAFE, StepsProblem, largest_curvature, with_rate
 

@@ -15,9 +15,10 @@ from ..plugins import Hypergradient, OuterGradient, TwoLevelOptions
 from ..train.inner_method import InnerMethod, NumbersOfMembers, State
 from ..train.live_memory import LiveMemory
 from ..train.open_stage import OpenStage
-from ..train.outer_level import OuterAscent, OuterLevel, Point, outer_ascent
+from ..train.outer_level import OuterAscent, OuterLevel, outer_ascent
 from ..train.stage_inputs import StageInputs
 from ..train.step import StepInputs
+from ..train.two_level_point import Point
 
 SAFE = 0.5
 """Rate of a gradient step, in units of 1 / (largest curvature): steps are stable below 2."""

@@ -30,8 +30,9 @@ from structflow.train.flat import FlatLayout
 from structflow.train.inner_method import inner_method
 from structflow.train.linear_structures import Level
 from structflow.train.metaparameters import MetaparameterTables
-from structflow.train.outer_level import OuterLevel, Point, outer_ascent, representatives
+from structflow.train.outer_level import OuterLevel, outer_ascent, representatives
 from structflow.train.stage_inputs import TrainingData
+from structflow.train.two_level_point import Point
 
 X, Y = normal(30, 3, seed=1), normal(30, 1, seed=2)
 C_REG, C_TRAIN, C_PRIOR = 0.7, 1.3, 4.0

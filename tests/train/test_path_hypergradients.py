@@ -13,8 +13,9 @@ from structflow.errors import CallError
 from structflow.plugins.registry import registry
 from structflow.train.inner_method import inner_method
 from structflow.train.metaparameters import MetaparameterTables
-from structflow.train.outer_level import OuterAscent, OuterLevel, Point, outer_ascent
+from structflow.train.outer_level import OuterAscent, OuterLevel, outer_ascent
 from structflow.train.stage_inputs import TrainingData
+from structflow.train.two_level_point import Point
 
 X, Y = normal(30, 3, seed=1), normal(30, 1, seed=2)
 STEPS, RATE = 12, 2e-3
