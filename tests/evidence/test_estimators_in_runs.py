@@ -60,6 +60,7 @@ def test_a_run_shows_all_and_ranks_by_the_first(tmp_path):
     assert run.dataset["setting_0/ranking"]["estimator"].values.tolist() == names
 
 
+@pytest.mark.thorough
 def test_relaxed_members_have_their_bound_whatever_is_listed(tmp_path):
     """Under the regime evidence: q(Γ) by the bound, the structures that it rounds to by Laplace."""
     run = studies.run(studies.spec(model=smooth(), regime="evidence", evidence=evidence("laplace")), tmp_path / "run")

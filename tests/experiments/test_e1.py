@@ -19,6 +19,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> structflow.Run:
     return structflow.run(SPEC, tmp_path_factory.mktemp("e1") / "run", overrides=["compute.compile=false"])
 
 
+@pytest.mark.thorough
 def test_the_bound_is_maximised_at_temperature_one_fifth(run: structflow.Run) -> None:
     (last,) = run.context.stages(0)
     assert last.prior.structure.temperature == 0.2

@@ -37,6 +37,7 @@ def test_the_table_of_two_splits_by_hand(pruning: ModuleType) -> None:
     assert (left["fall"], left["fall_error"]) == pytest.approx((0.08, 0.02))
 
 
+@pytest.mark.thorough
 def test_wine_has_a_curve_for_a_criterion(pruning: ModuleType, tmp_path: Path) -> None:
     """Two rounds of 20 steps: of the whole network of 37 weights with 2 hidden units 30 are gone, 0.811."""
     overrides = [

@@ -64,6 +64,7 @@ def test_it_is_listed(installed: Path) -> None:
     assert own == PLUGINS[installed.name]
 
 
+@pytest.mark.thorough
 def test_a_spec_uses_all_of_it(installed: Path) -> None:
     done = python(installed, "structflow", "run", "spec.yaml", "-o", "run", "--quiet", "--set", "compute.compile=false")
     assert done.returncode == 0, done.stderr

@@ -133,6 +133,7 @@ def test_bounds_of_rounds():
     assert len({bound.name for bound in bounds}) == 10
 
 
+@pytest.mark.thorough
 @given(spaces(), st.integers(1, 2), st.integers(1, 3), st.integers(0, 10**6))
 @settings(max_examples=8, deadline=None)
 def test_a_whole_growth_stays_within_its_bounds(space, restarts, beam, seed):

@@ -110,6 +110,7 @@ def test_the_examples_pass_the_kit(installed: Path, tmp_path: Path) -> None:
     assert int(re.findall(r"(\d+) passed", done.stdout)[0]) > 100
 
 
+@pytest.mark.thorough
 def test_a_spec_uses_them(installed: Path, tmp_path: Path) -> None:
     (tmp_path / "spec.yaml").write_text(yaml.safe_dump(SPEC))
     done = python(installed, tmp_path, "structflow", "run", "spec.yaml", "-o", "run", "--quiet")

@@ -264,6 +264,7 @@ def log_precisions(run):
     return found
 
 
+@pytest.mark.thorough
 def test_folds_of_a_start_have_their_precision_in_common(learned):
     found = log_precisions(learned)
     assert len(found) == 2 * 2 * 5

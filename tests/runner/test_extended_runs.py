@@ -203,7 +203,13 @@ def test_linear_members_are_trained_alike_beside_others(tmp_path, trained):
 
 @pytest.mark.parametrize(
     "sections",
-    [{}, {"objective": {"preset": "map"}, "posterior": {"weights": {"covariance": "full"}}}],
+    [
+        {},
+        pytest.param(
+            {"objective": {"preset": "map"}, "posterior": {"weights": {"covariance": "full"}}},
+            marks=pytest.mark.thorough,
+        ),
+    ],
     ids=["diagonal", "map"],  # a point has no covariance, whatever the spec says
 )
 def test_common_coordinates_are_part_of_the_key(tmp_path, trained, sections):

@@ -79,7 +79,10 @@ def test_labels_and_counts(tmp_path: Path, likelihood: str) -> None:
     assert found.mean[1, -1] > found.mean[0, -1]
 
 
-@pytest.mark.parametrize("regime", [{"type": "growth"}, {"type": "weight_pruning", "criterion": "random"}])
+@pytest.mark.parametrize(
+    "regime",
+    [{"type": "growth"}, pytest.param({"type": "weight_pruning", "criterion": "random"}, marks=pytest.mark.thorough)],
+)
 def test_discrete_regimes_take_it(tmp_path: Path, regime: dict[str, Any]) -> None:
     """Growth from the simplest structure; weights pruned and trained again: every entry has Laplace's evidence."""
     model = studies.model([studies.EDGE, studies.LAST, studies.SKIP], h={"shape": [2]})

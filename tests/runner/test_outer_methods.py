@@ -25,7 +25,7 @@ def document(outer: dict[str, Any], inner: dict[str, Any] | None = None, **secti
     [
         ({"type": "greedy"}, {}),
         ({"type": "greedy"}, SGD),
-        ({"type": "drmad", "every": 10, "stride": 2}, SGD),
+        pytest.param({"type": "drmad", "every": 10, "stride": 2}, SGD, marks=pytest.mark.thorough),
         ({"type": "reversible", "every": 10}, SGD),
     ],
     ids=lambda value: value.get("type", "adam"),

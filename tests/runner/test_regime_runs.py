@@ -154,6 +154,7 @@ def kl_at_the_end(run, name: str) -> float:
     return float(group["kl_weights"].isel(step=slice(-5, None)).mean())
 
 
+@pytest.mark.thorough
 def test_paths_train_under_their_metaparameters(tmp_path):
     """Growth begins at c_reg = 100 and pruning at 1, from the same start: 100 keeps weights nearer to their prior."""
     ends = {}

@@ -88,6 +88,7 @@ def test_the_size_of_batches_changes_nothing_beyond_rounding(doubles, tmp_path, 
     assert_same_ranking(doubles.ranking, found.ranking, 1e-6)
 
 
+@pytest.mark.thorough
 def test_a_wider_study_has_what_a_narrower_one_had(doubles, tmp_path):
     """Noise depends on structure and restart alone: one more activation leaves the others' evidence as it was."""
     wider = in_doubles("auto")

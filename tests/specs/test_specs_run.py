@@ -46,7 +46,7 @@ N_STRUCTURES = {
     "search/three-edges": 3 * 2 + 2,  # with the hidden unit, and without
     "search/six-edges": 2980,  # of 4^6 combinations
 }
-QUICK = {"quickstart", "own-csv/spec", "e1-simplex", "e4-boston-one-layer", "theory/t1-subsample", "search/three-edges"}
+QUICK = {"quickstart", "e4-boston-one-layer", "theory/t1-subsample", "search/three-edges"}
 """Specs that every call of the tests runs; `make thorough` runs the others."""
 
 FEWER_ROUNDS = {"repulsive": "regime.visits=2", "growth": "regime.max_rounds=3"}

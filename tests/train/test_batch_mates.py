@@ -155,6 +155,7 @@ def test_full_covariance():
     assert_same(of_member(together, one, 1), of_member(alone, other, 0), 1e-9)
 
 
+@pytest.mark.thorough
 def test_single_precision(chosen):
     """Rounding differs between layouts, and 30 steps of Adam keep it below 1e-4."""
     of = rich_graph()

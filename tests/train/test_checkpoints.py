@@ -79,7 +79,7 @@ METHODS = {
 }
 
 
-LONG = {"hoag", "whitened"}
+LONG = {"hoag", "whitened", "drmad"}
 
 
 @pytest.mark.parametrize(

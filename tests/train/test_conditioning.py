@@ -102,7 +102,7 @@ def test_a_linear_structure_reaches_it_beside_others(tmp_path: Path) -> None:
         assert found["identity", name]["log_evidence"] == pytest.approx(expected, abs=1e-3)
 
 
-@pytest.mark.parametrize("covariance", ["full", "diagonal"])
+@pytest.mark.parametrize("covariance", ["full", pytest.param("diagonal", marks=pytest.mark.thorough)])
 def test_several_groups_share_one_posterior(covariance: str, tmp_path: Path) -> None:
     """A constant and an affine map explain the same offset: two groups whose weights are correlated."""
     basis = ["constant", {"type": "linear", "bias": True}]

@@ -41,7 +41,10 @@ def test_every_spec_is_known() -> None:
     assert {name_of(path) for path in SPECS} == set(KINDS)
 
 
-@pytest.mark.parametrize("path", SPECS, ids=name_of)
+@pytest.mark.parametrize(
+    "path",
+    [pytest.param(path, id=name_of(path), marks=[pytest.mark.thorough] * (path.stem == "diabetes")) for path in SPECS],
+)
 def test_spec_runs(path: Path, tmp_path: Path) -> None:
     """With one hidden unit, so that every kind is one structure."""
     small = ["model.nodes.h={shape: [1]}", "optimizer.inner.steps=5", "optimizer.restarts=1", "evidence.samples=4"]
