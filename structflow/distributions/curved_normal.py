@@ -43,6 +43,10 @@ class CurvedNormal(ABC):
         """J_i H⁻¹ J_iᵀ of every row, (M, rows, out, out), for J (M, rows, out, n)."""
 
     @abstractmethod
+    def solve(self, vectors: Tensor) -> Tensor:
+        """H⁻¹ v for v (M, n)."""
+
+    @abstractmethod
     def draw(self, noise: Tensor) -> Tensor:
         """Draws (M, S, n) from standard normals (M, S, `noise`)."""
 
@@ -95,6 +99,11 @@ class ByWeights(CurvedNormal):
         covariance: Tensor = solved @ solved.mT
         return covariance
 
+    def solve(self, vectors: Tensor) -> Tensor:
+        """H⁻¹ v."""
+        scaled = (self.scale * vectors).unsqueeze(2)
+        return self.scale * torch.cholesky_solve(scaled, self.factor).squeeze(2)
+
     def draw(self, noise: Tensor) -> Tensor:
         """Draws of N(0, H⁻¹)."""
         drawn: Tensor = self.scale.unsqueeze(1) * torch.linalg.solve_triangular(self.factor.mT, noise.mT, upper=True).mT
@@ -146,6 +155,12 @@ class ByRows(CurvedNormal):
         covariance: Tensor = scaled @ scaled.mT - known @ known.mT
         return covariance
 
+    def solve(self, vectors: Tensor) -> Tensor:
+        """H⁻¹ v."""
+        z = (self.scale * vectors).unsqueeze(2)
+        known = self.rows.mT @ torch.cholesky_solve(self.rows @ z, self.factor)
+        return self.scale * (z - known).squeeze(2)
+
     def draw(self, noise: Tensor) -> Tensor:
         """z − Uᵀ (I + UUᵀ)⁻¹ (U z + ε) has the covariance (I + UᵀU)⁻¹ (Matheron's rule)."""
         z, more = noise.split([self.scale.shape[1], self.rows.shape[1]], dim=2)
@@ -182,6 +197,10 @@ class Independent(CurvedNormal):
     def covariance_of(self, jacobian: Tensor) -> Tensor:
         """J_i H⁻¹ J_iᵀ."""
         return (jacobian / self.precision[:, None, None]) @ jacobian.mT
+
+    def solve(self, vectors: Tensor) -> Tensor:
+        """H⁻¹ v."""
+        return vectors / self.precision
 
     def draw(self, noise: Tensor) -> Tensor:
         """Draws of N(0, H⁻¹)."""
@@ -223,6 +242,15 @@ class ByParts(CurvedNormal):
         return self._together(
             [
                 part.covariance_of(jacobian[numbers][..., : part.variance.shape[1]])
+                for numbers, part in zip(self.numbers, self.parts, strict=True)
+            ]
+        )
+
+    def solve(self, vectors: Tensor) -> Tensor:
+        """H⁻¹ v."""
+        return self._together(
+            [
+                self._filled(part.solve(vectors[numbers][..., : part.variance.shape[1]]))
                 for numbers, part in zip(self.numbers, self.parts, strict=True)
             ]
         )

@@ -56,6 +56,12 @@ class LaplaceEvidence:
         slopes = {label: value.nan_to_num(0.0, 0.0, 0.0) for label, value in zip(free, found, strict=True)}
         return bound.of_labels({label: torch.zeros_like(value) for label, value in held.items()} | slopes)
 
+    def energy(self, w: Tensor) -> Tensor:
+        """−log p(y, w | h) of weights w (M, n) at the h of the linearised members, (M,)."""
+        vectors, at = self.linearised.vectors, w.unsqueeze(1)
+        of_rows = vectors.bound.log_likelihood_of_outputs(vectors.parameters, vectors.y, vectors.outputs(at)).squeeze(1)
+        return -(self.linearised.counts * of_rows).sum(1) - vectors.log_prior(at).squeeze(1)
+
     def _joint(self, parameters: Parameters) -> Tensor:
         """log p(y | w*, h) + log p(w* | h), (M,)."""
         vectors = self.linearised.vectors

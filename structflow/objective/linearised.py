@@ -174,9 +174,11 @@ class Linearised:
         count = int(numbers.where(used, 0).max()) + 1
         return numbers.where(used, count), count
 
-    def normal(self, parameters: Parameters) -> CurvedNormal:
-        """N(0, H⁻¹) at the h of the parameters."""
+    def normal(self, parameters: Parameters, damping: Tensor | None = None) -> CurvedNormal:
+        """N(0, H⁻¹) at the h of the parameters; with `damping` μ (M,) of H + μ A."""
         precision = self.precision(parameters)
+        if damping is not None:
+            precision = precision * (1 + damping).unsqueeze(1)
         own = [precision[part.numbers, : part.size] for part in self.parts]
         if self.is_fixed:
             factors = self.factors_of_outputs(parameters)

@@ -13,9 +13,11 @@ from ..objective.bound import Bound, Terms
 from ..objective.parameters import Parameters
 from .checkpoints import Checkpoints, restore, state_arrays
 from .convergence import Convergence, ThetaAverages, measured
+from .curved import Curved
 from .entries import HYPERPARAMETERS
 from .inner_method import InnerMethod, inner_method
-from .open_stage import open_stage
+from .mode_search import ModeSearch
+from .open_stage import OpenStage, open_stage
 from .outer_level import OuterLevel, outer_ascent
 from .program import prepare_compiler
 from .reconditioning import reconditioning
@@ -103,4 +105,22 @@ def train(
     trajectory = Trajectory(kept_steps, dict(zip(Terms._fields, curves, strict=True)))
     reports = ascent.trace() if ascent is not None else {}
     convergence = measured(stepping, values, averages)
-    return TrainingResult(stage.parameters(values), trajectory, state.diverged_at.cpu().numpy(), reports, convergence)
+    ended = stage.parameters(values)
+    if outer is not None and outer.method.of_curvature:
+        mode = mode_search(stage, values, outer).best()
+        ended, convergence = mode.parameters, convergence.where_known(mode.left_to_gain)
+    return TrainingResult(ended, trajectory, state.diverged_at.cpu().numpy(), reports, convergence)
+
+
+def mode_search(stage: OpenStage, values: Tensor, outer: OuterLevel) -> ModeSearch:
+    """The search from the end of a stage."""
+    curved, options = Curved.at(stage, values), outer.options
+    linearised = curved.evidence.linearised
+    weights = stage.inputs.setup.data.weights.get("inner")
+    return ModeSearch(
+        linearised.vectors,
+        None if weights is None else weights.double(),
+        outer.roles_of_h,
+        options.rate,
+        (outer.method.steps(options) + 1) // 2,
+    )

@@ -35,6 +35,8 @@ def test_either_form_is_the_inverse(normal: CurvedNormal) -> None:
     torch.testing.assert_close(normal.variance, inverse.diagonal(dim1=1, dim2=2), rtol=1e-9, atol=1e-9)
     expected = torch.einsum("mron,mnk,mrpk->mrop", JACOBIAN, inverse, JACOBIAN)
     torch.testing.assert_close(normal.covariance_of(JACOBIAN), expected, rtol=1e-9, atol=1e-9)
+    vectors = normals(MEMBERS, SIZE, seed=5)
+    torch.testing.assert_close(normal.solve(vectors), (inverse @ vectors.unsqueeze(2)).squeeze(2), rtol=1e-9, atol=1e-9)
 
 
 @pytest.mark.parametrize("normal", both(), ids=["by weights", "by rows"])
@@ -64,6 +66,7 @@ def test_a_diagonal_has_no_correlation() -> None:
     torch.testing.assert_close(normal.covariance_of(JACOBIAN), expected)
     rows = normal.draw(torch.eye(SIZE, dtype=DOUBLE).expand(MEMBERS, -1, -1))
     torch.testing.assert_close(rows.mT @ rows, torch.diag_embed(normal.variance))
+    assert torch.equal(normal.solve(PRECISION), PRECISION * normal.variance)
 
 
 def test_parts_are_as_each_is_alone() -> None:
@@ -79,6 +82,7 @@ def test_parts_are_as_each_is_alone() -> None:
     assert not drawn[[0, 2], :, 6:].any()
     assert torch.equal(whole.log_determinant[[0, 2, 1]], torch.cat([narrow.log_determinant, wide.log_determinant]))
     assert torch.equal(whole.variance[1:2], wide.variance)
+    assert torch.equal(whole.solve(PRECISION)[1:2], wide.solve(PRECISION[1:2]))
     assert torch.equal(whole.covariance_of(JACOBIAN)[1:2], wide.covariance_of(JACOBIAN[1:2]))
 
 
