@@ -66,7 +66,7 @@ def test_a_diagonal_has_no_correlation() -> None:
     torch.testing.assert_close(normal.covariance_of(JACOBIAN), expected)
     rows = normal.draw(torch.eye(SIZE, dtype=DOUBLE).expand(MEMBERS, -1, -1))
     torch.testing.assert_close(rows.mT @ rows, torch.diag_embed(normal.variance))
-    assert torch.equal(normal.solve(PRECISION), PRECISION * normal.variance)
+    torch.testing.assert_close(normal.solve(PRECISION), PRECISION * normal.variance)
 
 
 def test_parts_are_as_each_is_alone() -> None:
