@@ -71,7 +71,9 @@ class ModeSearch:
         active = torch.ones_like(damping, dtype=torch.bool)
         found: Sequence[Own] = unstack(parameters, bound)
         ascent = AscentOfH(self.of_h, self.rate)
-        for number in range(MOST_ROUNDS):
+        learns_h = any(bound.by_label[label].role in self.of_h for label in bound.labelled(parameters))
+        rounds = MOST_ROUNDS if learns_h else 1
+        for number in range(rounds):
             parameters, damping = self.at_mode(parameters, damping)
             evidence = self.evidence(parameters)
             value = evidence.value(parameters)
@@ -80,7 +82,7 @@ class ModeSearch:
             found = [own if is_better else before for own, before, is_better in rows]
             highest, left = torch.where(better, value, highest), torch.where(better, self.left_at(parameters), left)
             active = better
-            if number + 1 == MOST_ROUNDS or not bool(active.any()):
+            if number + 1 == rounds or not bool(active.any()):
                 break
             for _ in range(self.steps):
                 parameters = ascent.step(evidence, parameters)

@@ -89,3 +89,22 @@ def test_a_member_that_is_not_finite_stays_and_leaves_the_others_alone() -> None
     found = search(vectors.with_parameters(bound.of_labels(broken))).best()
     assert np.isnan(found.left_to_gain[1])
     assert found.left_to_gain[0] == pytest.approx(sound.left_to_gain[0], abs=1e-8)
+
+
+def test_with_nothing_to_learn_of_h_weights_go_to_the_mode_alone() -> None:
+    """Under a precision and a noise that are set: log p(y, w) has risen by a nat at least, and isn't far from its mode."""
+    members = population(NETWORK, structures(NETWORK))
+    bound = make_bound(
+        members,
+        likelihood_options={"noise": 0.5},
+        prior={"weights": {"precision": 2.0}},
+        posterior={"weights": "laplace"},
+    )
+    vectors = PopulationWeights(bound, bound.start(keys_of(members)), keys_of(members), X, Y)
+    found = search(vectors).best()
+    at = vectors.with_parameters(found.parameters)
+    before, after = (
+        each.log_likelihood(each.mean.unsqueeze(1)) + each.log_prior(each.mean.unsqueeze(1)) for each in (vectors, at)
+    )
+    assert (after > before + 1).all()
+    assert (found.left_to_gain < 5.0).all()
