@@ -92,7 +92,7 @@ def test_a_member_that_is_not_finite_stays_and_leaves_the_others_alone() -> None
 
 
 def test_with_nothing_to_learn_of_h_weights_go_to_the_mode_alone() -> None:
-    """Under a precision and a noise that are set: log p(y, w) has risen by a nat at least, and isn't far from its mode."""
+    """Precision and noise are set: log p(y, w) rises by a nat at least, to within five nats of its mode."""
     members = population(NETWORK, structures(NETWORK))
     bound = make_bound(
         members,
