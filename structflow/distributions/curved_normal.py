@@ -1,7 +1,7 @@
 """N(0, H⁻¹) of the weights of every member, H = A + Gᵀ G: the precision of a prior and the curvature of a likelihood.
 
 A = diag(a) is the prior's precision, (M, n), and the rows of G, (M, R, n), are Λ_i^½ J_i of every row of data and
-number of output. In coordinates z = A^½ w, with U = G A^−½, H is I + UᵀU, whose eigenvalues are 1 at least, so that
+number of output. In coordinates z = A^½ w, with U = G A^−½, H is I + UᵀU, whose eigenvalues are at least 1, so that
 nothing is lost where precisions differ by many powers of ten. Either n × n or R × R matrices serve:
 
     log|H| = log|A| + log|I + UᵀU| = log|A| + log|I + UUᵀ|
@@ -270,7 +270,7 @@ class ByParts(CurvedNormal):
         return ByParts(self.size, numbers, tuple(part.to(device) for part in self.parts))
 
     def _filled(self, values: Tensor) -> Tensor:
-        """Numbers of the first weights (…, k) → (…, n), with 0 behind."""
+        """Numbers of the first weights (…, k) → (…, n), padded with 0."""
         return torch.nn.functional.pad(values, (0, self.size - values.shape[-1]))
 
     def _together(self, values: Sequence[Tensor]) -> Tensor:

@@ -1,4 +1,4 @@
-"""Densities of normal distributions over weights, diagonal or of full covariance.
+"""Densities of normal distributions over weights, with diagonal or full covariance.
 
 Every function is pure, takes any leading axes (members, samples) and broadcasts. Parameters are unconstrained:
 `log_sd` is ½ log α, and a full covariance L Lᵀ comes as a raw square matrix (see `cholesky_factor`).

@@ -148,7 +148,7 @@ class Bound:
 
     @property
     def signature(self) -> str:
-        """Everything static that a compiled program of `terms` depends on: shapes beside it."""
+        """Everything static that a compiled program of `terms` depends on, besides shapes."""
         return f"{self.population.signature}|{self.settings}"
 
     @property

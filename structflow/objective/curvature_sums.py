@@ -1,8 +1,8 @@
-"""Sums over rows of the curvature of a likelihood, where they are needed once for every h.
+"""Sums over rows of the curvature of a likelihood, where one set of sums serves every h.
 
-Where Λ_i is diag λ for all rows, or doesn't depend on h, H = A + Σ_o λ_o Σ_i c_i J_io J_ioᵀ depends on h by A and λ
-alone. Of members with more weights than numbers of output the kernels K_g = Σ_{k ∈ g} J_·k J_·kᵀ of the weights of each
-precision take the place of H: I + Λ^½ J A⁻¹ Jᵀ Λ^½ = I + Λ^½ (Σ_g K_g / a_g) Λ^½.
+Where Λ_i is diag λ for all rows, or doesn't depend on h, H = A + Σ_o λ_o Σ_i c_i J_io J_ioᵀ depends on h through A
+and λ alone. Of members with more weights than numbers of output the kernels K_g = Σ_{k ∈ g} J_·k J_·kᵀ of the weights
+of each precision take the place of H: I + Λ^½ J A⁻¹ Jᵀ Λ^½ = I + Λ^½ (Σ_g K_g / a_g) Λ^½.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ from ..distributions.curved_normal import ByRows, ByWeights, CurvedNormal, Indep
 class Determined:
     """A_kk (H⁻¹)_kk of every weight (M, n), and Σ_i c_i λ_o (J_i H⁻¹ J_iᵀ)_oo of every number of the output (M, out).
 
-    The former may be a mean over weights of one precision. Half their products with d log A and d log λ are d ½ log|H|.
+    The former may be a mean over weights of one precision. Half the sum of their products with d log A and d log λ is
+    d ½ log|H|.
     """
 
     by_prior: Tensor
@@ -37,7 +38,7 @@ class CurvatureSums(ABC):
 
     @abstractmethod
     def determined(self, precision: Tensor, factors: Tensor) -> Determined:
-        """What the gradient of log|H| by h needs of H⁻¹."""
+        """What the gradient of log|H| with respect to h needs from H⁻¹."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ class GramSums(CurvatureSums):
         return ByWeights.of((factors[:, :, None, None] * self.grams).sum(1), precision)
 
     def determined(self, precision: Tensor, factors: Tensor) -> Determined:
-        """What the gradient of log|H| by h needs of H⁻¹."""
+        """What the gradient of log|H| with respect to h needs from H⁻¹."""
         inverse = self.normal(precision, factors).inverse
         by_prior = precision * inverse.diagonal(dim1=1, dim2=2)
         if factors.shape[1] == 1:  # the two add up to n
@@ -89,7 +90,7 @@ class DiagonalSums(CurvatureSums):
         return Independent(precision + (factors.unsqueeze(2) * self.squares).sum(1))
 
     def determined(self, precision: Tensor, factors: Tensor) -> Determined:
-        """What the gradient of log|H| by h needs of H⁻¹."""
+        """What the gradient of log|H| with respect to h needs from H⁻¹."""
         variance = self.normal(precision, factors).variance
         return Determined(precision * variance, factors * (variance.unsqueeze(1) * self.squares).sum(2))
 
@@ -125,7 +126,7 @@ class RowSums(CurvatureSums):
         return torch.stack(found, dim=1)
 
     def determined(self, precision: Tensor, factors: Tensor) -> Determined:
-        """What the gradient of log|H| by h needs of H⁻¹."""
+        """What the gradient of log|H| with respect to h needs from H⁻¹."""
         width = factors.shape[1]
         if self.groups is None:
             normal = self.normal(precision, factors)

@@ -2,7 +2,7 @@
 
 Which weights are kept is data with a member axis, 1 or 0 in `kept` (C, size) of each group beside θ and h, so that
 members with other weights removed share a program. A removed weight is drawn as 0. In the divergence its q is one that
-depends on nothing, and so is its prior, so that it adds nothing, and nothing has a gradient by it.
+depends on nothing, and so is its prior, so that it adds nothing, and nothing has a gradient with respect to it.
 """
 
 from __future__ import annotations

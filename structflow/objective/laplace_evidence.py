@@ -1,9 +1,9 @@
-"""Laplace's approximation to log evidence at the weights that members were trained to, and its gradient by h.
+"""Laplace's approximation to log evidence at the members' trained weights, and its gradient with respect to h.
 
     log p(y | h) ≈ log p(y | w*, h) + log p(w* | h) + ½ n log 2π − ½ log|H|
 
-with H of `Linearised` (MacKay 1992; Immer et al. 2021). The gradient by h, the precisions of the prior and the
-likelihood's own parameters, is that at fixed w* and J: with Σ = H⁻¹ held,
+with H of `Linearised` (MacKay 1992; Immer et al. 2021). The gradient with respect to h, the precisions of the prior
+and the likelihood's own parameters, is that at fixed w* and J: with Σ = H⁻¹ held,
 
     d log|H| = Σ_k Σ_kk dA_k + Σ_i c_i tr(J_i Σ J_iᵀ dΛ_i).
 """

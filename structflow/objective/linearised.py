@@ -193,7 +193,7 @@ class Linearised:
         return ByParts(precision.shape[1], tuple(part.numbers for part in self.parts), tuple(parts))
 
     def determined(self, parameters: Parameters) -> Determined:
-        """What the gradient of log|H| by h needs of H⁻¹, where Λ `is_fixed`."""
+        """What the gradient of log|H| with respect to h needs from H⁻¹, where Λ `is_fixed`."""
         precision, factors = self.precision(parameters), self.factors_of_outputs(parameters)
         found = [
             sums.determined(precision[part.numbers, : part.size], factors[part.numbers])

@@ -73,8 +73,8 @@ class Criterion(Plugin):
     `label` is what tables call its score. One that `trains_point` trains one value of the weights, whatever
     `posterior.weights` says; one that `needs_density` is refused where `posterior.weights` is a point. The score of
     one that ranks `by_estimator` only chooses between restarts: structures are ranked by the first of
-    `evidence.estimators`. Under one `of_parts` the members of a fold are trained and scored as if there were no other
-    rows than those that they learn from, in the units of all rows and with an h of their own.
+    `evidence.estimators`. Under one `of_parts` the members of a fold are trained and scored as if the rows that they
+    learn from were the whole dataset, in the units of all rows and with an h of their own.
     """
 
     label: ClassVar[str]
@@ -115,9 +115,10 @@ class Criterion(Plugin):
 
     @staticmethod
     def combined(options: Any, whole: float, parts: Sequence[float]) -> float:
-        """The score of a structure from that of all rows and those of the K folds, of one `of_parts`.
+        """The score of a structure from its score on all rows and those on the K folds, for a criterion `of_parts`.
 
-        It is linear in them: numbers of rows in place of scores give that of the rows that it is a log density of.
+        It is linear in them: given numbers of rows in place of scores, it returns the number of rows that the score is
+        a log density of.
         """
         raise NotImplementedError("a criterion of parts says how their scores are combined")
 

@@ -122,9 +122,9 @@ class EvidenceEstimator(Plugin):
 
     @staticmethod
     def cost(options: Any, weights: int, samples: int) -> float:
-        """Evaluations of log p(y | X, w) that an estimate takes for one member with so many weights.
+        """Evaluations of log p(y | X, w) that an estimate takes for one member with that many weights.
 
-        A gradient counts as two more. Forecasts of time rest on it; by default one for each of the samples.
+        A gradient counts as two more. Forecasts of time use it; by default one for each sample.
         """
         return float(samples)
 

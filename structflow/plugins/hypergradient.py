@@ -138,7 +138,8 @@ class Hypergradient(Plugin):
     `follows_path` differentiates through those steps, which have to be gradient steps, with or without momentum. One
     that `looks_back` is given `point.previous`. One that is `flat` never branches on values nor looks at
     `point.iteration`: it is compiled together with the step of h. One that is `of_curvature` raises the log evidence
-    that the curvature at θ gives, for a weight posterior that fits it; the likelihood's own parameters are then of h.
+    that the curvature at θ gives, for a weight posterior that fits it; the likelihood's own parameters then belong to
+    h.
     """
 
     levels: ClassVar[Literal[0, 1, 2]]

@@ -35,8 +35,8 @@ class WeightPosterior(Plugin):
     A point that `fits_curvature` is one only while it is trained, on log p(y, w | h). What it finds, w*, is taken for
     the mode of N(w*, H⁻¹), H the `curvature` there: evidence and predictions are those of the network linearised at w*.
     Relaxed structures have none, and are trained with the family `when_relaxed`. `default_outer` and
-    `default_estimator` name the way of h and the estimator of evidence that a family is used with where a spec names
-    none.
+    `default_estimator` name the hypergradient and the estimator of evidence that a spec with this family uses if it
+    names none.
     """
 
     joint: ClassVar[bool] = False

@@ -68,9 +68,9 @@ def judged_alone(
     and of the gap, or the error where that is larger.
 
     `still_gaining`, with its error `still_gaining_se`, is what the objective would gain in as many steps again,
-    `left_to_gain` an extrapolation of all that it would gain in the end, no bound, and None where no end is in sight.
-    `converged` says that the first is below its limit, also two errors up, and the last below ten times the limit
-    without noise, or the noise. It is None, with a reason in `converged_unknown`, where that can't be told.
+    `left_to_gain` an extrapolation of all that it would gain in the end, not a bound, and None where no end is in
+    sight. `converged` says that the first is below its limit, also two errors up, and the last below ten times the
+    limit without noise, or the noise. It is None, with a reason in `converged_unknown`, where that can't be told.
     """
     limit = limit_of(gap, error)
     most_left = max(MOST_LEFT * limit_of(gap, None), limit)

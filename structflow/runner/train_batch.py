@@ -46,7 +46,7 @@ def train_batch(
 
 
 def known_values(store: EntryStore[MemberEntry], keys: Sequence[str]) -> dict[str, MemberValues]:
-    """The values of those members that have some; entries that can't be read are as good as none."""
+    """The values of those members that have some; entries that can't be read count as missing."""
     try:
         kept = [entry for entry in store.find(keys).values() if entry.failed is None]
         arrays = store.arrays([entry.key for entry in kept])

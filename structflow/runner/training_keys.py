@@ -101,7 +101,7 @@ def keys_after_stages(
 
 
 def evaluation_key(trained: str, spec: Spec, with_curves: bool) -> str:
-    """What decides what is found of a member, given the digest of its training key; curves are those of relevance."""
+    """What an evaluation of a member depends on, given the digest of its training key; curves are of relevance."""
     evaluated = selected(Spec, lambda mark: "evaluation" in mark.affects)
     options = spec.model_dump(mode="json", by_alias=True, include=evaluated)
     named = [("evidence_estimators", spec.evidence.estimators), ("metrics", spec.metrics)]

@@ -10,8 +10,9 @@ from ..plugins.registry import registry
 
 
 def with_defaults_of_posterior(data: Any) -> Any:
-    """The data of a spec with `optimizer.outer` and `evidence.estimators` where it names none and the posterior brings
-    others than the general ones. Written out, so that a spec that says a default is equal to one that leaves it out.
+    """The data of a spec with `optimizer.outer` and `evidence.estimators` where it names none and the posterior has
+    defaults of its own. They are written out, so that a spec that states a default is equal to one that leaves it
+    out.
     """
     family, criterion = named(data, "weight_posteriors"), named(data, "criteria")
     if family is None or (criterion is not None and criterion.trains_point):

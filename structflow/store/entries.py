@@ -254,7 +254,7 @@ class EntryStore(Generic[AnyEntry]):
                     known.places.setdefault(entry.key, []).append(Place(name, number))
 
     def _forget(self, name: str) -> None:
-        """Know nothing of an index any more."""
+        """Forget an index."""
         known = self._known
         known.inodes.pop(name, None)
         index = known.indexes.pop(name, None)

@@ -35,7 +35,7 @@ class Stepping:
         self.numbers = torch.arange(tables.steps, device=tables.rate.device)
 
     def __call__(self, state: StepState, step: int, inputs: StepInputs, moves: bool = True) -> Terms:
-        """The terms before a step with these inputs, and the step itself; without `moves` by a rate of 0."""
+        """The terms before a step with these inputs, and the step itself; without `moves`, at a rate of 0."""
         stage, tables = self.stage, self.stage.inputs.setup.tables
         rate = tables.rate[step] if moves else torch.zeros_like(tables.rate[step])
         arguments = (state, StepControl(self.numbers[step], rate, tables.structure_moves[step]), stage.entries, inputs)

@@ -64,7 +64,7 @@ class Point:
         return self.program("outer")(self.flat, self.inputs)
 
     def evidence_gradient(self) -> Tensor:
-        """∂/∂h of the evidence of the curvature; raises `CallError` for a method that isn't of it."""
+        """∂/∂h of the evidence that the curvature gives; raises `CallError` for a method that isn't of it."""
         if self.curved is None:
             raise CallError("the curvature is looked at only for a method whose class says `of_curvature = True`")
         return self.curved.gradient(self.flat)

@@ -25,11 +25,11 @@ class ConditionalOptions(Options):
 
 
 class Conditional(Criterion):
-    """log p(y) − log p(y_{≤k}) in the mean over orders of the rows, k of them first: log p(y_{>k} | y_{≤k}).
+    """log p(y) − log p(y_{≤k}) averaged over orders of the rows, k of them first: log p(y_{>k} | y_{≤k}).
 
-    What the prior alone answers in log p(y) drops out: what is left says how well later rows are foretold, which goes
-    with test log likelihood where the evidence doesn't. Each order is a member of its own, trained on its first rows,
-    with an h of its own; of the restarts of each the best counts. Both terms are Laplace's evidence where q fits a
+    What the prior alone accounts for in log p(y) drops out; the rest says how well later rows are predicted, which
+    tracks test log likelihood where the evidence doesn't. Each order is a member of its own, trained on its first
+    rows, with an h of its own; the best restart of each counts. Both terms are Laplace's evidence where q fits a
     curvature, else evidence lower bounds. Lotfi et al., "Bayesian model selection, the marginal likelihood, and
     generalization" (2022).
     """

@@ -44,7 +44,7 @@ class Laplace(EvidenceEstimator):
     Σ_i J_iᵀ Λ_i J_i + A, leaves out the curvature of the network and is always positive definite. The prior's
     precisions and the likelihood's parameters stay as they were trained. It has no standard error, and no value where
     no mode was reached, as at a kink of `relu`. For at most 2,000 weights a member. Where posterior.weights is
-    `laplace` it is by default the evidence that h was learned by, at the trained weights.
+    `laplace`, it is by default the evidence from which h was learned, at the trained weights.
     """
 
     type = "laplace"

@@ -27,8 +27,9 @@ class Laplace(Hypergradient):
     """∂/∂h of log p(y, w* | h) + ½ n log 2π − ½ log|H| + log p(h) at fixed w* and J, for weights that are a point.
 
     L is log p(y, w | h), Q Laplace's evidence. The precisions of the prior and the likelihood's own parameters, such as
-    the noise, are of h: raised with the weights they would fit their mode. How w* follows h is left out, as MacKay
-    (1992) and Immer et al., "Scalable marginal likelihood estimation for model selection in deep learning" (2021), do.
+    the noise, belong to h: raised with the weights, they would fit the mode. The dependence of w* on h is neglected,
+    as in MacKay (1992) and Immer et al., "Scalable marginal likelihood estimation for model selection in deep
+    learning" (2021).
     """
 
     type = "laplace"

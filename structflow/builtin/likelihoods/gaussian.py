@@ -25,7 +25,7 @@ class GaussianOptions(Options):
 class Gaussian(Likelihood):
     """p(y | f) = ∏_j N(y_j | f_j, σ_j²), over the targets j.
 
-    A learned σ is held as log σ in the units of the prepared targets and starting at 1.
+    A learned σ is held as log σ, in the units of the prepared targets; σ starts at 1.
     """
 
     type = "gaussian"

@@ -23,9 +23,10 @@ class LaplaceOptions(Options):
 class Laplace(WeightPosterior):
     """N(w*, H⁻¹) with H = A + Σ_i J_iᵀ Λ_i J_i, held as the mode `mean` w* (n,).
 
-    While it is trained it is a point, on log p(y, w | h); h, with the noise, rises by the evidence that H gives. It
-    predicts by the network linearised at w*. MacKay, "A practical Bayesian framework for backpropagation networks"
-    (1992); Immer, Korzepa and Bauer, "Improving predictions of Bayesian neural nets via local linearization" (2021).
+    While it is trained it is a point, on log p(y, w | h); h, which includes the noise, is learned from the evidence
+    that H gives. Predictions are those of the network linearised at w*. MacKay, "A practical Bayesian framework for
+    backpropagation networks" (1992); Immer, Korzepa and Bauer, "Improving predictions of Bayesian neural nets via
+    local linearization" (2021).
     """
 
     type = "laplace"
