@@ -1,13 +1,14 @@
 """The end of a stage under the evidence of the curvature: the way to the mode, and the best h that is met near it.
 
-Steps of θ by gradients leave the weights beside their mode where the noise is small, and the evidence that holds at a
-mode then says too little. So the stage ends with damped Gauss-Newton steps (Levenberg 1944, Marquardt 1963),
+Where the noise is small, gradient steps of θ leave the weights some way from their mode, and Laplace's evidence, which
+holds at a mode, is then off. So the stage ends with damped Gauss-Newton steps (Levenberg 1944, Marquardt 1963),
 
     w ← w − (Gᵀ G + (1 + μ) A)⁻¹ g,   g = −∇ log p(y, w | h),
 
-μ a number of each member that falls with every step that lowers −log p and rises with each that doesn't. They alternate
-with steps of h. That J follows h is left out of its gradient, so that the evidence may fall after it rose: what each
-member ends with is where its evidence was highest, as Immer et al. (2021) stop.
+where every member has a μ of its own, which falls with each step that lowers −log p and rises with each that doesn't.
+They alternate with steps of h. The gradient with respect to h neglects the dependence of J on h, so the evidence may
+fall after it rose: each member keeps the point at which its evidence was highest, like the early stopping of Immer et
+al. (2021).
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from ..objective.parameters import Parameters, Role
 from ..objective.weight_vectors import PopulationWeights
 
 MOST_ROUNDS = 6
-"""Ways to the mode at most, with steps of h between them."""
+"""Rounds of steps towards the mode at most, with steps of h between them."""
 
 MOST_STEPS = 6
 """Steps of the weights in a round at most."""
@@ -41,7 +42,7 @@ ENOUGH = 1e-2
 """Nats below which a step is the last of its round."""
 
 DECAYS = 0.9, 0.99
-"""Of the means of the gradient by h and of its square."""
+"""Of the means of the gradient with respect to h and of its square."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,7 @@ class ModeSearch:
     steps: int
 
     def best(self) -> Mode:
-        """The mode with the highest evidence of every member, of those that are met from where the vectors stand."""
+        """For every member the mode with the highest evidence among those visited, starting from the vectors."""
         bound, parameters = self.vectors.bound, self.vectors.parameters
         members = bound.population.size
         damping = torch.full((members,), FIRST_DAMPING).to(self.vectors.mean)
@@ -93,7 +94,7 @@ class ModeSearch:
         return LaplaceEvidence(Linearised.of(self.vectors.with_parameters(parameters), self.row_weights))
 
     def at_mode(self, parameters: Parameters, damping: Tensor) -> tuple[Parameters, Tensor]:
-        """The parameters with weights nearer to their mode, and μ (M,)."""
+        """The parameters with the weights moved towards their mode, and μ (M,)."""
         moving = torch.ones_like(damping, dtype=torch.bool)
         for _ in range(MOST_STEPS):
             evidence = self.evidence(parameters)
@@ -147,7 +148,7 @@ class ModeSearch:
 
 @dataclass
 class AscentOfH:
-    """Adam on h, number by number."""
+    """Adam on h, element by element."""
 
     of_h: Sequence[Role]
     rate: float
