@@ -87,7 +87,8 @@ def polished(problem: LinearProblem, given: LinearFit) -> LinearFit:
 def left_to_gain(problem: LinearProblem, fit: LinearFit) -> float:
     """About how far L is below its maximum, by a quadratic model in μ, the precision of q, and hyperparameters.
 
-    The first is half the squared Newton decrement, ½ gᵀH⁻¹g. At a saddle no such model tells how far: `AT_SADDLE` at least.
+    The first is half the squared Newton decrement, ½ gᵀH⁻¹g. At a saddle no such model tells how far: `AT_SADDLE` at
+    least.
     """
     objective, gain = problem.objective(fit.own, fit.log_precisions), 0.0
     if problem.model.size:
