@@ -25,7 +25,7 @@ def annotations(tree: ast.AST) -> Iterator[tuple[str, ast.expr]]:
                     yield node.name, found
 
 
-@pytest.mark.parametrize("package", ["runner", "results"])
+@pytest.mark.parametrize("package", ["train", "objective", "runner", "results"])
 def test_signatures_have_types(package):
     """No `Any` in an argument or a result, however deep: `object` where nothing is known, `JsonValue` for JSON."""
     for path in sorted((PACKAGE / package).rglob("*.py")):

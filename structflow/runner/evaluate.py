@@ -51,8 +51,8 @@ ROW_TERMS = "rows/log_likelihood"
 def evaluate(context: RunContext, task: Task) -> Found:
     """Evidence by every estimator, complexities and metrics of each picked member.
 
-    What was found before is read. Members whose evaluation raises are listed under `failed`, with the error; one that
-    all of several raise stands.
+    What was found before is read. Members whose evaluation raises are listed under `failed`, with the error. Where
+    there are several and all of them raise, the error ends the task.
     """
     decided = decided_batch(context.directory, task)
     picked = {item.best for item in selection_record(context.directory, task.setting).structures}

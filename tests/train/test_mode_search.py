@@ -40,7 +40,7 @@ def evidence(vectors: PopulationWeights) -> torch.Tensor:
 
 @pytest.mark.parametrize("rows", [8, 30])
 def test_it_ends_near_a_mode(rows: int) -> None:
-    """At most a nat is left to gain by the Newton decrement, with more weights (21) than rows and with fewer."""
+    """½ gᵀH⁻¹g is at most a nat at the end, with more weights (21) than rows and with fewer."""
     assert (search(vectors_of([0, 1], rows)).best().left_to_gain < 1.0).all()
 
 
