@@ -25,7 +25,11 @@ class Task:
 
     @property
     def name(self) -> str:
-        """Readable and usable as a file name."""
+        """Readable and usable as a file name.
+
+        >>> Task("train", setting=0, round=1, stage=2, slot=3).name
+        'setting0-round1-batch3-stage2-train'
+        """
         if self.kind == "select":
             return f"setting{self.setting}-select"
         if self.kind == "decide":

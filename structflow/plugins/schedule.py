@@ -39,7 +39,12 @@ class Schedule(Options):
         return self
 
     def at(self, position: int, length: int) -> float:
-        """Value at `position` of `length` steps or stages."""
+        """Value at `position` of `length` steps or stages.
+
+        >>> falling = Schedule.model_validate({"schedule": "exponential", "from": 1.0, "to": 0.01})
+        >>> [round(falling.at(step, 3), 3) for step in range(3)]
+        [1.0, 0.1, 0.01]
+        """
         t = position / (length - 1) if length > 1 else 0.0
         if self.values is not None:
             return self.values[min(int(t * len(self.values)), len(self.values) - 1)]

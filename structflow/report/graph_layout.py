@@ -54,7 +54,11 @@ def layered_layout(nodes: Sequence[str], edges: Sequence[Edge]) -> GraphLayout:
 
 
 def longest_paths(nodes: Sequence[str], edges: Sequence[Edge]) -> dict[str, int]:
-    """The number of edges of the longest path that ends in each node."""
+    """The number of edges of the longest path that ends in each node.
+
+    >>> longest_paths(["x", "h", "y"], [("x", "h"), ("h", "y"), ("x", "y")])
+    {'x': 0, 'h': 1, 'y': 2}
+    """
     longest = dict.fromkeys(nodes, 0)
     for node in nodes:
         for source, target in edges:
@@ -99,7 +103,11 @@ def by_mean_position(
 
 
 def crossings(layers: Sequence[Sequence[Item]], segments: Sequence[tuple[Item, Item]]) -> int:
-    """How many pairs of segments cross: those between the same layers in opposite order at their ends."""
+    """How many pairs of segments cross: those between the same layers in opposite order at their ends.
+
+    >>> crossings([["a", "b"], ["c", "d"]], [("a", "d"), ("b", "c")])
+    1
+    """
     place = {item: (number, row) for number, layer in enumerate(layers) for row, item in enumerate(layer)}
     ends = [(place[left], place[right][1]) for left, right in segments]
     return sum(

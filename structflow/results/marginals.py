@@ -28,5 +28,8 @@ def choice_label(key: str, chosen: Sequence[str] | Sequence[int]) -> str:
     """How a choice is shown: names joined by +, a shape as 20 or 3×8×8, ∅ for none.
 
     ∅ on an edge says that it passes nothing on to the output; of a node that the output doesn't depend on it.
+
+    >>> choice_label("x->h", ["dense:tanh", "linear"]), choice_label("h", [3, 8, 8]), choice_label("x->k", [])
+    ('dense:tanh + linear', '3×8×8', '∅')
     """
     return (" + " if "->" in key else "×").join(map(str, chosen)) or "∅"

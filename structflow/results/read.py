@@ -86,5 +86,9 @@ def list_runs(folder: Path) -> list[RunRow]:
 
 
 def structure_name(structure: StructureJson, keys: Iterable[str] | None = None, separator: str = "; ") -> str:
-    """A structure, or what it chose of some keys, by default in one line: `x->h dense:tanh; h 20`."""
+    """A structure, or what it chose of some keys, by default in one line.
+
+    >>> structure_name({"x->h": ["dense:tanh"], "h->y": ["linear", "zero"], "h": [20]})
+    'x->h dense:tanh; h->y linear + zero; h 20'
+    """
     return separator.join(f"{key} {choice_label(key, structure[key])}" for key in (structure if keys is None else keys))

@@ -40,7 +40,11 @@ LIMITS = {
 
 
 def describe(value: Any) -> str:
-    """A value as a message shows it."""
+    """A value as a message shows it.
+
+    >>> describe(True), describe("0.5"), describe([1, 2]), describe({"lr": 0.1})
+    ('true', "'0.5' (text)", 'a list of 2', 'keys with values (lr)')
+    """
     if value is None:
         return "nothing"
     if isinstance(value, bool):
