@@ -147,7 +147,7 @@ def check_classes(of: Graph) -> None:
 
 
 @given(graphs())
-@settings(max_examples=5, deadline=None)
+@settings(max_examples=5, derandomize=True, deadline=None)
 def test_equal_functions_are_one_structure_and_different_ones_are_not(of):
     if of.structure_space().n_combinations <= 2000:
         check_classes(of)
@@ -155,10 +155,23 @@ def test_equal_functions_are_one_structure_and_different_ones_are_not(of):
 
 @pytest.mark.thorough
 @given(graphs())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300, derandomize=True, deadline=None)
 def test_they_are_in_many_more_graphs(of):
     if of.structure_space().n_combinations <= 2000:
         check_classes(of)
+
+
+@pytest.mark.xfail(strict=True, reason="neighbours of the constant lack the network that is off")
+def test_a_network_that_can_only_be_off_or_constant():
+    """Found at random: x reaches y through `zero` alone, and h->y is off at h = 0 but for the constant."""
+    check_classes(
+        graph(
+            {"x": (2,), "h": (1,), "y": (1,)},
+            edge("x", "h", "one", FUNCTIONS["zero"]("zero")),
+            edge("x", "y", "one", FUNCTIONS["zero"]("zero")),
+            edge("h", "y", "any", *(FUNCTIONS[name](name) for name in ("linear", "tanh", "constant")), smallest=1),
+        )
+    )
 
 
 def dead_choice() -> Graph:
