@@ -81,7 +81,7 @@ class ModeSearch:
             better = active & (value > highest)
             rows = zip(unstack(parameters, bound), found, better.tolist(), strict=True)
             found = [own if is_better else before for own, before, is_better in rows]
-            highest, left = torch.where(better, value, highest), torch.where(better, self.left_at(parameters), left)
+            highest, left = torch.where(better, value, highest), torch.where(better, self.left_at(evidence), left)
             active = better
             if number + 1 == rounds or not bool(active.any()):
                 break
@@ -136,13 +136,12 @@ class ModeSearch:
         gradient, energy = torch.func.grad(total, has_aux=True)(w)
         return energy, gradient.nan_to_num(0.0, 0.0, 0.0)
 
-    def left_at(self, parameters: Parameters) -> Tensor:
-        """½ gᵀH⁻¹g, (M,)."""
-        evidence = self.evidence(parameters)
+    def left_at(self, evidence: LaplaceEvidence) -> Tensor:
+        """½ gᵀH⁻¹g at the linearised members' own parameters, (M,)."""
         vectors = evidence.linearised.vectors
         _, gradient = self.energy_and_gradient(evidence, vectors.mean)
         with torch.no_grad():
-            solved = evidence.linearised.normal(parameters).solve(gradient).where(vectors.used, 0.0)
+            solved = evidence.linearised.normal(vectors.parameters).solve(gradient).where(vectors.used, 0.0)
         return 0.5 * (gradient * solved).sum(1)
 
 

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from pydantic import Field
 
 from ...errors import Problem
 from ...plugins import Criterion, Estimate, Options, ScoredMembers
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
+from .evidence_score import evidence_score
 
 
 class ConditionalOptions(Options):
@@ -66,21 +64,13 @@ class Conditional(Criterion):
 
     @staticmethod
     def combined(options: ConditionalOptions, whole: float, parts: Sequence[float]) -> float:
-        return whole - mean(parts)
+        return whole - float(np.mean(parts))
 
     @staticmethod
     def score(options: Any, members: ScoredMembers) -> Estimate:
-        found = members.curved_evidence
-        if found is not None:
-            return Estimate(found, found.new_zeros(found.shape))
-        return Estimate.of_samples(terms.bound for terms in members.terms)
+        return evidence_score(members)
 
 
 def last_rows(options: ConditionalOptions, rows: int) -> int:
     """Rows that are last in each order."""
     return rows - round(options.first * rows)
-
-
-def mean(values: Iterable[float]) -> float:
-    """Their mean."""
-    return float(np.mean(list(values)))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ...plugins import Criterion, Estimate, ScoredMembers
+from .evidence_score import evidence_score
 
 
 class Evidence(Criterion):
@@ -21,7 +22,4 @@ class Evidence(Criterion):
 
     @staticmethod
     def score(options: Any, members: ScoredMembers) -> Estimate:
-        found = members.curved_evidence
-        if found is not None:
-            return Estimate(found, found.new_zeros(found.shape))
-        return Estimate.of_samples(terms.bound for terms in members.terms)
+        return evidence_score(members)
