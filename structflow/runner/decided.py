@@ -36,6 +36,10 @@ class DecidedBatch:
         """The keys of its members after a stage."""
         return [own[stage] for own in self.keys]
 
+    def keys_after(self, stage: int) -> dict[Candidate, str]:
+        """The key of every member after a stage."""
+        return dict(zip(self.members, self.after(stage), strict=True))
+
 
 def decided_batches(directory: RunDirectory, setting: int, round_index: int) -> list[DecidedBatch]:
     """The batches of a round, by slot; raises `StorageError` where its decide task isn't done."""

@@ -56,7 +56,7 @@ def evaluate(context: RunContext, task: Task) -> Found:
     """
     decided = decided_batch(context.directory, task)
     picked = {item.best for item in selection_record(context.directory, task.setting).structures}
-    keys = {} if decided is None else dict(zip(decided.members, decided.after(task.stage), strict=True))
+    keys = {} if decided is None else decided.keys_after(task.stage)
     members = [member for member, key in keys.items() if key in picked]
     if decided is None or not members:
         return Found(EvaluateRecord())
@@ -103,11 +103,7 @@ def evaluate(context: RunContext, task: Task) -> Found:
 
 def convergence_of(context: RunContext, task: Task, decided: DecidedBatch, member: Candidate) -> Convergence:
     """The measure of convergence of a member; with folds that of the fold with the most to gain."""
-    keys = [
-        key
-        for other, key in zip(decided.members, decided.after(task.stage), strict=True)
-        if replace(other, fold=member.fold) == member
-    ]
+    keys = [key for other, key in decided.keys_after(task.stage).items() if replace(other, fold=member.fold) == member]
     measures = [entry.convergence for entry in context.directory.members.read(keys)]
     return max((measure for measure in measures if measure is not None), key=most_to_gain)
 

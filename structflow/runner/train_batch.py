@@ -124,7 +124,7 @@ class BatchTraining:
     def __post_init__(self) -> None:
         """Who is known, and who failed in the stage before."""
         self.watch = StepWatch(self.checkpoints)
-        self.keys = dict(zip(self.decided.members, self.decided.after(self.task.stage), strict=True))
+        self.keys = self.decided.keys_after(self.task.stage)
         values = known_values(self.context.directory.members, list(self.keys.values()))
         self.known = {member: values[key] for member, key in self.keys.items() if key in values}
         if self.task.stage > 0:
@@ -180,7 +180,7 @@ class BatchTraining:
             (batch,) = make_batches(context.study.graph, members, len(members))
         before: dict[Candidate, tuple[Own, int]] = {}
         if self.task.stage > 0:
-            keys = dict(zip(self.decided.members, self.decided.after(self.task.stage - 1), strict=True))
+            keys = self.decided.keys_after(self.task.stage - 1)
             wanted, store = [keys[member] for member in members], context.directory.members
             for member, entry, arrays in zip(members, store.read(wanted), store.arrays(wanted), strict=True):
                 before[member] = own_parameters(arrays), entry.diverged_at
@@ -250,7 +250,7 @@ class BatchTraining:
         """What the training keys of members are made of."""
         context, task = self.context, self.task
         if task.stage > 0:
-            before = dict(zip(self.decided.members, self.decided.after(task.stage - 1), strict=True))
+            before = self.decided.keys_after(task.stage - 1)
             starts = [before[member] for member in members]
         else:
             starts = [parent or FRESH for parent in keys_of_parents(context.directory, members, task.setting)]
