@@ -9,7 +9,7 @@ serves several values of h; what of it doesn't depend on h is computed once.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, cast
@@ -133,20 +133,24 @@ class Linearised:
     @cached_property
     def sums(self) -> list[CurvatureSums]:
         """For every part what of H doesn't depend on h, where there is such."""
+        return self._sums_at(self.vectors.parameters)
+
+    def _sums_at(self, parameters: Parameters) -> list[CurvatureSums]:
+        """The sums over all rows of every part, with Λ at the h of the parameters."""
         found: list[Any] = [None] * len(self.parts)
         for block in self.blocks():
-            rows = self._weighted(block).nan_to_num(0.0, 0.0, 0.0)
+            rows = self._weighted(block, parameters).nan_to_num(0.0, 0.0, 0.0)
             for place, part in enumerate(self.parts):
                 own = rows[part.numbers][..., : part.size]
                 found[place] = self._first(part, own) if found[place] is None else found[place].plus(own)
         return found
 
-    def _weighted(self, block: Block) -> Tensor:
+    def _weighted(self, block: Block, parameters: Parameters) -> Tensor:
         """√c_i J_io, (M, rows, out, n), or (M, rows · out, 1, n) with the root of Λ in it where that isn't normal."""
         counts = self.counts[:, block.begin : block.end, None, None]
         if self.vectors.bound.likelihood.is_normal:
             return block.jacobian * counts.sqrt()
-        curvature = self.curvature_of_outputs(self.vectors.parameters, block.begin, block.end)
+        curvature = self.curvature_of_outputs(parameters, block.begin, block.end)
         return (root_of(counts * curvature) @ block.jacobian).flatten(1, 2).unsqueeze(2)
 
     def _first(self, part: Part, rows: Tensor) -> CurvatureSums:
@@ -179,15 +183,11 @@ class Linearised:
         precision = self.precision(parameters)
         if damping is not None:
             precision = precision * (1 + damping).unsqueeze(1)
-        own = [precision[part.numbers, : part.size] for part in self.parts]
-        if self.is_fixed:
-            factors = self.factors_of_outputs(parameters)
-            parts = [
-                sums.normal(each, factors[part.numbers])
-                for part, each, sums in zip(self.parts, own, self.sums, strict=True)
-            ]
-        else:
-            parts = self._summed(parameters, own)
+        factors = self.factors_of_outputs(parameters)
+        parts = [
+            sums.normal(precision[part.numbers, : part.size], factors[part.numbers])
+            for part, sums in zip(self.parts, self.sums if self.is_fixed else self._sums_at(parameters), strict=True)
+        ]
         if len(parts) == 1:
             return parts[0]
         return ByParts(precision.shape[1], tuple(part.numbers for part in self.parts), tuple(parts))
@@ -209,18 +209,6 @@ class Linearised:
         """A, (M, n), 1 where there is no weight."""
         log_precision = self.vectors.with_parameters(parameters).log_precision
         return torch.where(self.vectors.used, log_precision.exp(), 1.0)
-
-    def _summed(self, parameters: Parameters, precision: Sequence[Tensor]) -> list[CurvedNormal]:
-        """N(0, H⁻¹) of the members of every part from J of all rows."""
-        found: list[Any] = [None] * len(self.parts)
-        for block in self.blocks():
-            counts = self.counts[:, block.begin : block.end, None, None]
-            root = root_of(counts * self.curvature_of_outputs(parameters, block.begin, block.end))
-            rows = (root @ block.jacobian).nan_to_num(0.0, 0.0, 0.0).flatten(1, 2).unsqueeze(2)
-            for place, part in enumerate(self.parts):
-                own = rows[part.numbers][..., : part.size]
-                found[place] = self._first(part, own) if found[place] is None else found[place].plus(own)
-        return [sums.normal(own, own.new_ones((len(own), 1))) for sums, own in zip(found, precision, strict=True)]
 
 
 def root_of(matrices: Tensor) -> Tensor:
